@@ -1,0 +1,110 @@
+"""Every error the platform raises on purpose.
+
+Belongs here: exception classes whose message says what is wrong, where, what was expected, what was
+found and what to do. Does not belong here: decisions about when to raise them.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+MESSAGE_LIMIT = 2_000
+
+
+def bounded(text: object, limit: int = 200) -> str:
+    """Return ``text`` as one printable line of at most ``limit`` characters."""
+    line = repr(text)[1:-1] if isinstance(text, str) else str(text)
+    return line if len(line) <= limit else f"{line[: limit - 1]}…"
+
+
+class PlatformError(Exception):
+    """The base of all errors raised by the platform.
+
+    Facts are keyword-only and stay readable as attributes, so that a caller never parses a message.
+    Instances survive pickling, because runs cross process borders.
+
+    Args:
+        what: One sentence: what is wrong.
+        remedy: One sentence: what to do about it.
+        facts: Where it happened and what was expected, e.g. ``asset``, ``partition``, ``file``, ``row``,
+            ``expected``, ``got``.
+    """
+
+    default_remedy: ClassVar[str] = ""
+
+    def __init__(self, what: str, *, remedy: str = "", **facts: Any) -> None:
+        self.what = what
+        self.remedy = remedy or self.default_remedy
+        self.facts = facts
+        where = ", ".join(f"{name}={bounded(value)}" for name, value in facts.items() if value is not None)
+        parts = [what, f"[{where}]" if where else "", self.remedy]
+        super().__init__(" ".join(part for part in parts if part)[:MESSAGE_LIMIT])
+
+    def __getattr__(self, name: str) -> Any:
+        facts = self.__dict__.get("facts", {})
+        if name in facts:
+            return facts[name]
+        raise AttributeError(name)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (_rebuild, (type(self), self.what, self.remedy, self.facts))
+
+
+def _rebuild(kind: type[PlatformError], what: str, remedy: str, facts: dict[str, Any]) -> PlatformError:
+    return kind(what, remedy=remedy, **facts)
+
+
+class SettingsError(PlatformError):
+    """A setting has a value that the platform cannot use."""
+
+
+class ContractError(PlatformError):
+    """A source contract is malformed, or names something that does not exist."""
+
+
+class PartitionKeyError(PlatformError):
+    """A partition key is not a calendar day in the form ``YYYY-MM-DD``."""
+
+
+class LandingError(PlatformError):
+    """A landed file cannot be read as its contract says."""
+
+
+class SchemaMismatchError(PlatformError):
+    """A table's bytes do not have the schema that was declared for it."""
+
+
+class VerificationError(PlatformError):
+    """Bytes read back differ from the bytes written."""
+
+
+class CommitConflictError(PlatformError):
+    """Another writer published this partition from inputs that are required now; ours are stale."""
+
+    default_remedy = "Run the partition again: it will read the current inputs."
+
+
+class CommitStateUnknownError(PlatformError):
+    """The commit point was reached, but whether the record was written could not be learned."""
+
+    default_remedy = "Run the partition again: a finished commit is recognised and not repeated."
+
+
+class MissingPartitionError(PlatformError):
+    """A partition that a stage needs was never published."""
+
+
+class BlockedUpstreamError(PlatformError):
+    """A day cannot be built because a day that it reads is blocked by its validation."""
+
+
+class ValidationSetupError(PlatformError):
+    """A rule could not be evaluated, e.g. because its column is missing."""
+
+
+class InstanceMismatchError(PlatformError):
+    """A root is used with a Dagster instance other than the one it is bound to."""
+
+
+class StageFailedError(PlatformError):
+    """A stage produced something that contradicts its own accounting."""
