@@ -1,0 +1,53 @@
+# Everything a fresh machine needs is Python >= 3.11 and make.
+PYTHON ?= python3
+VENV ?= .venv
+ROOT ?= .platform
+PORT ?= 3000
+BIN := $(VENV)/bin
+PLATFORM := $(BIN)/ml-data-platform
+DEMO_START := 2026-06-01
+DEMO_END := 2026-06-14
+export ML_DATA_PLATFORM_ROOT := $(ROOT)
+
+.PHONY: help demo dev test test-all lint format lock clean browser
+
+help: ## Show what can be done
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+$(VENV)/.installed: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python >= 3.11 is needed; set PYTHON=…"; exit 1; }
+	@echo "Making the environment in $(VENV) …"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: $(VENV)/.installed ## Sample events through every stage, a table per day; the second time there is nothing to do
+	@$(PLATFORM) demo --start $(DEMO_START) --end $(DEMO_END)
+
+dev: $(VENV)/.installed ## Open the Dagster UI on 127.0.0.1:$(PORT) over the same root
+	@$(PLATFORM) dev --port $(PORT)
+
+test: $(VENV)/.installed ## Run the tests
+	@$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed ## Lint, types, import contracts, format
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: $(VENV)/.installed ## Format the code
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix --quiet . || true
+
+lock: $(VENV)/.installed ## Resolve the newest versions into requirements.lock
+	@$(BIN)/python -m pip install --quiet uv
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra dev \
+		--no-emit-index-url --no-header --upgrade pyproject.toml --output-file requirements.lock
+
+browser: ## Install a headless browser for the browser tests (Debian, needs root)
+	apt-get update -qq && apt-get install -y -qq chromium
+
+clean: ## Remove the environment and the default root
+	rm -rf $(VENV) .platform .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,291 @@
+"""What must run, and why: inputs required now against the inputs of what is published.
+
+Belongs here: the one decision function that the command line, the sensor and the status share. It is pure:
+it sees a :class:`State` and answers. Does not belong here: reading logs, ledgers or clocks.
+
+A partition is dirty exactly when the inputs recorded with its published generation differ from the inputs
+required now. There is no cursor: losing history, running twice or running late changes no answer.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+from ml_data_platform.events.lateness import ONE_DAY, is_complete, mature_through, start_of_day
+
+ABSENT = "absent"
+
+UPSTREAM: Mapping[str, tuple[tuple[str, int], ...]] = {
+    "raw_events": (),
+    "validated_events": (("raw_events", 0),),
+    "session_features": (("validated_events", -1), ("validated_events", 0), ("validated_events", 1)),
+    "session_summaries": (("validated_events", 0),),
+    "date_partitions": (("session_features", 0),),
+    "label_partitions": (("session_features", 0),),
+    "stratified_partitions": (("session_features", 0),),
+}
+"""Asset to the (asset, offset in days) that it reads; in an order in which everything can be built."""
+
+LAYERS: tuple[tuple[str, ...], ...] = (
+    ("raw_events", "validated_events"),
+    ("session_features", "session_summaries"),
+    ("date_partitions", "label_partitions", "stratified_partitions"),
+)
+"""Assets of one day that one run builds; a layer reads other days only of the layers before it."""
+
+
+class Status(StrEnum):
+    """What is to be done about one partition."""
+
+    CLEAN = "clean"
+    DIRTY = "dirty"
+    WAITING = "waiting"
+    BLOCKED = "blocked"
+    NOT_NEEDED = "not needed"
+
+
+@dataclass(frozen=True)
+class Head:
+    """The published generation of one partition, as far as planning sees it.
+
+    Attributes:
+        content: Hash over the partition's files.
+        inputs: What it was built from.
+        generation: Its number in the commit log.
+        is_published: False only for a quarantine whose day was refused.
+    """
+
+    content: str
+    inputs: Mapping[str, str]
+    generation: int = 1
+    is_published: bool = True
+
+
+@dataclass(frozen=True)
+class State:
+    """Everything that a decision depends on.
+
+    Attributes:
+        landed: Day to (ledger input key, e.g. ``landed_files/globo/<sha256>``) to fragment hash.
+        heads: Asset to day to published generation.
+        verdicts: Day to the head of ``quarantined_events``, which is published also for a refused day.
+        watermarks: Source to watermark.
+        configuration: Asset to configuration inputs, e.g. code version, rules, fold count.
+        contracts: Source to hash of its contract.
+    """
+
+    landed: Mapping[dt.date, Mapping[str, str]] = field(default_factory=dict)
+    heads: Mapping[str, Mapping[dt.date, Head]] = field(default_factory=dict)
+    verdicts: Mapping[dt.date, Head] = field(default_factory=dict)
+    watermarks: Mapping[str, dt.datetime] = field(default_factory=dict)
+    configuration: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    contracts: Mapping[str, str] = field(default_factory=dict)
+
+    def head(self, asset: str, day: dt.date) -> Head | None:
+        """Return the published generation of a partition, or none."""
+        return self.heads.get(asset, {}).get(day)
+
+    def sources_of(self, day: dt.date) -> list[str]:
+        """Return the sources with landed rows on ``day``, sorted."""
+        return sorted({key.split("/")[1] for key in self.landed.get(day, {})})
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What is to be done about one partition, and why.
+
+    Attributes:
+        asset: Asset name.
+        day: UTC day.
+        status: What is to be done.
+        reasons: For a dirty partition the inputs that changed, for a blocked one what blocks it.
+        blocked_by: Days whose validation blocks this partition.
+        required: The inputs required now; empty where it is not needed.
+    """
+
+    asset: str
+    day: dt.date
+    status: Status
+    reasons: tuple[str, ...] = ()
+    blocked_by: tuple[dt.date, ...] = ()
+    required: Mapping[str, str] = field(default_factory=dict)
+
+
+def required_inputs(state: State, asset: str, day: dt.date) -> dict[str, str]:
+    """Return what ``asset`` of ``day`` must be built from now.
+
+    Returns:
+        Input key to content hash or configuration value; ``absent`` for an upstream day that has no generation.
+    """
+    inputs = dict(state.configuration.get(asset, {}))
+    if asset == "raw_events":
+        inputs.update(state.landed.get(day, {}))
+    if asset == "validated_events":
+        inputs.update({f"contract/{source}": state.contracts.get(source, ABSENT) for source in state.sources_of(day)})
+    for upstream, offset in UPSTREAM[asset]:
+        upstream_day = day + offset * ONE_DAY
+        head = state.head(upstream, upstream_day)
+        inputs[f"{upstream}/{upstream_day.isoformat()}"] = head.content if head else ABSENT
+    if asset == "session_features":
+        for source, instant in maturity(state, day).items():
+            inputs[f"mature_through/{source}"] = instant.isoformat()
+    return inputs
+
+
+def maturity(state: State, day: dt.date) -> dict[str, dt.datetime]:
+    """Return per source of ``day`` the instant through which its labels are known.
+
+    The watermark counts in whole days, so that a moving clock makes a day dirty once and not at every tick.
+    """
+    watermarks = {
+        source: start_of_day(state.watermarks[source].astimezone(dt.UTC).date())
+        for source in state.sources_of(day)
+        if source in state.watermarks
+    }
+    return mature_through(day, watermarks, next_day_is_built=state.head("validated_events", day + ONE_DAY) is not None)
+
+
+def blocking_days(state: State, asset: str, day: dt.date) -> tuple[dt.date, ...]:
+    """Return the days whose missing ``validated_events`` forbid to build ``asset`` of ``day``.
+
+    A day with landed rows and no published generation must not be read as an empty day. The following day is an
+    exception as long as nobody refused it: without it labels are immature, which is counted and repaired later.
+    """
+    blocked = []
+    for upstream, offset in UPSTREAM[asset]:
+        upstream_day = day + offset * ONE_DAY
+        if upstream != "validated_events" or state.head(upstream, upstream_day) is not None:
+            continue
+        has_rows = bool(state.landed.get(upstream_day))
+        if offset == 0 or (has_rows and (offset < 0 or is_refused(state, upstream_day))):
+            blocked.append(upstream_day)
+    return tuple(blocked)
+
+
+def is_refused(state: State, day: dt.date) -> bool:
+    """Tell whether the present inputs of ``validated_events`` were tried and refused."""
+    verdict = state.verdicts.get(day)
+    return (
+        verdict is not None
+        and not verdict.is_published
+        and dict(verdict.inputs) == required_inputs(state, "validated_events", day)
+    )
+
+
+def changed_inputs(published: Mapping[str, str], required: Mapping[str, str]) -> tuple[str, ...]:
+    """Return in words how the required inputs differ from those of the published generation."""
+    reasons = [f"new {key}" for key in sorted(required.keys() - published.keys())]
+    reasons += [f"gone {key}" for key in sorted(published.keys() - required.keys())]
+    reasons += [
+        f"changed {key}" for key in sorted(required.keys() & published.keys()) if required[key] != published[key]
+    ]
+    return tuple(reasons)
+
+
+def decide(state: State, asset: str, day: dt.date, *, is_requested: bool = False) -> Decision:
+    """Decide what is to be done about one partition, its upstream being as it is.
+
+    Args:
+        state: What is landed, published and configured.
+        asset: Asset name.
+        day: UTC day.
+        is_requested: Build the day also when no row of it was ever landed.
+    """
+    head = state.head(asset, day)
+    if head is None and not is_requested and not is_expected(state, day):
+        return Decision(asset, day, Status.NOT_NEEDED)
+    required = required_inputs(state, asset, day)
+    if asset == "validated_events" and is_refused(state, day):
+        reason = "its rows were refused by a blocking check; waits for new inputs"
+        return Decision(asset, day, Status.BLOCKED, (reason,), (day,), required)
+    missing = [
+        (upstream, day + offset * ONE_DAY)
+        for upstream, offset in UPSTREAM[asset]
+        if offset == 0 and state.head(upstream, day + offset * ONE_DAY) is None
+    ]
+    blocked_by = blocking_days(state, asset, day)
+    if any(is_refused(state, blocked) for blocked in blocked_by):
+        days = tuple(blocked for blocked in blocked_by if is_refused(state, blocked))
+        reason = f"blocked by validated_events of {', '.join(blocked.isoformat() for blocked in days)}"
+        return Decision(asset, day, Status.BLOCKED, (reason,), days, required)
+    if head is None:
+        reasons = ("never built", *(f"after {upstream} of {of.isoformat()}" for upstream, of in missing))
+        return Decision(asset, day, Status.DIRTY, reasons, (), required)
+    reasons = changed_inputs(head.inputs, required)
+    return Decision(asset, day, Status.DIRTY if reasons else Status.CLEAN, reasons, (), required)
+
+
+def is_expected(state: State, day: dt.date) -> bool:
+    """Tell whether ``day`` is to be built without being asked for.
+
+    So are days with landed rows, and a complete day that follows one: the labels before it need to know that it
+    is empty.
+    """
+    if state.landed.get(day):
+        return True
+    if not state.landed.get(day - ONE_DAY) or not state.watermarks:
+        return False
+    return is_complete(day, max(state.watermarks.values()))
+
+
+def expected_days(state: State) -> list[dt.date]:
+    """Return all days that have rows, generations, or follow a day with rows; sorted."""
+    days = {day for day, files in state.landed.items() if files}
+    days |= {day + ONE_DAY for day in days if is_expected(state, day + ONE_DAY)}
+    for heads in state.heads.values():
+        days |= set(heads)
+    return sorted(days | set(state.verdicts))
+
+
+def plan(
+    state: State, days: Iterable[dt.date], *, assets: Iterable[str] = tuple(UPSTREAM), is_requested: bool = False
+) -> list[Decision]:
+    """Decide about every partition of ``assets`` and ``days``, in an order in which they can be built.
+
+    Decisions see the upstream as it is published now; a settled partition behind a dirty one is ``waiting``: plan
+    again once that was built, and what did not change there leaves it clean.
+    """
+    chosen = [asset for asset in UPSTREAM if asset in set(assets)]
+    ordered = sorted(set(days))
+    unsettled: set[tuple[str, dt.date]] = set()
+    decisions = []
+    for asset in chosen:
+        for day in ordered:
+            decision = decide(state, asset, day, is_requested=is_requested)
+            behind = [(up, day + offset * ONE_DAY) for up, offset in UPSTREAM[asset]]
+            waits_for = [f"after {up} of {of.isoformat()}" for up, of in behind if (up, of) in unsettled]
+            if waits_for and decision.status in {Status.CLEAN, Status.BLOCKED}:
+                decision = replace(decision, status=Status.WAITING, reasons=tuple(waits_for))
+            if decision.status in {Status.DIRTY, Status.WAITING}:
+                unsettled.add((asset, day))
+            decisions.append(decision)
+    return decisions
+
+
+@dataclass(frozen=True, order=True)
+class DueRun:
+    """One run that is due: the dirty assets of one layer and day."""
+
+    layer: int
+    day: dt.date
+    assets: tuple[str, ...]
+
+
+def due_runs(decisions: Iterable[Decision], layers: Sequence[Sequence[str]] = LAYERS) -> list[DueRun]:
+    """Return the runs that are due, earliest layer and day first.
+
+    A run holds what is dirty in its layer on its day, and what waits there behind it.
+    """
+    open_assets: dict[tuple[int, dt.date], list[Decision]] = {}
+    layer_of = {asset: number for number, layer in enumerate(layers) for asset in layer}
+    for each in decisions:
+        if each.status in {Status.DIRTY, Status.WAITING}:
+            open_assets.setdefault((layer_of[each.asset], each.day), []).append(each)
+    return sorted(
+        DueRun(layer, day, tuple(each.asset for each in found))
+        for (layer, day), found in open_assets.items()
+        if any(each.status is Status.DIRTY for each in found)
+    )

@@ -1,0 +1,144 @@
+"""What a deployment may choose: the root, where its platform starts, tolerances and limits.
+
+Belongs here: the settings, their defaults, and how they are found (arguments, then ``ML_DATA_PLATFORM_*``
+in the environment, then ``<root>/platform.yaml``, then defaults). Does not belong here: what a producer
+decides, which is its source contract.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from ml_data_platform.errors import SettingsError
+
+DEFAULT_ROOT = ".platform"
+ENVIRONMENT_PREFIX = "ML_DATA_PLATFORM_"
+SETTINGS_FILE = "platform.yaml"
+LABEL_HORIZON = dt.timedelta(hours=24)
+
+
+class Settings(BaseModel):
+    """The settings of one root.
+
+    Attributes:
+        root: Folder that holds everything: data, ledger, kept files, Dagster's history. Absolute.
+        landing: Folder with one subfolder per source, watched by the landing sensor. Absolute.
+        sources: Folder with the user's own source contracts, beside the shipped ones; or none.
+        start_date: First UTC day that has partitions; earlier rows are kept as undated.
+        fold_count: Number of folds of ``stratified_partitions``.
+        fold_salt: Salt of the hash that puts a user into a fold; another salt, other folds.
+        tolerances: Share of a day's rows that may fail, by check name, over the suites' own values.
+        settle_seconds: A file in the landing folder is read once its size and time have stood still so long.
+        max_future_hours: An event later than its landing by more than this has no usable day.
+        memory_limit: Bound of DuckDB's memory, e.g. ``1GB``.
+        threads: Threads of DuckDB.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    root: Path
+    landing: Path
+    sources: Path | None = None
+    start_date: dt.date = dt.date(2026, 1, 1)
+    fold_count: Annotated[int, Field(ge=2, le=100)] = 5
+    fold_salt: Annotated[str, Field(min_length=1, max_length=100)] = "fold-1"
+    tolerances: dict[str, Annotated[float, Field(ge=0, le=1)]] = {}
+    settle_seconds: Annotated[float, Field(ge=0, le=86_400)] = 5.0
+    max_future_hours: Annotated[float, Field(ge=0, le=24 * 365)] = 24.0
+    memory_limit: str = "1GB"
+    threads: Annotated[int, Field(ge=1, le=256)] = 2
+
+    @field_validator("memory_limit")
+    @classmethod
+    def _has_unit(cls, value: str) -> str:
+        if re.fullmatch(r"[0-9]{1,6}(\.[0-9]+)? ?(MB|GB|MiB|GiB)", value) is None:
+            raise ValueError("must be a number with MB, GB, MiB or GiB, e.g. 1GB")
+        return value
+
+    @property
+    def max_future(self) -> dt.timedelta:
+        """How far beyond its landing an event may lie."""
+        return dt.timedelta(hours=self.max_future_hours)
+
+    @property
+    def dagster_home(self) -> Path:
+        """The folder of the Dagster instance that belongs to this root."""
+        return self.root / "dagster"
+
+
+def load_settings(environment: Mapping[str, str], working_folder: Path, **overrides: object) -> Settings:
+    """Find the settings of a root.
+
+    Args:
+        environment: Usually ``os.environ``; only keys with the prefix ``ML_DATA_PLATFORM_`` are read.
+        working_folder: Relative paths are taken from here.
+        **overrides: Settings from the command line; ``None`` means not given.
+
+    Returns:
+        The settings, with absolute paths.
+
+    Raises:
+        SettingsError: A file cannot be read, a name is unknown, or a value is out of bounds.
+    """
+    given = {name: value for name, value in overrides.items() if value is not None}
+    from_environment = _from_environment(environment)
+    root = _absolute(given.get("root") or from_environment.get("root") or DEFAULT_ROOT, working_folder)
+    from_file = _from_file(root / SETTINGS_FILE)
+    for name in ("landing", "sources"):
+        if from_file.get(name):
+            from_file[name] = _absolute(from_file[name], root)
+        for values in (from_environment, given):
+            if values.get(name):
+                values[name] = _absolute(values[name], working_folder)
+    merged = {"landing": root / "landing", **from_file, **from_environment, **given, "root": root}
+    try:
+        return Settings.model_validate(merged)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        raise SettingsError(
+            f"setting `{name}` cannot be used: {first['msg']}",
+            remedy=f"Known settings: {', '.join(sorted(Settings.model_fields))}.",
+            file=str(root / SETTINGS_FILE) if name in from_file else None,
+            environment=ENVIRONMENT_PREFIX + name.upper() if name in from_environment else None,
+            got=first.get("input"),
+        ) from error
+
+
+def _absolute(path: object, base: Path) -> Path:
+    expanded = Path(str(path)).expanduser()
+    return (expanded if expanded.is_absolute() else base / expanded).resolve()
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for key, value in environment.items():
+        name = key.removeprefix(ENVIRONMENT_PREFIX).lower()
+        if key.startswith(ENVIRONMENT_PREFIX) and name in Settings.model_fields and value != "":
+            values[name] = value
+    return values
+
+
+def _from_file(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise SettingsError(
+            "the settings file cannot be read", remedy="It is YAML, one setting a line.", file=str(path)
+        ) from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
+        raise SettingsError(
+            "the settings file is not a mapping", remedy="Write one `name: value` a line.", file=str(path)
+        )
+    return content
