@@ -108,3 +108,17 @@ class InstanceMismatchError(PlatformError):
 
 class StageFailedError(PlatformError):
     """A stage produced something that contradicts its own accounting."""
+
+
+class QueryTextError(PlatformError):
+    """A query's text names a primitive or a slot that it is not given."""
+
+
+class StorageKeyError(PlatformError):
+    """A name that becomes part of a storage path is not of the form that storage accepts."""
+
+
+class RecordError(PlatformError):
+    """A stored record (commit log or ledger) cannot be read as what it should be."""
+
+    default_remedy = "Restore the file from a backup of the root; records are never edited."

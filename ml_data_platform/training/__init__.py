@@ -1,0 +1,1 @@
+"""Features become training partitions: folds, label files, and what proves them fair."""
