@@ -1,0 +1,74 @@
+"""What a rule found: verdict, counts and bounded examples.
+
+Belongs here: the outcome of one rule on one partition, how a tolerance turns counts into a verdict and
+how an outcome reads in a user interface. Does not belong here: how rows are evaluated (``runner``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+MAX_EXAMPLES = 5
+MAX_EXAMPLE_CHARACTERS = 120
+
+
+@dataclass(frozen=True)
+class CheckOutcome:
+    """The verdict of one rule on one partition.
+
+    Attributes:
+        name: Name of the rule and of the asset check.
+        asset: Asset that was judged.
+        passed: Whether the rule holds, its tolerance applied.
+        blocking: Whether a failure keeps the partition from being published.
+        evaluated: Row rules: rows looked at. Table rules: 1, or 0 where the metric is null.
+        unexpected: Row rules: rows that break the rule. Table rules: 1 where the metric is out of bounds.
+        tolerance: See ``Rule.tolerance``.
+        observed: What was found, as text.
+        examples: At most 5 offending values, first rows first, each at most 120 characters.
+        rule: The rule as JSON-able values.
+        description: The rule in one sentence.
+    """
+
+    name: str
+    asset: str
+    passed: bool
+    blocking: bool
+    evaluated: int
+    unexpected: int
+    tolerance: float
+    observed: str
+    examples: tuple[str, ...]
+    rule: Mapping[str, Any]
+    description: str
+
+    def metadata(self) -> dict[str, Any]:
+        """Return JSON-able facts under stable keys, for a user interface."""
+        return {
+            "observed": self.observed,
+            "unexpected_count": self.unexpected,
+            "evaluated_count": self.evaluated,
+            "unexpected_percent": 100 * self.unexpected / self.evaluated if self.evaluated else 0.0,
+            "tolerance": self.tolerance,
+            "examples": list(self.examples),
+            "rule": dict(self.rule),
+        }
+
+
+def is_within_tolerance(unexpected: int, evaluated: int, tolerance: float) -> bool:
+    """Return whether ``unexpected <= tolerance * evaluated``, with the tolerance read as the decimal it is written as.
+
+    Args:
+        unexpected: Rows that break the rule.
+        evaluated: Rows looked at.
+        tolerance: Share, 0..1. In binary floating point 0.29 of 100 rows would be fewer than 29.
+    """
+    return unexpected <= Fraction(repr(float(tolerance))) * evaluated
+
+
+def is_blocked(outcomes: Iterable[CheckOutcome]) -> bool:
+    """Return whether any blocking rule failed."""
+    return any(outcome.blocking and not outcome.passed for outcome in outcomes)

@@ -1,0 +1,332 @@
+"""Runs rules through Great Expectations; the only module that imports it, inside a function.
+
+Belongs here: handing frames to Great Expectations and reading its answer. Does not belong here: the rules
+(``suites``), what an outcome is (``outcomes``), or any decision about rows.
+
+Importing Great Expectations costs seconds of CPU time and hundreds of MB, so that happens at first use.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from ml_data_platform.errors import ValidationSetupError, bounded
+from ml_data_platform.validation.outcomes import (
+    MAX_EXAMPLE_CHARACTERS,
+    MAX_EXAMPLES,
+    CheckOutcome,
+    is_within_tolerance,
+)
+from ml_data_platform.validation.rules import Rule, require_unique_names
+
+Positions = npt.NDArray[np.int64]
+# Above this the copies that Great Expectations makes of a frame leave the caches and the memory bound.
+MAX_CHUNK_ROWS = 131_072
+# Without a query text and without named index columns: those cost several times the evaluation itself.
+RESULT_FORMAT = {"result_format": "COMPLETE", "return_unexpected_index_query": False}
+BETWEEN = "ExpectColumnValuesToBeBetween"
+
+
+class RowValidator:
+    """Evaluates row rules on the chunks of one partition and adds up what they found.
+
+    Use one instance per partition. The first chunk pays for importing Great Expectations.
+
+    Args:
+        rules: Row rules of one asset.
+
+    Raises:
+        ValidationSetupError: A rule is not a row rule, two rules share a name, or Great Expectations does
+            not accept an expectation or its arguments.
+    """
+
+    def __init__(self, rules: Iterable[Rule]) -> None:
+        self._rules = tuple(rules)
+        for rule in self._rules:
+            _require_scope(rule, "row")
+        self._suite = _Suite(self._rules)
+        self._columns = tuple(dict.fromkeys(column for rule in self._rules for column in rule.columns))
+        self._ranged = {rule.columns[0] for rule in self._rules if rule.expectation == BETWEEN}
+        self._evaluated = 0
+        self._unexpected = dict.fromkeys((rule.name for rule in self._rules), 0)
+        self._examples: dict[str, list[str]] = {rule.name: [] for rule in self._rules}
+
+    def validate(self, frame: pd.DataFrame) -> dict[str, Positions]:
+        """Evaluate all rules on the next rows of the partition.
+
+        Args:
+            frame: The rows; not changed. Its index does not matter.
+
+        Returns:
+            For each rule, in the order given, the positions of the rows in this frame that break it,
+            ascending, counted from 0. Nulls break only rules that ask for presence.
+
+        Raises:
+            ValidationSetupError: A column is missing, or Great Expectations could not evaluate a rule.
+        """
+        self._require_columns(frame)
+        parts: dict[str, list[Positions]] = {rule.name: [] for rule in self._rules}
+        for start in range(0, len(frame), MAX_CHUNK_ROWS):
+            chunk = frame.iloc[start : start + MAX_CHUNK_ROWS]
+            found = self._suite.evaluate(self._readable(chunk))
+            for rule in self._rules:
+                self._note(rule, chunk, found[rule.name])
+                parts[rule.name].append(found[rule.name] + start)
+            self._evaluated += len(chunk)
+        none = np.empty(0, dtype=np.int64)
+        return {name: np.concatenate(arrays) if arrays else none for name, arrays in parts.items()}
+
+    def outcomes(self) -> tuple[CheckOutcome, ...]:
+        """Return one outcome per rule over all rows validated so far, in the order of the rules."""
+        return tuple(self._outcome(rule) for rule in self._rules)
+
+    def _require_columns(self, frame: pd.DataFrame) -> None:
+        present = set(frame.columns)
+        for rule in self._rules:
+            for column in rule.columns:
+                if column not in present:
+                    raise ValidationSetupError(
+                        "A rule's column is missing from the rows.",
+                        asset=rule.asset,
+                        rule=rule.name,
+                        column=column,
+                        got=", ".join(map(str, frame.columns)),
+                        remedy="Give the rows all columns that their rules read.",
+                    )
+
+    def _readable(self, chunk: pd.DataFrame) -> pd.DataFrame:
+        """Return the columns that rules read, under a RangeIndex, in types that are compared as vectors."""
+        # Great Expectations copies the whole frame for each rule that skips nulls, so other columns stay out.
+        frame = chunk[list(self._columns)].reset_index(drop=True)
+        frame.index.name = None
+        for column in self._ranged:
+            dtype = frame[column].dtype
+            if pd.api.types.is_numeric_dtype(dtype) and dtype not in (np.dtype("int64"), np.dtype("float64")):
+                # Other widths and nullable numbers would be compared one Python object at a time. Rounding to
+                # a double is monotonic, so no value crosses a bound that a double represents exactly.
+                frame[column] = frame[column].to_numpy(dtype="float64", na_value=np.nan)
+        return frame
+
+    def _note(self, rule: Rule, chunk: pd.DataFrame, positions: Positions) -> None:
+        self._unexpected[rule.name] += len(positions)
+        examples = self._examples[rule.name]
+        for position in positions[: MAX_EXAMPLES - len(examples)]:
+            examples.append(_example(rule, chunk, int(position), self._evaluated + int(position)))
+
+    def _outcome(self, rule: Rule) -> CheckOutcome:
+        unexpected = self._unexpected[rule.name]
+        share = f" ({unexpected / self._evaluated:.3%})" if self._evaluated else ""
+        return CheckOutcome(
+            name=rule.name,
+            asset=rule.asset,
+            passed=is_within_tolerance(unexpected, self._evaluated, rule.tolerance),
+            blocking=rule.blocking,
+            evaluated=self._evaluated,
+            unexpected=unexpected,
+            tolerance=rule.tolerance,
+            observed=f"{unexpected:,} of {self._evaluated:,} rows break the rule{share}",
+            examples=tuple(self._examples[rule.name]),
+            rule=rule.to_json(),
+            description=rule.description,
+        )
+
+
+def check_metrics(rules: Iterable[Rule], metrics: Mapping[str, float | int | None]) -> tuple[CheckOutcome, ...]:
+    """Evaluate table rules on the metrics of one partition.
+
+    Args:
+        rules: Table rules of one asset.
+        metrics: Metric name to number; more metrics than the rules read are fine. ``None`` only where
+            the rule says what a null means.
+
+    Returns:
+        One outcome per rule, in the order given.
+
+    Raises:
+        ValidationSetupError: A rule is not a table rule, a metric is missing, not finite, or null where a
+            null has no meaning, or Great Expectations could not evaluate a rule.
+    """
+    given = tuple(rules)
+    if not given:
+        return ()
+    for rule in given:
+        _require_scope(rule, "table")
+        _require_metric(rule, metrics)
+    names = dict.fromkeys(rule.columns[0] for rule in given)
+    frame = pd.DataFrame({name: pd.Series([metrics[name]], dtype="float64") for name in names})
+    found = _Suite(given).evaluate(frame)
+    return tuple(_table_outcome(rule, metrics[rule.columns[0]], len(found[rule.name])) for rule in given)
+
+
+def _table_outcome(rule: Rule, value: float | None, unexpected: int) -> CheckOutcome:
+    lowest, highest = rule.kwargs["min_value"], rule.kwargs["max_value"]
+    expected = f"{lowest:g}" if lowest == highest else f"{lowest:g}..{highest:g}"
+    found = rule.when_null if value is None else f"{value:,}" if isinstance(value, int) else f"{value:.6g}"
+    return CheckOutcome(
+        name=rule.name,
+        asset=rule.asset,
+        passed=unexpected == 0,
+        blocking=rule.blocking,
+        evaluated=0 if value is None else 1,
+        unexpected=unexpected,
+        tolerance=rule.tolerance,
+        observed=f"{rule.columns[0]} = {found}, expected {expected}",
+        examples=(),
+        rule=rule.to_json(),
+        description=rule.description,
+    )
+
+
+def _require_scope(rule: Rule, scope: str) -> None:
+    if rule.scope != scope:
+        raise ValidationSetupError(
+            "A rule is run in the wrong scope.",
+            asset=rule.asset,
+            rule=rule.name,
+            expected=scope,
+            got=rule.scope,
+            remedy="Give row rules to RowValidator and table rules to check_metrics.",
+        )
+
+
+def _require_metric(rule: Rule, metrics: Mapping[str, float | int | None]) -> None:
+    (name,) = rule.columns
+    value = metrics.get(name)
+    # A null or NaN metric would pass every bound: Great Expectations skips it as missing.
+    if name in metrics and (bool(rule.when_null) if value is None else np.isfinite(value)):
+        return
+    raise ValidationSetupError(
+        "A rule's metric is missing, null or not finite.",
+        asset=rule.asset,
+        rule=rule.name,
+        column=name,
+        expected="a finite number" + (" or null" if rule.when_null else ""),
+        got=repr(value) if name in metrics else "no such metric",
+        remedy="Compute the metric in the stage that builds the asset.",
+    )
+
+
+def _example(rule: Rule, chunk: pd.DataFrame, position: int, row: int) -> str:
+    """Return where a row came from and its offending values, on one bounded line."""
+    cells = chunk.iloc[position]
+    values = [None if pd.isna(cells[column]) else cells[column] for column in rule.columns]
+    shown = ", ".join("null" if value is None else str(value) for value in values)
+    if "source_file" in chunk.columns and "source_row" in chunk.columns:
+        place = f"file {str(cells['source_file'])[:8]} row {cells['source_row']}"
+    else:
+        place = f"row {row}"
+    return bounded(f"{place}: {shown}", MAX_EXAMPLE_CHARACTERS)
+
+
+class _Suite:
+    """Rules of one asset as a Great Expectations suite over pandas frames.
+
+    Raises:
+        ValidationSetupError: Great Expectations does not accept an expectation or its arguments.
+    """
+
+    def __init__(self, rules: tuple[Rule, ...]) -> None:
+        require_unique_names(rules)
+        self._rules = rules
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            self._build(_great_expectations())
+
+    def _build(self, gx: Any) -> None:
+        context = gx.get_context(mode="ephemeral")
+        context.variables.progress_bars = {"globally": False, "metric_calculations": False}
+        asset = context.data_sources.add_pandas("frames").add_dataframe_asset("rows")
+        self._batches = asset.add_batch_definition_whole_dataframe("chunk")
+        self._suite = gx.ExpectationSuite(name="rules")
+        for rule in self._rules:
+            self._suite.add_expectation(_expectation(gx, rule))
+        if len(self._suite.expectations) != len(self._rules):
+            raise ValidationSetupError(
+                "Two rules state the same expectation, and Great Expectations keeps only one of them.",
+                asset=self._rules[0].asset,
+                expected=len(self._rules),
+                got=len(self._suite.expectations),
+                remedy="Remove one of the two rules.",
+            )
+
+    def evaluate(self, frame: pd.DataFrame) -> dict[str, Positions]:
+        """Return, per rule name, the ascending positions of the rows that break the rule.
+
+        Args:
+            frame: At least one row, under an unnamed RangeIndex from 0.
+
+        Raises:
+            ValidationSetupError: A rule could not be evaluated, or its answer contradicts itself.
+        """
+        if not self._rules:
+            return {}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            batch = self._batches.get_batch(batch_parameters={"dataframe": frame})
+            report = batch.validate(self._suite, result_format=RESULT_FORMAT)
+        # Results come back in another order than the suite: each carries its rule's name.
+        answers = {result.expectation_config.meta["rule"]: result for result in report.results}
+        return {rule.name: _positions(rule, answers.get(rule.name), len(frame)) for rule in self._rules}
+
+
+def _great_expectations() -> Any:
+    # Read when the package is imported; nothing that the platform starts calls home.
+    os.environ["GX_ANALYTICS_ENABLED"] = "false"
+    import great_expectations as gx  # noqa: PLC0415 - costs seconds: only those who validate pay
+
+    return gx
+
+
+def _expectation(gx: Any, rule: Rule) -> Any:
+    kwargs = {key: list(value) if isinstance(value, tuple) else value for key, value in rule.kwargs.items()}
+    try:
+        return getattr(gx.expectations, rule.expectation)(**kwargs, meta={"rule": rule.name})
+    except (AttributeError, TypeError, ValueError) as error:
+        raise ValidationSetupError(
+            "Great Expectations does not accept the rule.",
+            asset=rule.asset,
+            rule=rule.name,
+            expectation=rule.expectation,
+            got=bounded(str(error), 400),
+            remedy="Correct the expectation's class name or its arguments.",
+        ) from error
+
+
+def _positions(rule: Rule, result: Any, rows: int) -> Positions:
+    """Read one result, trusting it only where it is complete and agrees with itself."""
+    facts: Mapping[str, Any] = {} if result is None else result.result
+    if "unexpected_count" not in facts:
+        raise ValidationSetupError(
+            "Great Expectations could not evaluate the rule.",
+            asset=rule.asset,
+            rule=rule.name,
+            column=", ".join(rule.columns),
+            got="no result" if result is None else _exception_text(result.exception_info),
+            remedy="Check that the column exists and has the type that the rule expects.",
+        )
+    positions = np.asarray(facts.get("unexpected_index_list") or [], dtype=np.int64)
+    positions.sort()
+    if len(positions) != facts["unexpected_count"] or facts["element_count"] != rows:
+        raise ValidationSetupError(
+            "Great Expectations' answer contradicts itself.",
+            asset=rule.asset,
+            rule=rule.name,
+            expected=f"{facts['unexpected_count']} of {rows} rows",
+            got=f"{len(positions)} positions of {facts['element_count']} rows",
+            remedy="Use a version of great-expectations that reports all positions.",
+        )
+    return positions
+
+
+def _exception_text(info: Mapping[str, Any]) -> str:
+    """Return the message of an exception record, which is flat or nested by metric."""
+    records = [info, *(value for value in info.values() if isinstance(value, Mapping))]
+    messages = [str(record["exception_message"]) for record in records if record.get("exception_message")]
+    return bounded(messages[0] if messages else "no message", 400)
