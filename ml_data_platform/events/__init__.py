@@ -1,0 +1,1 @@
+"""What an event is: schemas, versions, contracts, reading, lateness and planning; pure."""

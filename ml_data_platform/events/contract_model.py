@@ -1,0 +1,250 @@
+"""What a source contract may say.
+
+Belongs here: the contract's model, what must hold between its keys, and its hashes. Does not belong
+here: finding and reading the YAML files (contracts) and the SQL that a contract leads to (parsing).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zoneinfo
+from collections.abc import Iterator, Mapping
+from datetime import date
+from functools import cached_property
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from ml_data_platform.events.contract_errors import VERSION_FORMS, Problem, contract_error
+from ml_data_platform.events.evolution import SCHEMA_VERSIONS, EventField
+
+MAX_TEXT = 256
+LABEL_FIELD = "label"
+# Zones that mean another thing on another machine, or nothing.
+_UNUSABLE_ZONES = frozenset({"localtime", "Factory", "posixrules"})
+
+Text = Annotated[str, Field(min_length=1, max_length=MAX_TEXT)]
+EventType = Literal["page_view", "add_to_cart", "purchase", "search", "other"]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class CsvDialect(_Part):
+    """How a CSV file is cut into cells.
+
+    Attributes:
+        delimiter: One character between cells.
+        quote: One character around cells that hold the delimiter; doubled inside them.
+    """
+
+    delimiter: Annotated[str, Field(pattern=r"\A[^\r\n\x00]\z")] = ","
+    quote: Annotated[str, Field(pattern=r"\A[^\r\n\x00]\z")] = '"'
+
+
+class VersionColumn(_Part):
+    """Each row names its schema version.
+
+    Attributes:
+        column: Landed column with the version's number.
+    """
+
+    column: Text
+
+
+class EventTimeReading(_Part):
+    """How the text of the event time is read.
+
+    Attributes:
+        epoch_unit: Unit of integer times, counted from 1970-01-01T00:00:00Z.
+        zone: IANA zone of ISO-8601 texts that carry no offset of their own.
+    """
+
+    epoch_unit: Literal["s", "ms", "us", "ns"] = "ms"
+    zone: Text = "UTC"
+
+
+class EventTypeReading(_Part):
+    """How the producer's event types become canonical ones.
+
+    Attributes:
+        mapping: Landed value to canonical type. A canonical name stands for itself unless mapped.
+        default: Type of every other landed value, and of rows without one; None = such a row is rejected.
+    """
+
+    mapping: dict[Text, EventType] = {}
+    default: EventType | None = None
+
+
+class Lateness(_Part):
+    """How late events of this producer may be.
+
+    Attributes:
+        watermark: ``clock``: a day is complete ``max_delay_hours`` after its end.
+        max_delay_hours: Hours from an event to its landing that are usual for the producer.
+    """
+
+    watermark: Literal["clock"] = "clock"
+    max_delay_hours: Annotated[int, Field(ge=0, le=24 * 366)] = 0
+
+
+class SourceContract(_Part):
+    """What one producer lands and how it is read. See the attributes for the YAML keys.
+
+    Attributes:
+        source: Name of the producer: the file's stem, the landing subfolder, the prefix of its event ids.
+        description: For people; no hash depends on it.
+        format: ``csv`` or ``jsonl``; gzip is recognised by its bytes.
+        csv: Only with format ``csv``.
+        schema_version: A number, ``infer`` (per row by marker fields), or ``{column: name}``.
+        columns: Field of the schema version to landed column. With ``jsonl`` a dot descends into an object
+            and a field that is not listed lands under its own name; null says that it does not land.
+        event_time: How the event time is read.
+        event_type: How event types are read.
+        identity: Landed columns that identify an event of a producer without event ids; empty = the whole row.
+        label: Landed column with 0 or 1, where the producer labels its events itself.
+        user_id_domain: Producers of one domain mean the same person by the same user id; default: the source.
+        unknown_columns: ``evolve`` keeps them in ``attributes``, ``freeze`` refuses the file, ``discard``
+            leaves them out.
+        lateness: How late events may be.
+    """
+
+    source: Annotated[str, Field(pattern=r"\A[a-z][a-z0-9_]{0,62}\z")]
+    description: Annotated[str, Field(max_length=2_000)] = ""
+    format: Literal["csv", "jsonl"]
+    csv: CsvDialect = CsvDialect()
+    schema_version: int | Literal["infer"] | VersionColumn = "infer"
+    columns: dict[str, Text | None] = {}
+    event_time: EventTimeReading = EventTimeReading()
+    event_type: EventTypeReading = EventTypeReading()
+    identity: Annotated[tuple[Text, ...], Field(strict=False)] = ()
+    label: Text | None = None
+    user_id_domain: Text | None = None
+    unknown_columns: Literal["evolve", "freeze", "discard"] = "evolve"
+    lateness: Lateness = Lateness()
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> SourceContract:
+        problems = tuple(_problems(self))
+        if problems:
+            raise contract_error(problems)
+        return self
+
+    @property
+    def domain(self) -> str:
+        """The domain of the user ids."""
+        return self.user_id_domain or self.source
+
+    @property
+    def versions(self) -> tuple[int, ...]:
+        """The schema versions that rows of this source may have, ascending."""
+        return (self.schema_version,) if isinstance(self.schema_version, int) else tuple(sorted(SCHEMA_VERSIONS))
+
+    def fields(self, version: int) -> dict[str, str]:
+        """Return field of the schema version to the landed column that holds it, in field order."""
+        landed = {name: self.landed_column(name) for name in SCHEMA_VERSIONS[version].fields}
+        return {name: column for name, column in landed.items() if column is not None}
+
+    def landed_columns(self, version: int) -> tuple[str, ...]:
+        """Return the landed columns that fields of the version take, each once, in field order."""
+        declared = self.schema_version
+        extra = (declared.column,) if isinstance(declared, VersionColumn) else ()
+        return tuple(dict.fromkeys((*self.fields(version).values(), *extra)))
+
+    def path(self, column: str) -> tuple[str, ...]:
+        """Return the keys that lead to a landed column within the landed JSON object."""
+        return tuple(column.split(".")) if self.format == "jsonl" else (column,)
+
+    @property
+    def known_columns(self) -> frozenset[str]:
+        """Top-level landed columns that the contract names; with ``freeze`` a file may have no others."""
+        taken = (column for version in self.versions for column in self.landed_columns(version))
+        return frozenset(self.path(column)[0] for column in (*taken, *self.identity))
+
+    def landed_column(self, name: str) -> str | None:
+        """Return the landed column that holds a field of any version, or None where the field does not land."""
+        if name == LABEL_FIELD:
+            return self.label
+        return self.columns.get(name, name if self.format == "jsonl" else None)
+
+    @cached_property
+    def content_hash(self) -> str:
+        """SHA-256 hex of all that the contract says, without the description."""
+        # Defaults are left out, so that a key added to the model later does not change the hash of old contracts.
+        return _hash(self.model_dump(mode="json", exclude={"description"}, exclude_defaults=True))
+
+    def routing_hash(self, start_date: date) -> str:
+        """Return the SHA-256 hex of what decides how a file is read and on which day a row falls.
+
+        Args:
+            start_date: First UTC day that has partitions.
+        """
+        read = ("format", "csv", "schema_version", "event_time")
+        routed = {
+            name: self.fields(number)[name]
+            for number in self.versions
+            for name in (SCHEMA_VERSIONS[number].time_field, *SCHEMA_VERSIONS[number].markers)
+            if name in self.fields(number)
+        }
+        facts: dict[str, Any] = {
+            **self.model_dump(mode="json", include=set(read)),
+            "routed": routed,
+            "start_date": start_date.isoformat(),
+        }
+        if self.unknown_columns == "freeze":
+            facts["known_columns"] = sorted(self.known_columns)
+        return _hash(facts)
+
+
+def _hash(facts: Mapping[str, Any]) -> str:
+    text = json.dumps(facts, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _problems(contract: SourceContract) -> Iterator[Problem]:
+    declared = contract.schema_version
+    if isinstance(declared, int) and declared not in SCHEMA_VERSIONS:
+        yield Problem("schema_version", "there is no such version", declared, VERSION_FORMS)
+        return
+    yield from _dialect_problems(contract)
+    yield from _column_problems(contract)
+    if not _is_zone(contract.event_time.zone):
+        zones = tuple(sorted(zoneinfo.available_timezones() - _UNUSABLE_ZONES))
+        yield Problem("event_time.zone", "is no IANA time zone", contract.event_time.zone, zones)
+
+
+def _dialect_problems(contract: SourceContract) -> Iterator[Problem]:
+    if contract.format != "csv" and "csv" in contract.model_fields_set:
+        yield Problem("csv", f"has no meaning with format {contract.format}", contract.csv.model_dump())
+    if contract.csv.delimiter == contract.csv.quote:
+        yield Problem("csv.quote", "must differ from the delimiter", contract.csv.quote)
+
+
+def _column_problems(contract: SourceContract) -> Iterator[Problem]:
+    described: dict[str, EventField] = {}
+    for number in contract.versions:
+        described.update(SCHEMA_VERSIONS[number].fields)
+    allowed = tuple(name for name in described if name != LABEL_FIELD)
+    if LABEL_FIELD in contract.columns:
+        yield Problem("columns.label", "is not a column mapping: use the key `label`", contract.columns[LABEL_FIELD])
+    for name in sorted(contract.columns.keys() - described.keys() - {LABEL_FIELD}):
+        yield Problem(f"columns.{name}", "is no field of the schema version", name, allowed)
+    for name, field in described.items():
+        is_defaulted = name == "event_type" and contract.event_type.default is not None
+        if field.required and not is_defaulted and contract.landed_column(name) is None:
+            yield Problem(f"columns.{name}", "a required field needs a landed column", None)
+    named = [(f"columns.{name}", column) for name, column in contract.columns.items()]
+    named += [("label", contract.label), *((f"identity.{at}", name) for at, name in enumerate(contract.identity))]
+    for key, column in named:
+        if column is not None and not all(contract.path(column)):
+            yield Problem(key, "a dotted path has an empty part", column)
+
+
+def _is_zone(name: str) -> bool:
+    try:
+        zoneinfo.ZoneInfo(name)
+    except (ValueError, OSError, zoneinfo.ZoneInfoNotFoundError):
+        return False
+    return name not in _UNUSABLE_ZONES

@@ -1,0 +1,330 @@
+"""Schema versions of events as data, and the way from one to the next.
+
+Belongs here: which fields each version has, how to tell a version by its marker fields, the steps that
+turn version N into N+1, and the classification of a change as additive or breaking. Does not belong
+here: which landed column holds a field (contracts) and how its text is read (parsing).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Literal
+
+from ml_data_platform.errors import SchemaMismatchError
+
+
+class FieldType(StrEnum):
+    """How the landed text of a field is to be read."""
+
+    TEXT = "text"
+    INTEGER = "integer"
+    NUMBER = "number"
+    BINARY = "binary"
+    ISO_INSTANT = "iso_instant"
+    EPOCH_INSTANT = "epoch_instant"
+
+    @property
+    def is_instant(self) -> bool:
+        """Whether a field of this type says when the event happened."""
+        return self in {FieldType.ISO_INSTANT, FieldType.EPOCH_INSTANT}
+
+    @property
+    def sql_type(self) -> str:
+        """The SQL type of a value once it has been read."""
+        return PARSED_SQL_TYPES[self]
+
+
+PARSED_SQL_TYPES: Mapping[FieldType, str] = MappingProxyType(
+    {
+        FieldType.TEXT: "VARCHAR",
+        FieldType.INTEGER: "BIGINT",
+        FieldType.NUMBER: "DOUBLE",
+        FieldType.BINARY: "TINYINT",
+        FieldType.ISO_INSTANT: "TIMESTAMPTZ",
+        FieldType.EPOCH_INSTANT: "TIMESTAMPTZ",
+    }
+)
+
+
+@dataclass(frozen=True)
+class EventField:
+    """One field of a schema version.
+
+    Attributes:
+        type: How its landed text is read.
+        required: Whether a source must say where it lands.
+    """
+
+    type: FieldType
+    required: bool = False
+
+
+@dataclass(frozen=True)
+class SchemaVersion:
+    """One version of the event schema.
+
+    Attributes:
+        number: The version, counted from 1 without gaps.
+        fields: Field name to its description, in reading order.
+        markers: Fields whose presence in a row tells this version from all lower ones.
+        retired_on: First UTC day on which events of this version are no longer taken; None = never.
+    """
+
+    number: int
+    fields: Mapping[str, EventField]
+    markers: tuple[str, ...] = ()
+    retired_on: date | None = None
+
+    @property
+    def time_field(self) -> str:
+        """The field that holds the event time."""
+        return next(name for name, described in self.fields.items() if described.type.is_instant)
+
+
+@dataclass(frozen=True)
+class Rename:
+    """The field has another name in the next version; its values are unchanged."""
+
+    old: str
+    new: str
+
+
+@dataclass(frozen=True)
+class Retype:
+    """The field is written in another type, under another or the same name; it means the same."""
+
+    old: str
+    new: str
+    from_type: FieldType
+    to_type: FieldType
+
+
+@dataclass(frozen=True)
+class Add:
+    """The next version has a new nullable field."""
+
+    name: str
+    type: FieldType
+
+
+Step = Rename | Retype | Add
+
+
+@dataclass(frozen=True)
+class Upcast:
+    """The way from one schema version to the next.
+
+    Attributes:
+        from_version: The version that the rows have.
+        to_version: The version right after it.
+        steps: What to do, in this order.
+    """
+
+    from_version: int
+    to_version: int
+    steps: tuple[Step, ...]
+
+
+_COMMON_HEAD = {
+    "event_id": EventField(FieldType.TEXT),
+    "user_id": EventField(FieldType.TEXT, required=True),
+}
+_COMMON_TAIL = {
+    "sequence": EventField(FieldType.INTEGER),
+    "session_duration_seconds": EventField(FieldType.NUMBER),
+    "purchase_amount_usd": EventField(FieldType.NUMBER),
+    "label": EventField(FieldType.BINARY),
+}
+
+SCHEMA_VERSIONS: Mapping[int, SchemaVersion] = MappingProxyType(
+    {
+        1: SchemaVersion(
+            number=1,
+            fields=MappingProxyType(
+                {
+                    **_COMMON_HEAD,
+                    "session_id": EventField(FieldType.TEXT, required=True),
+                    "event_type": EventField(FieldType.TEXT, required=True),
+                    "timestamp": EventField(FieldType.ISO_INSTANT, required=True),
+                    **_COMMON_TAIL,
+                }
+            ),
+        ),
+        2: SchemaVersion(
+            number=2,
+            fields=MappingProxyType(
+                {
+                    **_COMMON_HEAD,
+                    "session_uuid": EventField(FieldType.TEXT, required=True),
+                    "event_type": EventField(FieldType.TEXT, required=True),
+                    "event_timestamp": EventField(FieldType.EPOCH_INSTANT, required=True),
+                    **_COMMON_TAIL,
+                    "client_version": EventField(FieldType.TEXT),
+                }
+            ),
+            markers=("session_uuid", "event_timestamp"),
+        ),
+    }
+)
+
+UPCASTS: Mapping[int, Upcast] = MappingProxyType(
+    {
+        1: Upcast(
+            from_version=1,
+            to_version=2,
+            steps=(
+                Rename("session_id", "session_uuid"),
+                Retype("timestamp", "event_timestamp", FieldType.ISO_INSTANT, FieldType.EPOCH_INSTANT),
+                Add("client_version", FieldType.TEXT),
+            ),
+        ),
+    }
+)
+
+CURRENT_VERSION = max(SCHEMA_VERSIONS)
+
+
+def upcast(
+    expressions: Mapping[str, str],
+    from_version: int,
+    to_version: int,
+    upcasts: Mapping[int, Upcast] = UPCASTS,
+) -> dict[str, str]:
+    """Carry the fields of one version over to a later one.
+
+    Args:
+        expressions: Field of ``from_version`` to the SQL expression of its value, already read into the
+            SQL type of its field type. Fields that a source does not have are left out.
+        from_version: The version of the expressions.
+        to_version: The version wanted; the same or a later one.
+        upcasts: Registered upcasts by the version they start from.
+
+    Returns:
+        Field of ``to_version`` to SQL expression. Going there at once equals going step by step.
+
+    Raises:
+        SchemaMismatchError: No chain of registered upcasts leads there.
+    """
+    carried = dict(expressions)
+    version = from_version
+    while version != to_version:
+        found = upcasts.get(version)
+        if version > to_version or found is None or found.to_version != version + 1:
+            raise SchemaMismatchError(
+                "No upcast leads from one schema version to the other.",
+                remedy="Register an Upcast for each version in between.",
+                from_version=from_version,
+                to_version=to_version,
+                stopped_at=version,
+            )
+        for step in found.steps:
+            carried = _apply(step, carried)
+        version = found.to_version
+    return carried
+
+
+def _apply(step: Step, expressions: Mapping[str, str]) -> dict[str, str]:
+    if isinstance(step, Add):
+        return {**expressions, step.name: f"CAST(NULL AS {step.type.sql_type})"}
+    return {
+        (step.new if name == step.old else name): (_converted(step, value) if name == step.old else value)
+        for name, value in expressions.items()
+    }
+
+
+def _converted(step: Rename | Retype, expression: str) -> str:
+    if isinstance(step, Rename) or step.from_type.sql_type == step.to_type.sql_type:
+        return expression
+    return f"TRY_CAST({expression} AS {step.to_type.sql_type})"
+
+
+@dataclass(frozen=True)
+class SchemaChange:
+    """What differs between two schema versions.
+
+    Attributes:
+        kind: ``additive`` is safe to take as it comes; ``breaking`` needs a registered upcast.
+        differences: Every difference, in field order; empty when the fields are the same.
+    """
+
+    kind: Literal["additive", "breaking"]
+    differences: tuple[str, ...] = field(default=())
+
+
+def classify_change(old: SchemaVersion, new: SchemaVersion) -> SchemaChange:
+    """Say whether rows of ``new`` can be taken wherever rows of ``old`` were.
+
+    Args:
+        old: The version known so far.
+        new: The version proposed.
+
+    Returns:
+        ``additive`` when only nullable fields were added; ``breaking`` when a field was removed (a renamed
+        one shows as removed and added), retyped, or made required or optional. All differences are listed.
+    """
+    breaking: list[str] = []
+    additive: list[str] = []
+    for name, before in old.fields.items():
+        after = new.fields.get(name)
+        if after is None:
+            breaking.append(f"{name}: removed (was {before.type})")
+            continue
+        if before.type is not after.type:
+            breaking.append(f"{name}: retyped from {before.type} to {after.type}")
+        if before.required is not after.required:
+            breaking.append(f"{name}: became {'required' if after.required else 'optional'}")
+    for name, after in new.fields.items():
+        if name not in old.fields:
+            (breaking if after.required else additive).append(
+                f"{name}: added as {'required' if after.required else 'nullable'} {after.type}"
+            )
+    return SchemaChange("breaking" if breaking else "additive", (*breaking, *additive))
+
+
+def verify_upcasts(versions: Mapping[int, SchemaVersion], upcasts: Mapping[int, Upcast]) -> None:
+    """Refuse a registry in which a version cannot be reached from the one before it.
+
+    Args:
+        versions: Schema versions by number.
+        upcasts: Upcasts by the version they start from.
+
+    Raises:
+        SchemaMismatchError: Numbers have gaps, an upcast is missing, or its steps do not give exactly the
+            fields and types of the next version; every difference is listed.
+    """
+    numbers = sorted(versions)
+    if numbers != list(range(1, len(numbers) + 1)):
+        raise SchemaMismatchError("Schema versions must count from 1 without gaps.", got=numbers)
+    for number in numbers[1:]:
+        old, new = versions[number - 1], versions[number]
+        registered = upcasts.get(number - 1)
+        reached = _fields_after(old, registered) if registered else {}
+        expected = {name: described.type for name, described in new.fields.items()}
+        if reached != expected:
+            raise SchemaMismatchError(
+                "The upcast does not lead to the fields of the next schema version.",
+                remedy="Register an Upcast whose steps cover every difference.",
+                from_version=number - 1,
+                to_version=number,
+                differences="; ".join(classify_change(old, new).differences),
+                expected={name: str(kind) for name, kind in expected.items()},
+                got={name: str(kind) for name, kind in reached.items()},
+            )
+
+
+def _fields_after(old: SchemaVersion, registered: Upcast) -> dict[str, FieldType]:
+    types = {name: described.type for name, described in old.fields.items()}
+    for step in registered.steps:
+        if isinstance(step, Add):
+            types[step.name] = step.type
+        elif step.old in types:
+            kind = types.pop(step.old)
+            types[step.new] = step.to_type if isinstance(step, Retype) and step.from_type is kind else kind
+    return types
+
+
+verify_upcasts(SCHEMA_VERSIONS, UPCASTS)
