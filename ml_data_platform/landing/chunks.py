@@ -1,0 +1,17 @@
+"""The shape in which every reader hands on landed rows.
+
+Belongs here: the schema and the bounds of a chunk, and the names of what can be wrong with a row's form.
+Does not belong here: reading.
+"""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+MAX_CHUNK_ROWS = 131_072
+MAX_CHUNK_CHARACTERS = 8 * 1024 * 1024
+
+MALFORMED_ROW = "malformed_row"
+WRONG_FIELD_COUNT = "wrong_field_count"
+
+CHUNK = pa.schema([("source_row", pa.int64()), ("landed", pa.string()), ("defect", pa.string())])

@@ -1,0 +1,270 @@
+"""CSV as chunks of landed rows.
+
+Belongs here: records, quoting, header, cells to JSON text. Does not belong here: what a column means
+(``events.parsing``), and which columns a contract asks for (``readers``).
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from io import BufferedIOBase
+
+import duckdb
+import pyarrow as pa
+
+from ml_data_platform.errors import LandingError, bounded
+from ml_data_platform.landing.chunks import (
+    CHUNK,
+    MALFORMED_ROW,
+    MAX_CHUNK_CHARACTERS,
+    MAX_CHUNK_ROWS,
+    WRONG_FIELD_COUNT,
+)
+from ml_data_platform.landing.lines import MAX_ROW_BYTES, Block, read_blocks, unparsed
+
+MAX_FIELD_CHARACTERS = 131_072
+UNPARSED_KEY = "_unparsed"
+EXTRA_FIELDS_KEY = "_extra_fields"
+
+
+class _RowTooLongError(Exception):
+    """The record being read exceeds ``MAX_ROW_BYTES``."""
+
+
+class _CutLine(str):
+    """The beginning of a physical line that is too long to be read."""
+
+    __slots__ = ()
+
+
+class _LineFeed:
+    """Feeds physical lines to the CSV parser and can hand a record's lines out again.
+
+    Attributes:
+        record: The lines fed since the last call of ``start_record``.
+        characters: Number of characters fed since the last reset by the caller.
+    """
+
+    def __init__(self, blocks: Iterator[Block]) -> None:
+        self._blocks = blocks
+        self._lines: Iterator[str] = iter(())
+        self._again: deque[str] = deque()
+        self.record: list[str] = []
+        self._record_characters = 0
+        self.characters = 0
+
+    def __iter__(self) -> _LineFeed:
+        return self
+
+    def __next__(self) -> str:
+        line = self._again.popleft() if self._again else self._next_line()
+        self.record.append(line)
+        self.characters += len(line)
+        self._record_characters += len(line)
+        if self._record_characters > MAX_ROW_BYTES or isinstance(line, _CutLine):
+            raise _RowTooLongError
+        return line
+
+    def start_record(self) -> None:
+        self.record.clear()
+        self._record_characters = 0
+
+    def refuse_first_line(self) -> str:
+        """Give up the record's first line, and feed the lines behind it again.
+
+        Returns:
+            The line that was given up, without its end.
+        """
+        refused, *behind = self.record
+        self._again.extendleft(reversed(behind))
+        self.start_record()
+        return refused.removesuffix("\n").removesuffix("\r")
+
+    def _next_line(self) -> str:
+        line = next(self._lines, None)
+        if line is not None:
+            return line
+        block = next(self._blocks)
+        if block.is_overlong:
+            return _CutLine(_decode(block.data))
+        # only a line feed ends a line, as in the numbering of JSON lines
+        self._lines = io.StringIO(_decode(block.data), newline="\n")
+        return next(self._lines)
+
+
+@dataclass
+class _Batch:
+    """Records read but not yet handed on; ``malformed`` holds lines by record number."""
+
+    rows: list[list[str]] = field(default_factory=list)
+    numbers: list[int] = field(default_factory=list)
+    malformed: dict[int, str] = field(default_factory=dict)
+
+
+class DelimitedReader:
+    """One landed CSV file: its header, then its rows.
+
+    Args:
+        stream: The decompressed content from its start.
+        delimiter: One character between cells.
+        quote: One character around cells.
+
+    Attributes:
+        header: Column names as landed.
+
+    Raises:
+        LandingError: There is no header, or its names are empty, repeated, or reserved; or the content is
+            not lines of UTF-8 text.
+    """
+
+    def __init__(self, stream: BufferedIOBase, *, delimiter: str, quote: str = '"') -> None:
+        # set each time, so that what is a row does not depend on what else runs in this process
+        csv.field_size_limit(MAX_FIELD_CHARACTERS)
+        self._feed = _LineFeed(read_blocks(stream))
+        self._parser = csv.reader(self._feed, delimiter=delimiter, quotechar=quote, strict=True)
+        self.header = self._read_header()
+
+    def chunks(self, connection: duckdb.DuckDBPyConnection) -> Iterator[pa.Table]:
+        """Read the rows behind the header.
+
+        A record that breaks the quoting rules costs its first physical line only: reading goes on with
+        the next line. Lines without any character are no records.
+
+        Args:
+            connection: An engine to build JSON text with; the name ``landed_cells`` is used in it.
+
+        Yields:
+            Tables of schema ``CHUNK`` in file order; ``source_row`` is the 1-based number of the record
+            behind the header.
+        """
+        batch = _Batch()
+        self._feed.characters = 0
+        for number, record in enumerate(self._records(), start=1):
+            if isinstance(record, str):
+                batch.malformed[number] = record
+            else:
+                batch.rows.append(record)
+                batch.numbers.append(number)
+            if (
+                len(batch.rows) + len(batch.malformed) >= MAX_CHUNK_ROWS
+                or self._feed.characters >= MAX_CHUNK_CHARACTERS
+            ):
+                yield self._chunk(batch, connection)
+                batch = _Batch()
+                self._feed.characters = 0
+        if batch.rows or batch.malformed:
+            yield self._chunk(batch, connection)
+
+    def _records(self) -> Iterator[list[str] | str]:
+        """Yield the cells of each record, or the physical line at which no record can be read."""
+        feed, parser = self._feed, self._parser
+        while True:
+            try:
+                for row in parser:
+                    feed.start_record()
+                    if row:
+                        yield row
+            except (csv.Error, _RowTooLongError):
+                yield feed.refuse_first_line()
+            else:
+                return
+
+    def _read_header(self) -> list[str]:
+        record = next(self._records(), None)
+        remedy = "Send the file with one header line that names each column once."
+        if record is None or isinstance(record, str):
+            raise LandingError("The CSV file has no readable header line.", got=record, remedy=remedy)
+        repeated = sorted({name for name in record if record.count(name) > 1})
+        reserved = sorted({UNPARSED_KEY, EXTRA_FIELDS_KEY} & set(record))
+        unreadable = [name for name in record if not name.strip() or not _is_text(name)]
+        if repeated or reserved or unreadable:
+            raise LandingError(
+                "The header of the CSV file has names that are empty, repeated, reserved or not UTF-8.",
+                header=bounded(_printable(",".join(record))),
+                repeated=repeated or None,
+                reserved=reserved or None,
+                unreadable=[_printable(name) for name in unreadable] or None,
+                remedy=remedy,
+            )
+        return record
+
+    def _chunk(self, batch: _Batch, connection: duckdb.DuckDBPyConnection) -> pa.Table:
+        width = len(self.header)
+        if not batch.malformed and set(map(len, batch.rows)) == {width}:
+            try:
+                return _good_rows(self.header, batch.numbers, batch.rows, connection)
+            except UnicodeEncodeError:
+                pass  # some cell is not UTF-8: sort the rows one by one
+        good_numbers: list[int] = []
+        good_rows: list[list[str]] = []
+        defects = [(number, unparsed(_bytes(line)), MALFORMED_ROW) for number, line in batch.malformed.items()]
+        for number, row in zip(batch.numbers, batch.rows, strict=True):
+            if not all(map(_is_text, row)):
+                defects.append((number, unparsed(_bytes(",".join(row))), MALFORMED_ROW))
+            elif len(row) != width:
+                defects.append((number, _uneven(self.header, row), WRONG_FIELD_COUNT))
+            else:
+                good_numbers.append(number)
+                good_rows.append(row)
+        wrong = pa.Table.from_pylist([dict(zip(CHUNK.names, defect, strict=True)) for defect in defects], schema=CHUNK)
+        good = _good_rows(self.header, good_numbers, good_rows, connection)
+        return pa.concat_tables([good, wrong]).sort_by("source_row").combine_chunks()
+
+
+def _good_rows(
+    header: Sequence[str], numbers: list[int], rows: list[list[str]], connection: duckdb.DuckDBPyConnection
+) -> pa.Table:
+    """Return rows of the right width as chunks: one JSON object per row, an empty cell as null."""
+    if not rows:
+        return CHUNK.empty_table()
+    names = [f"c{position}" for position in range(len(header))]
+    cells = pa.table([pa.array(column, pa.string()) for column in zip(*rows, strict=True)], names=names)
+    connection.register("landed_cells", cells)
+    try:
+        members = ", ".join(f"{_literal(key)}, nullif({name}, '')" for key, name in zip(header, names, strict=True))
+        landed = connection.sql(f"SELECT json_object({members})::VARCHAR AS landed FROM landed_cells").to_arrow_table()
+    finally:
+        connection.unregister("landed_cells")
+    return pa.table(
+        [pa.array(numbers, pa.int64()), landed["landed"], pa.nulls(len(numbers), pa.string())], schema=CHUNK
+    )
+
+
+def _uneven(header: Sequence[str], row: Sequence[str]) -> str:
+    """Return the JSON text of a row with too many or too few cells."""
+    landed: dict[str, object] = {name: cell or None for name, cell in zip(header, row, strict=False)}
+    if len(row) > len(header):
+        landed[EXTRA_FIELDS_KEY] = [cell or None for cell in row[len(header) :]]
+    return json.dumps(landed, ensure_ascii=False, separators=(",", ":"))
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _decode(data: bytes) -> str:
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        return data.decode("utf-8", "surrogateescape")
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _printable(text: str) -> str:
+    return _bytes(text).decode("utf-8", "backslashreplace")
+
+
+def _is_text(cell: str) -> bool:
+    try:
+        cell.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,160 @@
+"""Landed bytes as blocks of whole physical lines, decompressed, in bounded memory.
+
+Belongs here: gzip, byte order marks, line ends, lines longer than memory should hold. Does not belong
+here: what a line means (``jsonl``, ``delimited``).
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BufferedIOBase
+from pathlib import Path
+
+from ml_data_platform.errors import LandingError
+
+BLOCK_BYTES = 8 * 1024 * 1024
+MAX_ROW_BYTES = 8 * 1024 * 1024
+UNPARSED_CHARACTERS = 65_536
+
+_GZIP_MAGIC = b"\x1f\x8b"
+_UTF8_MARK = b"\xef\xbb\xbf"
+_FOREIGN_FORMATS = {
+    b"PK\x03\x04": "a zip archive",
+    b"BZh": "bzip2",
+    b"\xfd7zXZ\x00": "xz",
+    b"\x28\xb5\x2f\xfd": "zstandard",
+    b"PAR1": "Parquet",
+    b"ORC": "ORC",
+    b"Obj\x01": "Avro",
+    b"SQLite format 3\x00": "an SQLite database",
+    b"\xff\xfe": "UTF-16 text",
+    b"\xfe\xff": "UTF-16 text",
+}
+
+
+@dataclass(frozen=True)
+class Block:
+    """Some consecutive physical lines of a landed file.
+
+    Attributes:
+        first_line: 1-based number of the block's first physical line.
+        data: The lines, each but the file's last ended by a line feed.
+        is_overlong: The block is the beginning of one single line that exceeds ``MAX_ROW_BYTES``. A line that
+            exceeds it by less than a block can also stand in a block of several; the readers compare lengths.
+    """
+
+    first_line: int
+    data: bytes
+    is_overlong: bool = False
+
+
+@contextmanager
+def open_landed(path: Path) -> Iterator[BufferedIOBase]:
+    """Open a landed file for reading its content, decompressed where its first bytes say gzip.
+
+    Args:
+        path: A regular file.
+
+    Yields:
+        A stream of the content. Errors of decompression inside the ``with`` block become ``LandingError``.
+
+    Raises:
+        LandingError: The gzip data is truncated or damaged.
+    """
+    with path.open("rb") as plain:
+        is_gzip = plain.read(2) == _GZIP_MAGIC
+        plain.seek(0)
+        if not is_gzip:
+            yield plain
+            return
+        try:
+            with gzip.GzipFile(fileobj=plain) as unzipped:
+                yield unzipped
+        except EOFError as error:
+            raise LandingError(
+                "The gzip data ends before its end-of-stream marker: the file is truncated.",
+                remedy="Ask the producer to send the whole file again.",
+            ) from error
+        except (gzip.BadGzipFile, zlib.error) as error:
+            raise LandingError(
+                "The gzip data is damaged.", reason=str(error), remedy="Ask the producer to send the file again."
+            ) from error
+
+
+def is_without_content(path: Path) -> bool:
+    """Return whether a file holds no byte of content, e.g. 0 bytes or gzip of nothing.
+
+    Raises:
+        LandingError: The gzip data is truncated or damaged.
+    """
+    with open_landed(path) as stream:
+        return not stream.read(1)
+
+
+def read_blocks(stream: BufferedIOBase, *, block_bytes: int = BLOCK_BYTES) -> Iterator[Block]:
+    """Cut a stream into blocks of whole lines.
+
+    Args:
+        stream: The decompressed content from its start.
+        block_bytes: Number of bytes read at a time.
+
+    Yields:
+        Blocks in file order, of at most ``block_bytes + MAX_ROW_BYTES`` bytes; a UTF-8 byte order mark is removed.
+
+    Raises:
+        LandingError: The content is in a format that is not lines of UTF-8 text.
+    """
+    data = stream.read(block_bytes)
+    _refuse_foreign(data)
+    data = data.removeprefix(_UTF8_MARK)
+    line, tail = 1, b""
+    while data:
+        data = tail + data
+        cut = data.rfind(b"\n") + 1
+        whole, tail = data[:cut], data[cut:]
+        if whole:
+            yield Block(line, whole)
+            line += whole.count(b"\n")
+        if len(tail) > MAX_ROW_BYTES:
+            yield Block(line, tail[: 4 * UNPARSED_CHARACTERS], is_overlong=True)
+            line += 1
+            tail = _after_line(stream, block_bytes)
+        data = stream.read(block_bytes)
+    if tail:
+        yield Block(line, tail)
+
+
+def unparsed(data: bytes) -> str:
+    """Return the landed text of a line that is not a row: ``{"_unparsed": "…"}``.
+
+    Args:
+        data: The bytes of the line; bytes that are not UTF-8 are shown as backslash escapes, and text beyond
+            ``UNPARSED_CHARACTERS`` is left out, because the landed bytes are kept whole elsewhere.
+    """
+    text = data[: 4 * UNPARSED_CHARACTERS].decode("utf-8", "backslashreplace")[:UNPARSED_CHARACTERS]
+    return json.dumps({"_unparsed": text}, ensure_ascii=False, separators=(",", ":"))
+
+
+def _after_line(stream: BufferedIOBase, block_bytes: int) -> bytes:
+    """Skip to the end of the present line and return what was read behind it."""
+    while data := stream.read(block_bytes):
+        cut = data.find(b"\n") + 1
+        if cut:
+            return data[cut:]
+    return b""
+
+
+def _refuse_foreign(head: bytes) -> None:
+    for magic, name in _FOREIGN_FORMATS.items():
+        if head.startswith(magic):
+            raise LandingError(
+                "The file is not lines of UTF-8 text.",
+                expected="UTF-8 text, plain or gzip",
+                got=name,
+                remedy="Send it in the format that the source's contract declares, or correct the contract.",
+            )
