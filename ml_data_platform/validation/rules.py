@@ -17,6 +17,7 @@ from typing import Any, Literal
 from ml_data_platform.errors import SettingsError, ValidationSetupError
 
 ToleranceKind = Literal["rows", "exact", "limit", "ratio"]
+BETWEEN = "ExpectColumnValuesToBeBetween"
 _COLUMN_ARGUMENTS = ("column", "column_A", "column_B")
 
 

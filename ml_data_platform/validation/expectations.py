@@ -1,0 +1,133 @@
+"""Evaluates rules on one frame through Great Expectations; the only module that imports it.
+
+Belongs here: handing a frame to Great Expectations and reading its answer with distrust. Does not belong
+here: adding up over chunks and verdicts (``runner``), or the rules (``suites``).
+
+Importing Great Expectations costs seconds of CPU time and hundreds of MB, so it is imported where a suite
+is built and never at module level.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from ml_data_platform.errors import ValidationSetupError, bounded
+from ml_data_platform.validation.rules import Rule, require_unique_names
+
+Positions = npt.NDArray[np.int64]
+# Without a query text and without named index columns: those cost several times the evaluation itself.
+RESULT_FORMAT = {"result_format": "COMPLETE", "return_unexpected_index_query": False}
+
+
+class ExpectationSuite:
+    """Rules of one asset as a Great Expectations suite over pandas frames.
+
+    Raises:
+        ValidationSetupError: Great Expectations does not accept an expectation or its arguments.
+    """
+
+    def __init__(self, rules: tuple[Rule, ...]) -> None:
+        require_unique_names(rules)
+        self._rules = rules
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            self._build(_great_expectations())
+
+    def _build(self, gx: Any) -> None:
+        context = gx.get_context(mode="ephemeral")
+        context.variables.progress_bars = {"globally": False, "metric_calculations": False}
+        asset = context.data_sources.add_pandas("frames").add_dataframe_asset("rows")
+        self._batches = asset.add_batch_definition_whole_dataframe("chunk")
+        self._suite = gx.ExpectationSuite(name="rules")
+        for rule in self._rules:
+            self._suite.add_expectation(_expectation(gx, rule))
+        if len(self._suite.expectations) != len(self._rules):
+            raise ValidationSetupError(
+                "Two rules state the same expectation, and Great Expectations keeps only one of them.",
+                asset=self._rules[0].asset,
+                expected=len(self._rules),
+                got=len(self._suite.expectations),
+                remedy="Remove one of the two rules.",
+            )
+
+    def evaluate(self, frame: pd.DataFrame) -> dict[str, Positions]:
+        """Return, per rule name, the ascending positions of the rows that break the rule.
+
+        Args:
+            frame: At least one row, under an unnamed RangeIndex from 0.
+
+        Raises:
+            ValidationSetupError: A rule could not be evaluated, or its answer contradicts itself.
+        """
+        if not self._rules:
+            return {}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            batch = self._batches.get_batch(batch_parameters={"dataframe": frame})
+            report = batch.validate(self._suite, result_format=RESULT_FORMAT)
+        # Results come back in another order than the suite: each carries its rule's name.
+        answers = {result.expectation_config.meta["rule"]: result for result in report.results}
+        return {rule.name: _positions(rule, answers.get(rule.name), len(frame)) for rule in self._rules}
+
+
+def _great_expectations() -> Any:
+    # Read when the package is imported; nothing that the platform starts calls home.
+    os.environ["GX_ANALYTICS_ENABLED"] = "false"
+    import great_expectations as gx  # noqa: PLC0415 - costs seconds: only those who validate pay
+
+    return gx
+
+
+def _expectation(gx: Any, rule: Rule) -> Any:
+    kwargs = {key: list(value) if isinstance(value, tuple) else value for key, value in rule.kwargs.items()}
+    try:
+        return getattr(gx.expectations, rule.expectation)(**kwargs, meta={"rule": rule.name})
+    except (AttributeError, TypeError, ValueError) as error:
+        raise ValidationSetupError(
+            "Great Expectations does not accept the rule.",
+            asset=rule.asset,
+            rule=rule.name,
+            expectation=rule.expectation,
+            got=bounded(str(error), 400),
+            remedy="Correct the expectation's class name or its arguments.",
+        ) from error
+
+
+def _positions(rule: Rule, result: Any, rows: int) -> Positions:
+    """Read one result, trusting it only where it is complete and agrees with itself."""
+    facts: Mapping[str, Any] = {} if result is None else result.result
+    if "unexpected_count" not in facts:
+        raise ValidationSetupError(
+            "Great Expectations could not evaluate the rule.",
+            asset=rule.asset,
+            rule=rule.name,
+            column=", ".join(rule.columns),
+            got="no result" if result is None else _exception_text(result.exception_info),
+            remedy="Check that the column exists and has the type that the rule expects.",
+        )
+    positions = np.asarray(facts.get("unexpected_index_list") or [], dtype=np.int64)
+    positions.sort()
+    if len(positions) != facts["unexpected_count"] or facts["element_count"] != rows:
+        raise ValidationSetupError(
+            "Great Expectations' answer contradicts itself.",
+            asset=rule.asset,
+            rule=rule.name,
+            expected=f"{facts['unexpected_count']} of {rows} rows",
+            got=f"{len(positions)} positions of {facts['element_count']} rows",
+            remedy="Use a version of great-expectations that reports all positions.",
+        )
+    return positions
+
+
+def _exception_text(info: Mapping[str, Any]) -> str:
+    """Return the message of an exception record, which is flat or nested by metric."""
+    records = [info, *(value for value in info.values() if isinstance(value, Mapping))]
+    messages = [str(record["exception_message"]) for record in records if record.get("exception_message")]
+    return bounded(messages[0] if messages else "no message", 400)

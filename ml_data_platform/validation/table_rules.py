@@ -1,0 +1,169 @@
+"""The rules that a partition as a whole must meet, as data.
+
+Belongs here: table rules of every asset, and the metric that each reads. Does not belong here: computing
+the metrics (the stages), rules about single rows (``row_rules``) or running rules (``runner``).
+
+Metrics are numbers over one partition. Counts are not negative, differences may have either sign, and
+ratios and shares are null where their denominator is 0.
+"""
+
+from __future__ import annotations
+
+from ml_data_platform.training.label_rates import Z_LIMIT
+from ml_data_platform.validation.rules import BETWEEN, Rule, ToleranceKind, bounds
+
+
+def _table_rule(
+    asset: str,
+    name: str,
+    metric: str,
+    description: str,
+    *,
+    kind: ToleranceKind = "exact",
+    tolerance: float = 0.0,
+    blocking: bool = True,
+    when_null: str = "",
+) -> Rule:
+    kwargs = {"column": metric, **bounds(kind, tolerance)}
+    return Rule(name, asset, BETWEEN, kwargs, "table", blocking, tolerance, description, kind, when_null)
+
+
+def _volume_rule(asset: str) -> Rule:
+    return _table_rule(
+        asset,
+        "row_count_is_in_line_with_the_previous_7_days",
+        "row_count_ratio_to_previous_7_days",
+        "The day has between half and twice the mean row count of the published days among the 7 before it.",
+        kind="ratio",
+        tolerance=2.0,
+        blocking=False,
+        when_null="no history",
+    )
+
+
+PARTITION_RULES = (
+    _table_rule(
+        "raw_events",
+        "rows_are_accounted_for",
+        "unaccounted_rows",
+        "The day holds exactly the rows that the ledger routed to it.",
+    ),
+    _volume_rule("raw_events"),
+    _table_rule(
+        "validated_events",
+        "event_ids_are_unique",
+        "duplicate_event_ids",
+        "No event_id occurs twice after deduplication.",
+    ),
+    _table_rule(
+        "validated_events",
+        "rows_are_accounted_for",
+        "unaccounted_rows",
+        "Raw rows are published, duplicate or quarantined, and nothing else.",
+    ),
+    _table_rule(
+        "validated_events",
+        "event_days_match_partition",
+        "rows_outside_the_day",
+        "Every event_timestamp falls on the partition's UTC day.",
+    ),
+    _volume_rule("validated_events"),
+    _table_rule(
+        "validated_events",
+        "rejected_share_is_within_tolerance",
+        "rejected_share",
+        "At most 5 % of the day's raw rows fail a row rule, unless set otherwise.",
+        kind="limit",
+        tolerance=0.05,
+        when_null="no rows",
+    ),
+    _table_rule(
+        "validated_events",
+        "duplicate_share_is_within_tolerance",
+        "duplicate_share",
+        "At most 10 % of the day's raw rows are duplicates, unless set otherwise.",
+        kind="limit",
+        tolerance=0.10,
+        blocking=False,
+        when_null="no rows",
+    ),
+    _table_rule(
+        "quarantined_events",
+        "rows_are_accounted_for",
+        "unaccounted_rows",
+        "The quarantine holds exactly the raw rows that were rejected or are duplicates.",
+    ),
+    _table_rule(
+        "session_features",
+        "rows_equal_validated_events",
+        "row_count_difference_to_validated_events",
+        "There is one row per validated event of the day.",
+    ),
+    _table_rule(
+        "session_features",
+        "label_side_columns_are_absent",
+        "label_side_columns",
+        "No column has a role outside key, feature, label, weight and provenance, or a label-side name.",
+    ),
+    _table_rule(
+        "session_features",
+        "labels_are_null_until_mature",
+        "immature_rows_with_label",
+        "A row has a label only once its label horizon has passed.",
+    ),
+    _table_rule("session_features", "event_ids_are_unique", "duplicate_event_ids", "No event_id occurs twice."),
+    _table_rule("session_summaries", "sessions_are_unique", "duplicate_sessions", "Each session has one row per day."),
+    _table_rule(
+        "session_summaries",
+        "event_counts_add_up",
+        "event_count_difference_to_validated_events",
+        "The sessions' event counts add up to the validated events of the day.",
+    ),
+    _table_rule("date_partitions", "only_mature_rows", "immature_rows", "Every row's label is mature."),
+    _table_rule(
+        "date_partitions",
+        "rows_equal_mature_rows",
+        "row_count_difference_to_mature_rows",
+        "There is one row per mature row of session_features.",
+    ),
+    _table_rule(
+        "date_partitions",
+        "label_side_columns_are_absent",
+        "label_side_columns",
+        "No column has a role outside key, feature, label, weight and provenance, or a label-side name.",
+    ),
+    _table_rule(
+        "label_partitions",
+        "each_mature_row_is_in_exactly_one_label_file",
+        "rows_missing_or_repeated",
+        "Each mature row is stored once over all label files.",
+    ),
+    _table_rule(
+        "label_partitions",
+        "labels_match_their_file",
+        "rows_in_the_wrong_file",
+        "A label file holds only rows of its label.",
+    ),
+    _table_rule(
+        "stratified_partitions",
+        "each_mature_row_is_in_exactly_one_fold",
+        "rows_missing_or_repeated",
+        "Each mature row is stored once over all folds.",
+    ),
+    _table_rule(
+        "stratified_partitions",
+        "users_are_in_one_fold",
+        "users_in_several_folds",
+        "All rows of a user are in one fold.",
+    ),
+    _table_rule(
+        "stratified_partitions",
+        "label_rate_per_fold_is_in_line",
+        "largest_label_rate_z_score",
+        "No fold's positives differ from what its rows make one expect by more than 4 standard deviations over users.",
+        kind="limit",
+        tolerance=Z_LIMIT,
+        blocking=False,
+        when_null="too few users to tell",
+    ),
+)
