@@ -1,0 +1,1 @@
+"""Synthetic shop events with planted faults, and the truth about what was planted."""
