@@ -1,0 +1,210 @@
+"""The commit log: which bytes each partition consists of, one immutable record per generation.
+
+Belongs here: what a record says, how it is read and checked, and finding the newest. Does not belong here:
+deciding whether to commit, or showing a generation in the view.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ml_data_platform.errors import (
+    CommitStateUnknownError,
+    MissingPartitionError,
+    PlatformError,
+    RecordError,
+)
+from ml_data_platform.storage.layout import Layout, check_sha256, day_key
+from ml_data_platform.storage.object_store import LocalObjectStore
+from ml_data_platform.storage.records import canonical_json, check_fields, check_instant, read_fields
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class FileEntry:
+    """One file of a generation: its name in the partition, hash, size in bytes and rows."""
+
+    name: str
+    sha256: str
+    size_bytes: int
+    rows: int
+
+
+@dataclass(frozen=True)
+class LogRecord:
+    """One generation of one partition.
+
+    Attributes:
+        asset: Asset name.
+        day: UTC day, ``YYYY-MM-DD``.
+        generation: 1 for the first, then one more each time.
+        commit_id: Identity of the commit, the same when it is retried.
+        files: The partition's files by name.
+        inputs: What it was computed from: input name to content hash.
+        code_version: Version of the stage that computed it.
+        schema_version: Version of the table's columns.
+        run_id: The run that committed it.
+        committed_at: Instant in ISO-8601, UTC.
+        verdict: What validation said, as JSON; None where nothing is validated.
+    """
+
+    asset: str
+    day: str
+    generation: int
+    commit_id: str
+    files: tuple[FileEntry, ...]
+    inputs: Mapping[str, str]
+    code_version: str
+    schema_version: int
+    run_id: str
+    committed_at: str
+    verdict: Mapping[str, Any] | None
+
+    @property
+    def content(self) -> str:
+        """Hash of the names and bytes of all files, hex."""
+        return content_hash((file.name, file.sha256) for file in self.files)
+
+    @property
+    def rows(self) -> int:
+        """Rows of all files together."""
+        return sum(file.rows for file in self.files)
+
+    def to_json(self) -> bytes:
+        """Return the record as it is stored: JSON with sorted keys."""
+        return canonical_json({"format": FORMAT, **asdict(self)}) + b"\n"
+
+    @classmethod
+    def from_json(cls, data: bytes, *, where: str) -> LogRecord:
+        """Read a stored record.
+
+        Args:
+            data: Its bytes.
+            where: Its key, for the message.
+
+        Raises:
+            RecordError: It is no record of the form that `to_json` writes.
+        """
+        fields = read_fields(data, where=where, types=_FIELD_TYPES, form=FORMAT)
+        try:
+            files = tuple(_file_entry(entry, where) for entry in fields.pop("files"))
+            day_key(fields["day"])
+            check_instant(fields["committed_at"])
+        except PlatformError as error:
+            raise RecordError("A commit record is malformed.", file=where, got=error) from error
+        if not files or not all(isinstance(value, str) for value in fields["inputs"].values()):
+            raise RecordError("A commit record has no files, or inputs that are no text.", file=where)
+        return cls(files=files, **fields)
+
+
+_TEXT: tuple[type, ...] = (str,)
+_FIELD_TYPES: dict[str, tuple[type, ...]] = {
+    "asset": _TEXT,
+    "day": _TEXT,
+    "generation": (int,),
+    "commit_id": _TEXT,
+    "files": (list,),
+    "inputs": (dict,),
+    "code_version": _TEXT,
+    "schema_version": (int,),
+    "run_id": _TEXT,
+    "committed_at": _TEXT,
+    "verdict": (dict, type(None)),
+}
+_FILE_TYPES: dict[str, tuple[type, ...]] = {"name": _TEXT, "sha256": _TEXT, "size_bytes": (int,), "rows": (int,)}
+
+
+def _file_entry(entry: Any, where: str) -> FileEntry:
+    fields = check_fields(entry, where=where, types=_FILE_TYPES)
+    return FileEntry(
+        Layout.file_name(fields["name"]), check_sha256(fields["sha256"]), fields["size_bytes"], fields["rows"]
+    )
+
+
+def content_hash(files: Iterable[tuple[str, str]]) -> str:
+    """Return the identity of a set of files: SHA-256 over their sorted (name, hash) pairs, hex."""
+    lines = "".join(f"{sha256} {name}\n" for name, sha256 in sorted(files))
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
+class CommitLog:
+    """Read and extend the logs of all partitions under one root."""
+
+    def __init__(self, objects: LocalObjectStore) -> None:
+        self.objects = objects
+
+    def head(self, asset: str, day: str) -> LogRecord | None:
+        """Return the newest generation; None for a partition that was never published."""
+        generations = self._generations(Layout.log_folder(asset, day))
+        return self.read(asset, day, max(generations)) if generations else None
+
+    def heads(self, asset: str) -> dict[str, LogRecord]:
+        """Return the newest generation of every published day, by day in order."""
+        return {day: head for day in self.days(asset) if (head := self.head(asset, day))}
+
+    def days(self, asset: str) -> list[str]:
+        """Return the days that have a log folder, in order; foreign names are ignored."""
+        days = []
+        for name in self.objects.names(Layout.log_root(asset)):
+            try:
+                days.append(day_key(name.removeprefix("dt=")) if name.startswith("dt=") else "")
+            except PlatformError:
+                continue
+        return sorted(filter(None, days))
+
+    def read(self, asset: str, day: str, generation: int) -> LogRecord:
+        """Return one generation.
+
+        Raises:
+            MissingPartitionError: There is no such generation.
+            RecordError: Its record cannot be read, or is not of this partition and generation.
+        """
+        key = Layout.log_key(asset, day, generation)
+        try:
+            data = self.objects.read_bytes(key)
+        except FileNotFoundError:
+            raise MissingPartitionError(
+                "The partition has no such generation.", asset=asset, partition=day, generation=generation
+            ) from None
+        record = LogRecord.from_json(data, where=key)
+        if (record.asset, record.day, record.generation) != (asset, day, generation):
+            got = f"{record.asset} {record.day} generation {record.generation}"
+            raise RecordError("A commit record belongs elsewhere.", file=key, got=got)
+        return record
+
+    def append(self, record: LogRecord) -> bool:
+        """Write a record: the commit point.
+
+        Returns:
+            False when its generation exists already.
+
+        Raises:
+            OSError: Nothing was written.
+            CommitStateUnknownError: It was written, but may not survive a power cut.
+        """
+        key, data = Layout.log_key(record.asset, record.day, record.generation), record.to_json()
+        try:
+            return self.objects.put_if_absent(key, data)
+        except OSError as error:
+            if not self.objects.exists(key) or self.objects.read_bytes(key) != data:
+                raise
+            raise CommitStateUnknownError(
+                "A commit record was written, but could not be flushed to disk.",
+                asset=record.asset,
+                partition=record.day,
+                generation=record.generation,
+                got=error,
+            ) from error
+
+    def history(self, asset: str, day: str) -> tuple[LogRecord, ...]:
+        """Return every generation, oldest first."""
+        generations = self._generations(Layout.log_folder(asset, day))
+        return tuple(self.read(asset, day, generation) for generation in sorted(generations))
+
+    def _generations(self, folder: str) -> list[int]:
+        names = self.objects.names(folder)
+        return [generation for name in names if (generation := Layout.generation(name))]

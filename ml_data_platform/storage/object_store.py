@@ -1,0 +1,341 @@
+"""Bytes under keys on a local file system, with put-if-absent, locks and private scratch folders.
+
+Belongs here: every operation whose atomicity or durability depends on the medium; another medium is
+another class with these methods. Does not belong here: what the bytes mean.
+
+Durability: a file's bytes are fsynced before its name exists, and its folder is fsynced after. A file
+whose fsync failed is discarded, since a second fsync of it may report success for lost pages.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+
+from ml_data_platform.errors import StorageKeyError, VerificationError
+from ml_data_platform.storage.layout import LOCKS_FOLDER, TEMP_FOLDER
+
+READ_ONLY = 0o444
+# Inside the class, `list` is the method.
+Names = list[str]
+_NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EXDEV})
+
+
+class LocalObjectStore:
+    """Objects under one folder of a local file system.
+
+    Args:
+        root: The folder; it is created when the first object is.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = Path(root)
+
+    def local_path(self, key: str) -> Path:
+        """Return the path of a key.
+
+        Raises:
+            StorageKeyError: The key is not a plain relative path.
+        """
+        if not key or key.startswith("/") or "\0" in key or any(part in {"", ".", ".."} for part in key.split("/")):
+            raise StorageKeyError("The key is not a plain relative path.", got=key)
+        return self.root / PurePosixPath(key)
+
+    def put_if_absent(self, key: str, source: Path | bytes, *, mode: int = READ_ONLY) -> bool:
+        """Store ``source`` under ``key`` unless something is there; all or nothing, also through a power cut.
+
+        Args:
+            key: Where to.
+            source: The bytes, or a file of them. A file in a scratch folder becomes the object itself and
+                must not be written to again; any other file is copied.
+            mode: Permission bits of the object.
+
+        Returns:
+            True when this call stored it, False when something was there.
+
+        Raises:
+            OSError: Nothing was stored; or it was, and its folder could not be flushed.
+        """
+        target = self.local_path(key)
+        self._make_folder(target.parent)
+        with self.scratch() as folder:
+            taken = os.path.lexists(target)
+            stored = not taken and self._publish(self._temp_file(folder, source, mode), target)
+            # Also when another writer stored it: its entry must be durable before anything refers to it.
+            _sync_folder(target.parent)
+        return stored
+
+    def put_object(self, key: str, source: Path, *, sha256: str, size_bytes: int) -> bool:
+        """Store a file under a key that its content names; an object that is there already is checked.
+
+        Returns:
+            True when this call stored it.
+
+        Raises:
+            VerificationError: The object that is there has another size, or the file is gone or has.
+        """
+        if not self.exists(key):
+            got = source.stat().st_size if source.exists() else "no file"
+            if got != size_bytes:
+                raise VerificationError("A staged file changed.", file=source, expected=size_bytes, got=got)
+            if self.put_if_absent(key, source):
+                return True
+        else:
+            _sync_folder(self.local_path(key).parent)
+        if self.size(key) != size_bytes and self.hash(key) != sha256:
+            raise VerificationError(
+                "A stored object does not have the bytes that its name says.",
+                remedy="Move the object away and run the partition again; then check the disk.",
+                key=key,
+                expected=size_bytes,
+                got=self.size(key),
+            )
+        return False
+
+    def read_bytes(self, key: str) -> bytes:
+        """Return the bytes under ``key``; raises FileNotFoundError where there are none."""
+        return self.local_path(key).read_bytes()
+
+    def exists(self, key: str) -> bool:
+        """Tell whether something is stored under ``key``."""
+        return self.local_path(key).exists()
+
+    def size(self, key: str) -> int:
+        """Return the size of an object in bytes; raises FileNotFoundError where there is none."""
+        return self.local_path(key).stat().st_size
+
+    def hash(self, key: str) -> str:
+        """Return the SHA-256 of an object in hex; raises FileNotFoundError where there is none."""
+        return file_sha256(self.local_path(key))
+
+    def list(self, prefix: str) -> Names:
+        """Return the keys of all files below the folder ``prefix``, sorted; none where it does not exist."""
+        top = self.local_path(prefix)
+        found = (Path(folder) / name for folder, _, names in os.walk(top) for name in names)
+        return sorted(path.relative_to(self.root).as_posix() for path in found)
+
+    def names(self, folder: str) -> Names:
+        """Return the names directly in a folder, unordered; none where it does not exist."""
+        try:
+            with os.scandir(self.local_path(folder)) as entries:
+                return [entry.name for entry in entries]
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+
+    def delete(self, key: str) -> None:
+        """Remove an object; nothing happens where there is none."""
+        self.local_path(key).unlink(missing_ok=True)
+
+    def is_projected(self, object_key: str, view_key: str) -> bool:
+        """Tell, without reading bytes, whether the view's file is the object itself."""
+        try:
+            return self.local_path(object_key).samefile(self.local_path(view_key))
+        except FileNotFoundError:
+            return False
+
+    def project(self, object_key: str, view_key: str) -> bool:
+        """Show an object under a name of the view; readers see the whole old file or the whole new one.
+
+        Returns:
+            True when the view changed.
+
+        Raises:
+            VerificationError: The object is missing.
+        """
+        source, target = self.local_path(object_key), self.local_path(view_key)
+        if not source.exists():
+            raise VerificationError(
+                "An object that the commit log names is missing.",
+                remedy="Restore it from a backup, or run the partition again.",
+                key=object_key,
+            )
+        if self.is_projected(object_key, view_key):
+            return False
+        self._make_folder(target.parent)
+        with self.scratch() as folder:
+            temp = folder / "view"
+            if not self._link_or_copy(source, temp, target):
+                return False
+            temp.replace(target)
+            # rename(2) between two links of one inode does nothing and leaves the temp behind.
+            temp.unlink(missing_ok=True)
+        _sync_folder(target.parent)
+        return True
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """Yield a private folder that is removed at the end, or by `reap_scratch` after its owner died."""
+        top = self.local_path(TEMP_FOLDER)
+        self._make_folder(top)
+        folder, handle = _claim_scratch(top)
+        try:
+            folder.mkdir()
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+            _lock_path(folder).unlink(missing_ok=True)
+            os.close(handle)
+
+    def reap_scratch(self) -> int:
+        """Remove scratch folders whose owner is dead; safe while others work.
+
+        Returns:
+            The number of folders removed.
+        """
+        names = {name.removesuffix(".lock") for name in self.names(TEMP_FOLDER)}
+        return sum(_reap(self.local_path(TEMP_FOLDER) / name) for name in sorted(names))
+
+    @contextmanager
+    def lock(self, key: str, *, shared: bool = False) -> Iterator[None]:
+        """Hold the lock ``key``; the operating system releases it when its owner dies."""
+        if not key.startswith(f"{LOCKS_FOLDER}/"):
+            raise StorageKeyError("The key is not one of a lock.", expected=f"{LOCKS_FOLDER}/…", got=key)
+        path = self.local_path(key)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(handle)
+
+    @cached_property
+    def links_work(self) -> bool:
+        """Whether the file system knows hard links, by trying."""
+        with self.scratch() as folder:
+            probe = folder / "probe"
+            probe.touch()
+            try:
+                os.link(probe, folder / "probe_link")
+            except OSError as error:
+                if error.errno in _NO_LINKS:
+                    return False
+                raise
+        return True
+
+    def _temp_file(self, folder: Path, source: Path | bytes, mode: int) -> Path:
+        if isinstance(source, Path) and self.local_path(TEMP_FOLDER).resolve() in source.resolve().parents:
+            temp = source
+        else:
+            temp = folder / "object"
+            with os.fdopen(os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
+                if isinstance(source, bytes):
+                    stream.write(source)
+                else:
+                    with source.open("rb") as landed:
+                        shutil.copyfileobj(landed, stream, 1 << 20)
+        temp.chmod(mode)
+        sync_file(temp)
+        return temp
+
+    def _publish(self, temp: Path, target: Path) -> bool:
+        if self.links_work:
+            try:
+                os.link(temp, target)
+            except FileExistsError:
+                return False
+            return True
+        # Without link(2) nothing creates a whole file under a name only if it is free, so one lock decides.
+        name = hashlib.md5(str(target.relative_to(self.root)).encode(), usedforsecurity=False).hexdigest()
+        with self.lock(f"{LOCKS_FOLDER}/put/{name[:2]}.lock"):
+            if os.path.lexists(target):
+                return False
+            temp.rename(target)
+        return True
+
+    def _link_or_copy(self, source: Path, temp: Path, target: Path) -> bool:
+        if self.links_work:
+            try:
+                os.link(source, temp)
+            except OSError as error:
+                # An object that very many days share (an empty one) can run out of links.
+                if error.errno != errno.EMLINK:
+                    raise
+            else:
+                return True
+        if target.exists() and file_sha256(target) == file_sha256(source):
+            return False
+        shutil.copyfile(source, temp)
+        temp.chmod(READ_ONLY)
+        sync_file(temp)
+        return True
+
+    def _make_folder(self, folder: Path) -> None:
+        missing = []
+        while not folder.is_dir():
+            missing.append(folder)
+            folder = folder.parent
+        for new in reversed(missing):
+            new.mkdir(exist_ok=True)
+            _sync_folder(new.parent)
+
+
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes in hex."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def sync_file(path: Path) -> None:
+    """Flush a file's bytes to disk, or remove it: its pages may be lost although a retry reports success."""
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise
+    finally:
+        os.close(handle)
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _lock_path(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.lock")
+
+
+def _claim_scratch(top: Path) -> tuple[Path, int]:
+    """Return a new folder's path and the handle of its lock, which is held before the folder exists."""
+    while True:
+        folder = top / uuid.uuid4().hex
+        handle = os.open(_lock_path(folder), os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        if os.fstat(handle).st_nlink:
+            return folder, handle
+        # A reaper took the lock between its creation and ours.
+        os.close(handle)
+
+
+def _reap(folder: Path) -> bool:
+    lock = _lock_path(folder)
+    try:
+        handle = os.open(lock, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        # An owner's folder goes before its lock: one without a lock is nobody's.
+        handle = -1
+    try:
+        if handle >= 0:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        existed = folder.is_dir() or lock.exists()
+        shutil.rmtree(folder, ignore_errors=True)
+        lock.unlink(missing_ok=True)
+    except BlockingIOError:
+        return False
+    finally:
+        if handle >= 0:
+            os.close(handle)
+    return existed

@@ -1,0 +1,70 @@
+"""Stored records: one JSON text per value, and strict reading.
+
+Belongs here: the form that all records share. Does not belong here: the fields of any of them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from ml_data_platform.errors import RecordError, StageFailedError
+
+
+def canonical_json(value: Any) -> bytes:
+    """Return the one JSON text of a value: sorted keys, ASCII, no NaN.
+
+    Raises:
+        StageFailedError: The value has no JSON form.
+    """
+    try:
+        return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode("ascii")
+    except (TypeError, ValueError) as error:
+        raise StageFailedError("A record holds a value that JSON cannot hold.", got=error) from error
+
+
+def read_fields(data: bytes, *, where: str, types: Mapping[str, tuple[type, ...]], form: int) -> dict[str, Any]:
+    """Return the fields of a stored record of format ``form``.
+
+    Raises:
+        RecordError: The bytes are no JSON object of exactly these fields and types, or of another format.
+    """
+    try:
+        value = json.loads(data)
+    except ValueError as error:
+        raise RecordError("A record is not JSON.", file=where, got=error) from error
+    if not isinstance(value, dict) or value.pop("format", None) != form:
+        raise RecordError("A record has another format.", file=where, expected=f"an object of format {form}")
+    return check_fields(value, where=where, types=types)
+
+
+def check_fields(value: Any, *, where: str, types: Mapping[str, tuple[type, ...]]) -> dict[str, Any]:
+    """Return ``value`` as a dictionary of exactly the fields of ``types``, each of its type.
+
+    Raises:
+        RecordError: It is something else; all wrong fields are named.
+    """
+    if not isinstance(value, dict) or value.keys() != types.keys():
+        got = sorted(value) if isinstance(value, dict) else type(value).__name__
+        raise RecordError("A record has other fields.", file=where, expected=sorted(types), got=got)
+    wrong = [name for name, kinds in types.items() if type(value[name]) not in kinds]
+    if wrong:
+        raise RecordError("Fields of a record have another type.", file=where, fields=wrong)
+    return value
+
+
+def check_instant(text: str) -> datetime:
+    """Return the instant that ISO-8601 text with an offset names.
+
+    Raises:
+        RecordError: It names none, or has no offset.
+    """
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError:
+        instant = None
+    if instant is None or instant.tzinfo is None:
+        raise RecordError("A record's instant is unusable.", expected="ISO-8601 with an offset", got=text)
+    return instant
