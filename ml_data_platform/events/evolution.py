@@ -242,6 +242,21 @@ def _converted(step: Rename | Retype, expression: str) -> str:
     return f"TRY_CAST({expression} AS {step.to_type.sql_type})"
 
 
+def renamed_fields(from_version: int, to_version: int, upcasts: Mapping[int, Upcast] = UPCASTS) -> dict[str, str]:
+    """Return each field of one version and the name that it has in a later one.
+
+    Args:
+        from_version: The version whose fields are named.
+        to_version: The version wanted; the same or a later one.
+        upcasts: Registered upcasts by the version they start from.
+    """
+    names = {name: name for name in SCHEMA_VERSIONS[from_version].fields}
+    for version in range(from_version, to_version):
+        moves = {step.old: step.new for step in upcasts[version].steps if not isinstance(step, Add)}
+        names = {old: moves.get(name, name) for old, name in names.items()}
+    return names
+
+
 @dataclass(frozen=True)
 class SchemaChange:
     """What differs between two schema versions.

@@ -1,0 +1,165 @@
+"""The canonical events of one source, as SQL text.
+
+Belongs here: which text feeds which canonical column, per schema version, and what is reported when it
+cannot. Does not belong here: the grammars (readings), the ids (ids), the union of all sources (parsing).
+
+The query is a stack of projections, each using the columns of the one below: all texts of a row at once;
+texts that are scalars; values per schema version, upcast; canonical columns.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from ml_data_platform.events.contract_model import LABEL_FIELD, SourceContract
+from ml_data_platform.events.evolution import CURRENT_VERSION, SCHEMA_VERSIONS, FieldType, renamed_fields, upcast
+from ml_data_platform.events.ids import (
+    hashed_event_id_sql,
+    producer_event_id_sql,
+    session_digest_sql,
+    session_uuid_sql,
+    user_id_sql,
+    whole_row_event_id_sql,
+)
+from ml_data_platform.events.readings import read_value
+from ml_data_platform.events.schemas import EVENT_TYPES
+from ml_data_platform.events.sql_text import by_version, json_pointer, present, sql_list, sql_literal
+
+MAX_SHOWN = 200
+_RAW_COLUMNS = "source, source_file, source_row, event_time, schema_version, landed"
+_CANONICAL = SCHEMA_VERSIONS[CURRENT_VERSION].fields
+_READ = tuple(name for name, field in _CANONICAL.items() if not field.type.is_instant)
+_CHECKED = tuple(name for name in _READ if _CANONICAL[name].type is not FieldType.TEXT)
+
+
+def map_source(contract: SourceContract, relation: str) -> str:
+    """Return the mapping query of one source; see ``parsing.mapping_query``."""
+    columns = {column for version in contract.versions for column in contract.fields(version).values()}
+    at = {column: place for place, column in enumerate(sorted({*columns, *contract.identity}), start=1)}
+    pointers = sql_list(sql_literal(json_pointer(contract.path(column))) for column in at)
+    return f"""
+SELECT {_canonical_columns(contract)}
+FROM (SELECT *, {session_digest_sql(contract.source, "text_session_uuid")} AS session_digest
+FROM (SELECT {_RAW_COLUMNS}, {_versioned_columns(contract, at)}
+FROM (SELECT *, {_scalars(contract, at)}
+FROM (SELECT {_RAW_COLUMNS}, json_extract_string(landed, {pointers}) AS texts
+FROM {relation} AS raw_rows WHERE source = {sql_literal(contract.source)}))))"""
+
+
+def _scalars(contract: SourceContract, at: Mapping[str, int]) -> str:
+    """Texts as ``t<n>``; where an object or array stands, the text is NULL and ``n<n>`` is true."""
+    if contract.format == "csv":
+        return ", ".join(f"texts[{place}] AS t{place}, false AS n{place}" for place in at.values())
+    parts = []
+    for column, place in at.items():
+        text, pointer = f"texts[{place}]", sql_literal(json_pointer(contract.path(column)))
+        # The kind costs another pass over the row, so only a text that looks like JSON pays for it.
+        nested = (
+            f"coalesce(CASE WHEN {text}[1] IN ('{{', '[') THEN json_type(landed, {pointer}) <> 'VARCHAR' END, false)"
+        )
+        parts.append(f"CASE WHEN NOT {nested} THEN {text} END AS t{place}, {nested} AS n{place}")
+    return ", ".join(parts)
+
+
+def _versioned_columns(contract: SourceContract, at: Mapping[str, int]) -> str:
+    texts: dict[str, dict[int, str]] = {name: {} for name in _READ}
+    values: dict[str, dict[int, str]] = {name: {} for name in _READ}
+    for version in contract.versions:
+        new_names = renamed_fields(version, CURRENT_VERSION)
+        landed = {name: f"t{at[column]}" for name, column in contract.fields(version).items()}
+        described = SCHEMA_VERSIONS[version].fields
+        read = {name: _read(text, described[name].type) for name, text in landed.items()}
+        current_text = {new_names[name]: present(text) for name, text in landed.items()}
+        current_value = upcast(read, version, CURRENT_VERSION)
+        for name in _READ:
+            null = f"CAST(NULL AS {_CANONICAL[name].type.sql_type})"
+            texts[name][version] = current_text.get(name, "CAST(NULL AS VARCHAR)")
+            values[name][version] = current_value.get(name, null)
+    parts = [f"{by_version(texts[name])} AS text_{name}" for name in _READ]
+    parts += [f"{by_version(values[name])} AS value_{name}" for name in _CHECKED]
+    parts.append(f"{by_version({v: _event_id(contract, v, at) for v in contract.versions})} AS event_id")
+    parts.append(f"{by_version({v: _nested_fields(contract, v, at) for v in contract.versions})} AS nested_fields")
+    parts.append(f"{by_version({v: _attributes(contract, v) for v in contract.versions})} AS attributes")
+    return ",\n    ".join(parts)
+
+
+def _read(text: str, kind: FieldType) -> str:
+    # The event time was read when the row was dated.
+    return "event_time" if kind.is_instant else read_value(text, kind)
+
+
+def _event_id(contract: SourceContract, version: int, at: Mapping[str, int]) -> str:
+    column = contract.fields(version).get("event_id")
+    if column is not None:
+        return producer_event_id_sql(contract.source, f"({present(f't{at[column]}')})")
+    if contract.identity:
+        return hashed_event_id_sql(contract.source, [f"texts[{at[name]}]" for name in contract.identity])
+    return whole_row_event_id_sql(contract.source, "landed")
+
+
+def _nested_fields(contract: SourceContract, version: int, at: Mapping[str, int]) -> str:
+    if contract.format == "csv":
+        return "CAST(NULL AS VARCHAR)"
+    columns = dict.fromkeys(contract.fields(version).values())
+    names = ", ".join(f"CASE WHEN n{at[column]} THEN {sql_literal(column)} END" for column in columns)
+    return f"nullif(left(concat_ws(', ', {names}), {MAX_SHOWN}), '')"
+
+
+def _attributes(contract: SourceContract, version: int) -> str:
+    if contract.unknown_columns == "discard":
+        return "CAST(NULL AS VARCHAR)"
+    paths = [contract.path(column) for column in contract.landed_columns(version)]
+    flat = {path[0]: None for path in paths if len(path) == 1}
+    rest = f"json_merge_patch(landed, {_json_literal(flat)})"
+    for path in (path for path in paths if len(path) > 1):
+        patch: object = None
+        for key in reversed(path):
+            patch = {key: patch}
+        # A merge patch would put an object in the place of anything else.
+        parent = sql_literal(json_pointer(path[:-1]))
+        patched = f"json_merge_patch({rest}, {_json_literal(patch)})"
+        rest = f"CASE WHEN json_type({rest}, {parent}) = 'OBJECT' THEN {patched} ELSE {rest} END"
+    return f"nullif(CAST({rest} AS VARCHAR), '{{}}')"
+
+
+def _json_literal(value: object) -> str:
+    return sql_literal(json.dumps(value, ensure_ascii=False))
+
+
+def _canonical_columns(contract: SourceContract) -> str:
+    known = {**{name: name for name in EVENT_TYPES}, **contract.event_type.mapping}
+    event_type, unknown = _event_type(known, contract.event_type.default)
+    unreadable = {name: f"left(CASE WHEN value_{name} IS NULL THEN text_{name} END, {MAX_SHOWN})" for name in _CHECKED}
+    is_unlabelled = f"text_{LABEL_FIELD} IS NULL" if contract.label is not None else "false"
+    columns = {
+        "event_id": "event_id",
+        "user_id": user_id_sql(contract.domain, "text_user_id"),
+        "session_uuid": session_uuid_sql("session_digest"),
+        "event_type": event_type,
+        "event_timestamp": "event_time",
+        "sequence": "value_sequence",
+        "session_duration_seconds": "value_session_duration_seconds",
+        "purchase_amount_usd": "value_purchase_amount_usd",
+        "client_version": "text_client_version",
+        "label": f"value_{LABEL_FIELD}",
+        "attributes": "attributes",
+        **{name: name for name in ("source", "schema_version", "source_file", "source_row", "event_time", "landed")},
+        "unreadable_session_duration_seconds": unreadable["session_duration_seconds"],
+        "unreadable_purchase_amount_usd": unreadable["purchase_amount_usd"],
+        "unreadable_sequence": unreadable["sequence"],
+        "unreadable_label": unreadable[LABEL_FIELD],
+        "unknown_event_type": f"left({unknown}, {MAX_SHOWN})",
+        "nested_fields": "nested_fields",
+        "label_is_missing": is_unlabelled,
+    }
+    return ",\n    ".join(f"{expression} AS {name}" for name, expression in columns.items())
+
+
+def _event_type(known: Mapping[str, str], default: str | None) -> tuple[str, str]:
+    cases = " ".join(f"WHEN {sql_literal(landed)} THEN {sql_literal(meant)}" for landed, meant in known.items())
+    if default is not None:
+        return f"CASE text_event_type {cases} ELSE {sql_literal(default)} END", "CAST(NULL AS VARCHAR)"
+    listed = ", ".join(sql_literal(landed) for landed in known)
+    unknown = f"CASE WHEN text_event_type NOT IN ({listed}) THEN text_event_type END"
+    return f"CASE text_event_type {cases} ELSE text_event_type END", unknown

@@ -1,0 +1,196 @@
+"""From landed rows to dated rows, and from dated rows to canonical events, as SQL text.
+
+Belongs here: the two queries, composed of readings, upcasts and ids. Both read all columns of a row in one
+pass over its JSON. Does not belong here: running them, files, rules about what is valid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date, datetime
+from types import MappingProxyType
+
+from ml_data_platform.errors import ContractError
+from ml_data_platform.events.contract_model import SourceContract, VersionColumn
+from ml_data_platform.events.event_mapping import map_source
+from ml_data_platform.events.evolution import SCHEMA_VERSIONS, FieldType, SchemaVersion
+from ml_data_platform.events.readings import read_epoch_instant, read_iso_instant
+from ml_data_platform.events.sql_text import (
+    by_version,
+    json_pointer,
+    present,
+    sql_day_start,
+    sql_identifier,
+    sql_instant,
+    sql_list,
+    sql_literal,
+)
+
+__all__ = [
+    "UNDATED_REASONS",
+    "mapping_query",
+    "routing_query",
+    "sql_identifier",
+    "sql_literal",
+    "unknown_columns_query",
+]
+
+MAX_SHOWN = 200
+UNDATED_REASONS: Mapping[str, str] = MappingProxyType(
+    {
+        "malformed_row": "the line cannot be read as an object",
+        "wrong_field_count": "the row has more or fewer cells than the header",
+        "schema_version_unknown": "the row names no schema version that exists",
+        "event_time_missing": "the row has no event time",
+        "event_time_unreadable": "the event time is not written as the contract says",
+        "schema_version_retired": "the row has a schema version that was retired before its event time",
+        "event_time_before_start_date": "the event time lies before the first day that has partitions",
+        "event_time_in_the_future": "the event time lies after what the landing allows",
+    }
+)
+
+
+def routing_query(
+    contract: SourceContract,
+    relation: str,
+    *,
+    start_date: date,
+    latest: datetime,
+    versions: Mapping[int, SchemaVersion] = SCHEMA_VERSIONS,
+) -> str:
+    """Return SQL that dates the rows of one landed file.
+
+    Args:
+        contract: The contract of the file's source.
+        relation: FROM item with ``source_row`` BIGINT, ``landed`` VARCHAR (a JSON object) and ``defect`` VARCHAR
+            (an undated reason, or NULL); inserted as it is.
+        start_date: First UTC day that has partitions.
+        latest: Latest instant that an event of this file may have; aware.
+        versions: Registered schema versions by number.
+
+    Returns:
+        SQL of one row per row of the relation, in no order: ``source_row``, ``event_time`` TIMESTAMPTZ (NULL for
+        undated rows), ``schema_version`` SMALLINT, ``undated_reason`` VARCHAR (a key of UNDATED_REASONS, NULL for
+        dated rows), ``event_time_landed`` VARCHAR (first 200 characters), ``landed``.
+
+    Raises:
+        SettingsError: ``latest`` has no time zone.
+    """
+    declared = contract.schema_version
+    timed = {number: contract.fields(number)[versions[number].time_field] for number in contract.versions}
+    markers = {number: _marker_columns(contract, versions[number]) for number in contract.versions}
+    named = (declared.column,) if isinstance(declared, VersionColumn) else ()
+    columns = tuple(dict.fromkeys((*named, *timed.values(), *(name for names in markers.values() for name in names))))
+    at = {column: f"texts[{position}]" for position, column in enumerate(columns, start=1)}
+    pointers = {column: sql_literal(json_pointer(contract.path(column))) for column in columns}
+
+    version = _row_version(contract, at, pointers, markers)
+    text = by_version({number: at[column] for number, column in timed.items()})
+    instant = by_version({number: _read_time(contract, versions[number]) for number in contract.versions})
+    reason = _undated_reason(contract, versions, start_date=start_date, latest=latest)
+    return f"""
+SELECT source_row,
+    CASE WHEN undated_reason IS NULL THEN event_time END AS event_time,
+    schema_version, undated_reason,
+    left(event_time_landed, {MAX_SHOWN}) AS event_time_landed,
+    landed
+FROM (SELECT *, {reason} AS undated_reason
+FROM (SELECT *, {instant} AS event_time
+FROM (SELECT *, {text} AS event_time_landed
+FROM (SELECT *, CAST({version} AS SMALLINT) AS schema_version
+FROM (SELECT source_row, landed, defect, json_extract_string(landed, {sql_list(pointers.values())}) AS texts
+FROM {relation} AS landed_file)))))"""
+
+
+def _marker_columns(contract: SourceContract, version: SchemaVersion) -> tuple[str, ...]:
+    if contract.schema_version != "infer":
+        return ()
+    fields = contract.fields(version.number)
+    return tuple(fields[name] for name in version.markers if name in fields)
+
+
+def _row_version(
+    contract: SourceContract,
+    at: Mapping[str, str],
+    pointers: Mapping[str, str],
+    markers: Mapping[int, tuple[str, ...]],
+) -> str:
+    declared = contract.schema_version
+    if isinstance(declared, VersionColumn):
+        numbers = " ".join(f"WHEN {sql_literal(str(number))} THEN {number}" for number in contract.versions)
+        return f"CASE {at[declared.column]} {numbers} END"
+    lowest, *later = contract.versions
+    cases = ""
+    for number in reversed(later):
+        # A key may be present and null; looking for the key itself is dear, so only rows without a value pay.
+        has_value = " OR ".join(f"{at[column]} IS NOT NULL" for column in markers[number])
+        has_key = " OR ".join(f"json_exists(landed, {pointers[column]})" for column in markers[number])
+        cases += f"WHEN {has_value} THEN {number} WHEN {has_key} THEN {number} "
+    return f"CASE {cases}ELSE {lowest} END" if cases else str(lowest)
+
+
+def _read_time(contract: SourceContract, version: SchemaVersion) -> str:
+    if version.fields[version.time_field].type is FieldType.EPOCH_INSTANT:
+        return read_epoch_instant("event_time_landed", contract.event_time.epoch_unit)
+    return read_iso_instant("event_time_landed", contract.event_time.zone)
+
+
+def _undated_reason(
+    contract: SourceContract, versions: Mapping[int, SchemaVersion], *, start_date: date, latest: datetime
+) -> str:
+    retired = " ".join(
+        f"WHEN schema_version = {number} AND event_time >= {sql_day_start(day)} THEN 'schema_version_retired'"
+        for number in contract.versions
+        if (day := versions[number].retired_on) is not None
+    )
+    return f"""CASE WHEN defect IS NOT NULL THEN defect
+    WHEN schema_version IS NULL THEN 'schema_version_unknown'
+    WHEN {present("event_time_landed")} IS NULL THEN 'event_time_missing'
+    WHEN event_time IS NULL THEN 'event_time_unreadable'
+    {retired}
+    WHEN event_time < {sql_day_start(start_date)} THEN 'event_time_before_start_date'
+    WHEN event_time > {sql_instant(latest)} THEN 'event_time_in_the_future' END"""
+
+
+def mapping_query(contracts: Mapping[str, SourceContract], relation: str) -> str:
+    """Return SQL that maps dated rows to canonical events, with what could not be read beside them.
+
+    The connection must know the key of the user ids (``ids.bind_id_key``).
+
+    Args:
+        contracts: Source to contract; rows of other sources are not returned.
+        relation: FROM item with the columns of RAW_EVENTS; inserted as it is, once per source.
+
+    Returns:
+        SQL of one row per row of the relation, in no order: the columns of VALIDATED_EVENTS in their order and
+        types; ``event_time``; ``landed``; then ``unreadable_session_duration_seconds``,
+        ``unreadable_purchase_amount_usd``, ``unreadable_sequence``, ``unreadable_label``, ``unknown_event_type``
+        and ``nested_fields`` (VARCHAR, NULL where nothing is wrong, else at most 200 characters of what is), and
+        ``label_is_missing`` BOOLEAN.
+
+    Raises:
+        ContractError: There is no contract.
+    """
+    if not contracts:
+        raise ContractError("Events cannot be mapped without any source contract.")
+    return "\nUNION ALL BY NAME\n".join(map_source(contracts[source], relation) for source in sorted(contracts))
+
+
+def unknown_columns_query(contract: SourceContract, relation: str) -> str:
+    """Return SQL that lists the top-level landed columns that the contract does not name.
+
+    A file with any is refused where the contract says ``unknown_columns: freeze``.
+
+    Args:
+        contract: The contract of the file's source.
+        relation: FROM item as for `routing_query`; rows with a defect are not looked at.
+
+    Returns:
+        SQL of one row per unknown column, sorted by it: ``column_name``, and ``source_row`` of its first row.
+    """
+    known = sql_list(sql_literal(name) for name in sorted(contract.known_columns))
+    return f"""
+SELECT column_name, min(source_row) AS source_row
+FROM (SELECT source_row, unnest(json_keys(landed)) AS column_name FROM {relation} AS landed_file WHERE defect IS NULL)
+WHERE NOT list_contains({known}, column_name)
+GROUP BY column_name ORDER BY column_name"""

@@ -1,0 +1,95 @@
+"""From landed text to a typed value, as SQL expressions that never raise.
+
+Belongs here: the strict grammars of instants, numbers and integers. A text outside of its grammar gives
+NULL; the caller tells "absent" from "unreadable" by the text. Does not belong here: which text belongs
+to which field (parsing).
+
+DuckDB's own casts are more lenient than a producer's mistake deserves (``0x10``, ``1_000``, ``1.5`` as an
+integer, offsets ignored by TIMESTAMP), so each is guarded by a full match.
+"""
+
+from __future__ import annotations
+
+from ml_data_platform.events.evolution import FieldType
+from ml_data_platform.events.sql_text import sql_literal
+
+NUMBER = r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?"
+INTEGER = r"[+-]?[0-9]{1,19}"
+LOCAL_INSTANT = (
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ]"
+    r"([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,9})?"
+)
+OFFSET = r"(Z|[+-](0[0-9]|1[0-4])(:?[0-5][0-9])?)"
+MICROSECONDS_PER_UNIT = {"s": 1_000_000, "ms": 1_000, "us": 1}
+NANOSECONDS_PER_MICROSECOND = 1_000
+
+
+def read_number(text: str) -> str:
+    """Return SQL for the finite DOUBLE that ``text`` writes in decimal, else NULL."""
+    value = f"CASE WHEN {_matches(text, NUMBER)} THEN TRY_CAST({text} AS DOUBLE) END"
+    return f"nullif(nullif({value}, 'infinity'::DOUBLE), '-infinity'::DOUBLE)"
+
+
+def read_integer(text: str) -> str:
+    """Return SQL for the BIGINT that ``text`` writes in decimal digits, else NULL."""
+    return f"CASE WHEN {_matches(text, INTEGER)} THEN TRY_CAST({text} AS BIGINT) END"
+
+
+def read_binary(text: str) -> str:
+    """Return SQL for the TINYINT 0 or 1 that ``text`` is, else NULL."""
+    return f"CASE {text} WHEN '0' THEN 0::TINYINT WHEN '1' THEN 1::TINYINT END"
+
+
+def read_epoch_instant(text: str, unit: str) -> str:
+    """Return SQL for the TIMESTAMPTZ at a whole number of units since 1970-01-01T00:00:00Z, else NULL.
+
+    Args:
+        text: SQL expression of the text.
+        unit: ``s``, ``ms``, ``us`` or ``ns``; nanoseconds are cut down to the microsecond before.
+    """
+    count = f"TRY_CAST({text} AS HUGEINT)"
+    if unit == "ns":
+        # Division truncates towards zero, which would move instants before 1970 forward.
+        step = NANOSECONDS_PER_MICROSECOND
+        micros = f"(({count} - (({count} % {step}) + {step}) % {step}) // {step})"
+    else:
+        micros = f"({count} * {MICROSECONDS_PER_UNIT[unit]})"
+    return f"CASE WHEN {_matches(text, INTEGER)} THEN TRY(make_timestamptz(TRY_CAST({micros} AS BIGINT))) END"
+
+
+def read_iso_instant(text: str, zone: str) -> str:
+    """Return SQL for the TIMESTAMPTZ of an ISO-8601 date and time, else NULL.
+
+    Fractions are cut to microseconds. A local time that a zone skips is taken as if the clock had not yet been
+    put forward; of one that it repeats, the later is meant.
+
+    Args:
+        text: SQL expression of the text.
+        zone: IANA zone of texts without an offset.
+    """
+    if zone == "UTC":
+        local = f"TRY_CAST({text} || 'Z' AS TIMESTAMPTZ)"
+    else:
+        local = f"TRY(timezone({sql_literal(zone)}, TRY_CAST({text} AS TIMESTAMP)))"
+    return (
+        f"CASE WHEN {_matches(text, LOCAL_INSTANT + OFFSET)} THEN TRY_CAST({text} AS TIMESTAMPTZ) "
+        f"WHEN {_matches(text, LOCAL_INSTANT)} THEN {local} END"
+    )
+
+
+def read_value(text: str, kind: FieldType) -> str:
+    """Return SQL for a value that is no instant.
+
+    Args:
+        text: SQL expression of the text.
+        kind: TEXT, NUMBER, INTEGER or BINARY.
+    """
+    if kind is FieldType.NUMBER:
+        return read_number(text)
+    if kind is FieldType.INTEGER:
+        return read_integer(text)
+    return read_binary(text) if kind is FieldType.BINARY else text
+
+
+def _matches(text: str, pattern: str) -> str:
+    return f"regexp_full_match({text}, {sql_literal(pattern)})"
