@@ -10,18 +10,17 @@ whose fsync failed is discarded, since a second fsync of it may report success f
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
 import os
 import shutil
-import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from ml_data_platform.errors import StorageKeyError, VerificationError
+from ml_data_platform.storage.durability import file_sha256, make_folder, sync_file, sync_folder
 from ml_data_platform.storage.layout import LOCKS_FOLDER, TEMP_FOLDER
+from ml_data_platform.storage.scratch import file_lock, private_folder, reap_dead
 
 READ_ONLY = 0o444
 # Inside the class, `list` is the method.
@@ -65,12 +64,12 @@ class LocalObjectStore:
             OSError: Nothing was stored; or it was, and its folder could not be flushed.
         """
         target = self.local_path(key)
-        self._make_folder(target.parent)
+        make_folder(target.parent)
         with self.scratch() as folder:
             taken = os.path.lexists(target)
             stored = not taken and self._publish(self._temp_file(folder, source, mode), target)
             # Also when another writer stored it: its entry must be durable before anything refers to it.
-            _sync_folder(target.parent)
+            sync_folder(target.parent)
         return stored
 
     def put_object(self, key: str, source: Path, *, sha256: str, size_bytes: int) -> bool:
@@ -89,7 +88,7 @@ class LocalObjectStore:
             if self.put_if_absent(key, source):
                 return True
         else:
-            _sync_folder(self.local_path(key).parent)
+            sync_folder(self.local_path(key).parent)
         if self.size(key) != size_bytes and self.hash(key) != sha256:
             raise VerificationError(
                 "A stored object does not have the bytes that its name says.",
@@ -159,7 +158,7 @@ class LocalObjectStore:
             )
         if self.is_projected(object_key, view_key):
             return False
-        self._make_folder(target.parent)
+        make_folder(target.parent)
         with self.scratch() as folder:
             temp = folder / "view"
             if not self._link_or_copy(source, temp, target):
@@ -167,45 +166,22 @@ class LocalObjectStore:
             temp.replace(target)
             # rename(2) between two links of one inode does nothing and leaves the temp behind.
             temp.unlink(missing_ok=True)
-        _sync_folder(target.parent)
+        sync_folder(target.parent)
         return True
 
-    @contextmanager
-    def scratch(self) -> Iterator[Path]:
-        """Yield a private folder that is removed at the end, or by `reap_scratch` after its owner died."""
-        top = self.local_path(TEMP_FOLDER)
-        self._make_folder(top)
-        folder, handle = _claim_scratch(top)
-        try:
-            folder.mkdir()
-            yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-            _lock_path(folder).unlink(missing_ok=True)
-            os.close(handle)
+    def scratch(self) -> AbstractContextManager[Path]:
+        """Give a private folder that is removed at the end, or by `reap_scratch` after its owner died."""
+        return private_folder(self.local_path(TEMP_FOLDER))
 
     def reap_scratch(self) -> int:
-        """Remove scratch folders whose owner is dead; safe while others work.
+        """Remove scratch folders whose owner is dead; safe while others work; returns how many."""
+        return reap_dead(self.local_path(TEMP_FOLDER))
 
-        Returns:
-            The number of folders removed.
-        """
-        names = {name.removesuffix(".lock") for name in self.names(TEMP_FOLDER)}
-        return sum(_reap(self.local_path(TEMP_FOLDER) / name) for name in sorted(names))
-
-    @contextmanager
-    def lock(self, key: str, *, shared: bool = False) -> Iterator[None]:
+    def lock(self, key: str, *, shared: bool = False) -> AbstractContextManager[None]:
         """Hold the lock ``key``; the operating system releases it when its owner dies."""
         if not key.startswith(f"{LOCKS_FOLDER}/"):
             raise StorageKeyError("The key is not one of a lock.", expected=f"{LOCKS_FOLDER}/…", got=key)
-        path = self.local_path(key)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(handle)
+        return file_lock(self.local_path(key), shared=shared)
 
     @cached_property
     def links_work(self) -> bool:
@@ -267,75 +243,3 @@ class LocalObjectStore:
         temp.chmod(READ_ONLY)
         sync_file(temp)
         return True
-
-    def _make_folder(self, folder: Path) -> None:
-        missing = []
-        while not folder.is_dir():
-            missing.append(folder)
-            folder = folder.parent
-        for new in reversed(missing):
-            new.mkdir(exist_ok=True)
-            _sync_folder(new.parent)
-
-
-def file_sha256(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes in hex."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def sync_file(path: Path) -> None:
-    """Flush a file's bytes to disk, or remove it: its pages may be lost although a retry reports success."""
-    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    except OSError:
-        path.unlink(missing_ok=True)
-        raise
-    finally:
-        os.close(handle)
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _lock_path(folder: Path) -> Path:
-    return folder.with_name(f"{folder.name}.lock")
-
-
-def _claim_scratch(top: Path) -> tuple[Path, int]:
-    """Return a new folder's path and the handle of its lock, which is held before the folder exists."""
-    while True:
-        folder = top / uuid.uuid4().hex
-        handle = os.open(_lock_path(folder), os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        if os.fstat(handle).st_nlink:
-            return folder, handle
-        # A reaper took the lock between its creation and ours.
-        os.close(handle)
-
-
-def _reap(folder: Path) -> bool:
-    lock = _lock_path(folder)
-    try:
-        handle = os.open(lock, os.O_RDWR | os.O_CLOEXEC)
-    except FileNotFoundError:
-        # An owner's folder goes before its lock: one without a lock is nobody's.
-        handle = -1
-    try:
-        if handle >= 0:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        existed = folder.is_dir() or lock.exists()
-        shutil.rmtree(folder, ignore_errors=True)
-        lock.unlink(missing_ok=True)
-    except BlockingIOError:
-        return False
-    finally:
-        if handle >= 0:
-            os.close(handle)
-    return existed

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from ml_data_platform.errors import SchemaMismatchError, StageFailedError, VerificationError
 from ml_data_platform.events.schemas import TableSchema
-from ml_data_platform.storage.object_store import file_sha256, sync_file
+from ml_data_platform.storage.durability import file_sha256, sync_file
 
 ROW_GROUP_ROWS = 131_072
 # DuckDB writes whole vectors of 2,048 rows; its default group of 60 vectors keeps bytes stable.

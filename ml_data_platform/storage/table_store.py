@@ -11,91 +11,29 @@ under their hashes; 4. the commit point: put-if-absent of the log record after t
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from ml_data_platform.errors import CommitConflictError, SettingsError, StageFailedError
 from ml_data_platform.events.schemas import TableSchema
 from ml_data_platform.storage import recovery
-from ml_data_platform.storage.commit_log import CommitLog, FileEntry, LogRecord, content_hash
+from ml_data_platform.storage.commit_log import CommitLog, FileEntry, LogRecord
 from ml_data_platform.storage.layout import Layout, check_name, day_key
 from ml_data_platform.storage.object_store import LocalObjectStore
-from ml_data_platform.storage.parquet import StagedFile, verify_file
+from ml_data_platform.storage.parquet import verify_file
 from ml_data_platform.storage.partition_ref import PartitionRef
 from ml_data_platform.storage.records import canonical_json
+from ml_data_platform.storage.staging import Commit, StagedTable
 
 __all__ = ["Commit", "PartitionRef", "StagedTable", "TableStore", "never_current"]
 
-Outcome = Literal["committed", "unchanged", "rebased"]
 InputsCheck = Callable[[Mapping[str, str]], bool]
 # Each lost round means that another writer published; more than this is a fault, not a race.
 MAX_ROUNDS = 100
-
-
-@dataclass(frozen=True)
-class StagedTable:
-    """A verified new generation of one partition, still in scratch.
-
-    Attributes:
-        asset: Asset name.
-        day: UTC day, ``YYYY-MM-DD``.
-        files: Verified files, by name.
-        inputs: What they were computed from: input name to content hash.
-        code_version: Version of the stage that computed them.
-        schema_version: Version of the table's columns.
-        expected_generation: The head when the inputs were read; 0 for none.
-        verdict: What validation said, as JSON.
-    """
-
-    asset: str
-    day: str
-    files: tuple[StagedFile, ...]
-    inputs: Mapping[str, str]
-    code_version: str
-    schema_version: int
-    expected_generation: int
-    verdict: Mapping[str, Any] | None = None
-
-    @property
-    def content(self) -> str:
-        """Hash of the names and bytes of all files, hex."""
-        return content_hash((file.name, file.sha256) for file in self.files)
-
-    @property
-    def sha256(self) -> str:
-        """The content hash, as data version."""
-        return self.content
-
-    @property
-    def rows(self) -> int:
-        """Rows of all files together."""
-        return sum(file.rows for file in self.files)
-
-    @property
-    def commit_id(self) -> str:
-        """Identity of this commit: a retry has the same, a commit onto another head has another."""
-        facts = [self.asset, self.day, self.content, dict(self.inputs), self.code_version, self.verdict]
-        return hashlib.sha256(canonical_json([*facts, self.expected_generation])).hexdigest()
-
-
-@dataclass(frozen=True)
-class Commit:
-    """What a commit did.
-
-    Attributes:
-        record: The generation that holds the staged result.
-        outcome: ``committed``; ``unchanged`` when the log already said so; ``rebased`` when another
-            writer's generation came between and ours was appended after it.
-    """
-
-    record: LogRecord
-    outcome: Outcome
 
 
 def never_current(_inputs: Mapping[str, str]) -> bool:
