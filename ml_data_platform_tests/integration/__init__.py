@@ -1,0 +1,1 @@
+"""Tests that run real engines: DuckDB, Great Expectations, Dagster, DVC."""

@@ -1,0 +1,1 @@
+"""Tests of the rules as data; Great Expectations is not imported."""
