@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import Any
 
 from ml_data_platform.events.schemas import EVENT_TYPES, MAX_PURCHASE_AMOUNT_USD, MAX_SESSION_DURATION_SECONDS
-from ml_data_platform.validation.rules import BETWEEN, Rule
+from ml_data_platform.validation.rules import BETWEEN, PAIR_AT_LEAST, Rule
 
 DEFAULT_ROW_TOLERANCE = 0.05
 MAX_EVENT_ID_CHARACTERS = 256
@@ -146,11 +146,11 @@ FEATURE_ROW_RULES = (
     *(_feature_range(name, *limits) for name, limits in _FEATURE_RANGES.items()),
     _feature_rule(
         "session_cart_counts_do_not_exceed_event_counts",
-        "ExpectColumnPairValuesAToBeGreaterThanB",
+        PAIR_AT_LEAST,
         "Both counts are present, and a session never has more cart events than events.",
         column_A="session_event_count",
         column_B="session_cart_count",
         or_equal=True,
-        ignore_row_if="never",
+        ignore_row_if="neither",
     ),
 )

@@ -18,6 +18,7 @@ from ml_data_platform.errors import SettingsError, ValidationSetupError
 
 ToleranceKind = Literal["rows", "exact", "limit", "ratio"]
 BETWEEN = "ExpectColumnValuesToBeBetween"
+PAIR_AT_LEAST = "ExpectColumnPairValuesAToBeGreaterThanB"
 _COLUMN_ARGUMENTS = ("column", "column_A", "column_B")
 
 

@@ -19,10 +19,11 @@ from ml_data_platform.validation.outcomes import (
     CheckOutcome,
     is_within_tolerance,
 )
-from ml_data_platform.validation.rules import BETWEEN, Rule
+from ml_data_platform.validation.rules import BETWEEN, PAIR_AT_LEAST, Rule
 
 # Above this the copies that Great Expectations makes of a frame leave the caches and the memory bound.
 MAX_CHUNK_ROWS = 131_072
+COMPARISONS = (BETWEEN, PAIR_AT_LEAST)
 
 
 class RowValidator:
@@ -44,7 +45,9 @@ class RowValidator:
             _require_scope(rule, "row")
         self._suite = ExpectationSuite(self._rules)
         self._columns = tuple(dict.fromkeys(column for rule in self._rules for column in rule.columns))
-        self._ranged = {rule.columns[0] for rule in self._rules if rule.expectation == BETWEEN}
+        self._numeric = dict.fromkeys(
+            name for rule in self._rules if rule.expectation in COMPARISONS for name in rule.columns
+        )
         self._evaluated = 0
         self._unexpected = dict.fromkeys((rule.name for rule in self._rules), 0)
         self._examples: dict[str, list[str]] = {rule.name: [] for rule in self._rules}
@@ -97,11 +100,12 @@ class RowValidator:
         # Great Expectations copies the whole frame for each rule that skips nulls, so other columns stay out.
         frame = chunk[list(self._columns)].reset_index(drop=True)
         frame.index.name = None
-        for column in self._ranged:
+        for column in self._numeric:
             dtype = frame[column].dtype
             if pd.api.types.is_numeric_dtype(dtype) and dtype not in (np.dtype("int64"), np.dtype("float64")):
-                # Other widths and nullable numbers would be compared one Python object at a time. Rounding to
-                # a double is monotonic, so no value crosses a bound that a double represents exactly.
+                # Other widths and nullable numbers would be compared one Python object at a time, and a null
+                # beside a number would compare as neither true nor false. Rounding to a double is monotonic,
+                # so no value crosses a bound that a double represents exactly.
                 frame[column] = frame[column].to_numpy(dtype="float64", na_value=np.nan)
         return frame
 
