@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from ml_data_platform.errors import LandingError
 from ml_data_platform.events.contracts import SourceContract
+from ml_data_platform.events.parsing import unknown_columns_query
 from ml_data_platform.landing.delimited import DelimitedReader
 from ml_data_platform.landing.jsonl import read_json_lines
 from ml_data_platform.landing.lines import open_landed
@@ -52,7 +53,7 @@ def read_chunks(
             return
         for chunk in read_json_lines(stream, engine):
             if contract.unknown_columns == "freeze":
-                refuse_unknown_columns(_keys(chunk, engine), contract)
+                refuse_unknown_columns(_unknown(chunk, contract, engine), contract)
             yield chunk
 
 
@@ -93,15 +94,13 @@ def refuse_unknown_columns(names: Iterable[str], contract: SourceContract) -> No
         )
 
 
-def _keys(chunk: pa.Table, connection: duckdb.DuckDBPyConnection) -> list[str]:
+def _unknown(chunk: pa.Table, contract: SourceContract, connection: duckdb.DuckDBPyConnection) -> list[str]:
     connection.register("landed_objects", chunk)
     try:
-        found = connection.sql(
-            "SELECT DISTINCT unnest(json_keys(landed)) AS name FROM landed_objects WHERE defect IS NULL"
-        ).fetchall()
+        found = connection.sql(unknown_columns_query(contract, "landed_objects")).fetchall()
     finally:
         connection.unregister("landed_objects")
-    return [name for (name,) in found]
+    return [name for name, _ in found]
 
 
 def _shown(names: Sequence[str]) -> str:

@@ -1,0 +1,114 @@
+"""A landed file's bytes, copied as they are before anything is made of them.
+
+Belongs here: opening what a producer dropped without being led elsewhere, hashing, copying. Does not
+belong here: reading the content.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from ml_data_platform.errors import LandingError
+from ml_data_platform.storage.layout import Layout
+from ml_data_platform.storage.object_store import LocalObjectStore
+
+COPY_BYTES = 1024 * 1024
+# O_NONBLOCK: opening a FIFO that nobody writes to must not wait for ever.
+_OPEN_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The kept bytes of one landed file.
+
+    Attributes:
+        sha256: Their hash, hex; they lie under ``raw/<sha256>``.
+        size_bytes: Their number.
+        is_new: No file with these bytes was kept before.
+    """
+
+    sha256: str
+    size_bytes: int
+    is_new: bool
+
+
+def keep_bytes(path: Path, objects: LocalObjectStore) -> Kept:
+    """Copy a file's bytes to ``raw/<sha256>``; bytes that are there already are not written again.
+
+    Args:
+        path: What a producer dropped; not necessarily a file.
+        objects: Where the bytes are kept.
+
+    Raises:
+        LandingError: It is no regular file, cannot be opened or read, or changed while it was read; nothing
+            was kept.
+        OSError: The copy could not be written.
+    """
+    handle = _open_regular(path)
+    try:
+        before = os.fstat(handle)
+        with objects.scratch() as folder:
+            copy = folder / "landed"
+            sha256, size = _copy(handle, path, copy)
+            after = os.fstat(handle)
+            if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns) or size != after.st_size:
+                raise _unreadable("it changed while it was read", path, "Write files elsewhere and rename them in.")
+            is_new = objects.put_object(Layout.raw_key(sha256), copy, sha256=sha256, size_bytes=size)
+    finally:
+        os.close(handle)
+    return Kept(sha256, size, is_new)
+
+
+def _open_regular(path: Path) -> int:
+    remedy = "Drop a plain file that the platform may read."
+    try:
+        # Opening some devices does something to them, so they are recognised before.
+        mode = os.lstat(path).st_mode
+        if not stat.S_ISREG(mode):
+            raise _unreadable(f"it is {_kind(mode)}, not a regular file", path, remedy)
+        handle = os.open(path, _OPEN_FLAGS)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise _unreadable("it is a symbolic link, not a regular file", path, remedy) from error
+        raise _unreadable(f"{error.strerror}", path, remedy) from error
+    mode = os.fstat(handle).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(handle)
+        raise _unreadable(f"it is {_kind(mode)}, not a regular file", path, remedy)
+    return handle
+
+
+def _copy(handle: int, path: Path, target: Path) -> tuple[str, int]:
+    digest, size = hashlib.sha256(), 0
+    with target.open("xb") as copy:
+        while data := _read(handle, path):
+            digest.update(data)
+            copy.write(data)
+            size += len(data)
+    return digest.hexdigest(), size
+
+
+def _read(handle: int, path: Path) -> bytes:
+    try:
+        return os.read(handle, COPY_BYTES)
+    except OSError as error:
+        raise _unreadable(f"{error.strerror}", path, "Check the disk or share it lies on.") from error
+
+
+def _unreadable(why: str, path: Path, remedy: str) -> LandingError:
+    return LandingError(f"The file cannot be landed: {why}.", remedy=remedy, file=str(path))
+
+
+def _kind(mode: int) -> str:
+    kinds = {
+        stat.S_IFLNK: "a symbolic link",
+        stat.S_IFDIR: "a folder",
+        stat.S_IFIFO: "a FIFO",
+        stat.S_IFSOCK: "a socket",
+    }
+    return kinds.get(stat.S_IFMT(mode), "a device")

@@ -1,0 +1,316 @@
+"""Landing: from a file that a producer dropped to its ledger record.
+
+Belongs here: the order of the steps, and what each outcome leaves behind. Does not belong here: reading
+(``readers``), routing (``routing``), finding files (``inbox``).
+
+Steps: 1. the bytes are kept under their hash; 2. a content that the ledger knows under the contract's
+present routing ends here; 3. rows are routed into fragments; 4. fragments are published under their hashes;
+5. the ledger record, put if absent, is the commit point; 6. the name is noted and undated rows are shown. A
+crash before 5 leaves nothing that anyone reads, and landing again repeats it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Literal, TypedDict, Unpack
+
+from ml_data_platform.errors import LandingError, SettingsError
+from ml_data_platform.events.contracts import SourceContract
+from ml_data_platform.landing.keeping import Kept, keep_bytes
+from ml_data_platform.landing.lines import is_without_content
+from ml_data_platform.landing.routing import Account, RoutedFile, route_file
+from ml_data_platform.storage.layout import LANDED_FILES, UNDATED_ROWS, Layout
+from ml_data_platform.storage.ledger import Ledger, LedgerRecord
+from ml_data_platform.storage.object_store import LocalObjectStore
+from ml_data_platform.storage.parquet import StagedFile
+from ml_data_platform.storage.table_store import TableStore
+
+MAX_FUTURE = timedelta(hours=24)
+
+Outcome = Literal["landed", "empty", "header_only", "rejected", "known", "unreadable"]
+Status = Literal["landed", "empty", "header_only", "rejected"]
+
+
+@dataclass(frozen=True)
+class LandedFile:
+    """What landing did with one file.
+
+    Attributes:
+        source: Source name.
+        path: The file, as it was given; for a kept file its key.
+        name: The name it goes by in the ledger.
+        outcome: The new record's status; ``known`` when the ledger had the content under the present routing;
+            ``unreadable`` when there were no bytes to land.
+        record: The ledger record that holds now; None when unreadable.
+        reason: Why it was rejected or is unreadable.
+    """
+
+    source: str
+    path: str
+    name: str
+    outcome: Outcome
+    record: LedgerRecord | None
+    reason: str | None = None
+
+
+class LandingOptions(TypedDict, total=False):
+    """What has a default.
+
+    Attributes:
+        max_future: An event later than its file's first landing by more has no usable day; default 24 h.
+        memory_limit: Bound of the engine's memory, e.g. ``1GB``.
+        threads: Threads of the engine.
+        key_id: Id of the key that user ids are hashed with, noted in the record.
+    """
+
+    max_future: timedelta
+    memory_limit: str
+    threads: int
+    key_id: str | None
+
+
+@dataclass(frozen=True)
+class _Terms:
+    """What landing depends on beside the file and its contract."""
+
+    store: TableStore
+    start_date: date
+    now: datetime
+    max_future: timedelta = MAX_FUTURE
+    memory_limit: str = "1GB"
+    threads: int = 2
+    key_id: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.now.tzinfo is None:
+            raise SettingsError("Landing needs a clock with a time zone.", got=self.now)
+
+    @property
+    def objects(self) -> LocalObjectStore:
+        """The bytes under the root."""
+        return self.store.objects
+
+    @property
+    def ledger(self) -> Ledger:
+        """The ledger under the root."""
+        return Ledger(self.store.objects)
+
+    @property
+    def landed_at(self) -> str:
+        """The present as the ledger writes it."""
+        return self.now.astimezone(UTC).isoformat()
+
+
+def land_paths(
+    paths: Iterable[Path],
+    contract: SourceContract,
+    *,
+    store: TableStore,
+    start_date: date,
+    now: datetime,
+    name_of: Callable[[Path], str] = lambda path: path.name,
+    progress: Callable[[LandedFile], None] = lambda _: None,
+    **options: Unpack[LandingOptions],
+) -> list[LandedFile]:
+    """Land files one after the other; a file that cannot be landed does not hold up the others.
+
+    Args:
+        paths: The files, in the order in which they are landed; the order changes no stored byte.
+        contract: The contract of their source.
+        store: Where everything is kept.
+        start_date: First UTC day that has partitions.
+        now: The present, with a time zone.
+        name_of: The name by which a file goes in the ledger.
+        progress: Called after each file.
+        options: See `LandingOptions`.
+
+    Returns:
+        One entry per path, in order.
+
+    Raises:
+        OSError: The platform's own storage failed.
+    """
+    landed = []
+    for path in paths:
+        name = name_of(path)
+        landed.append(land_file(path, contract, store=store, start_date=start_date, now=now, name=name, **options))
+        progress(landed[-1])
+    return landed
+
+
+def land_file(
+    path: Path,
+    contract: SourceContract,
+    *,
+    store: TableStore,
+    start_date: date,
+    now: datetime,
+    name: str | None = None,
+    **options: Unpack[LandingOptions],
+) -> LandedFile:
+    """Land one file.
+
+    Args:
+        path: What a producer dropped.
+        contract: The contract of its source.
+        store: Where everything is kept.
+        start_date: First UTC day that has partitions.
+        now: The present, with a time zone.
+        name: The name by which it goes in the ledger; by default its file name.
+        options: See `LandingOptions`.
+
+    Returns:
+        What was done. Landing the same bytes again does nothing but note a new name.
+
+    Raises:
+        StageFailedError: The rows do not add up; nothing was recorded.
+        OSError: The platform's own storage failed; nothing was recorded.
+    """
+    terms = _Terms(store, start_date, now, **options)
+    name = path.name if name is None else name
+    try:
+        kept = keep_bytes(path, terms.objects)
+    except LandingError as error:
+        terms.ledger.note_failure(contract.source, str(path), error.what, terms.landed_at)
+        return LandedFile(contract.source, str(path), name, "unreadable", None, error.what)
+    return _land_kept(kept, contract, terms, path=str(path), name=name)
+
+
+def reroute_outdated(
+    store: TableStore,
+    contracts: Mapping[str, SourceContract],
+    *,
+    start_date: date,
+    now: datetime,
+    progress: Callable[[LandedFile], None] = lambda _: None,
+    **options: Unpack[LandingOptions],
+) -> list[LandedFile]:
+    """Land kept contents again whose record is of another routing than their contract's present one.
+
+    A file's first landing decides what is too far in the future, so that a decision once made stays. Sources
+    without a contract are left as they are.
+
+    Args:
+        store: Where everything is kept.
+        contracts: Source to contract.
+        start_date: First UTC day that has partitions.
+        now: The present, with a time zone.
+        progress: Called after each file.
+        options: See `LandingOptions`.
+
+    Returns:
+        One entry per content that was landed again, by source and hash.
+    """
+    terms = _Terms(store, start_date, now, **options)
+    wanted = {source: contract.routing_hash(terms.start_date) for source, contract in contracts.items()}
+    landed = []
+    for record in terms.ledger.records(wanted):
+        if record.source in wanted and record.routing_hash != wanted[record.source]:
+            landed.append(_land_again(record, contracts[record.source], terms))
+            progress(landed[-1])
+    return landed
+
+
+def show_undated(record: LedgerRecord, objects: LocalObjectStore) -> None:
+    """Show a file's undated rows in the view, or remove those of an older routing; repeating it changes nothing."""
+    view = Layout.undated_view_key(record.source, record.sha256)
+    if record.undated_fragment is None:
+        objects.delete(view)
+    else:
+        objects.project(Layout.object_key(UNDATED_ROWS, record.undated_fragment), view)
+
+
+def _land_again(record: LedgerRecord, contract: SourceContract, terms: _Terms) -> LandedFile:
+    key = Layout.raw_key(record.sha256)
+    if not terms.objects.exists(key):
+        reason = "The kept bytes are missing."
+        terms.ledger.note_failure(record.source, key, reason, terms.landed_at)
+        return LandedFile(record.source, key, record.name, "unreadable", None, reason)
+    kept = Kept(record.sha256, record.size_bytes, is_new=False)
+    return _land_kept(kept, contract, terms, path=key, name=record.name)
+
+
+def _land_kept(kept: Kept, contract: SourceContract, terms: _Terms, *, path: str, name: str) -> LandedFile:
+    ledger, routing_hash = terms.ledger, contract.routing_hash(terms.start_date)
+    outcome: Outcome = "known"
+    record = ledger.record(contract.source, kept.sha256, routing_hash)
+    if record is None:
+        record, outcome = _route(kept, contract, terms, name=name)
+        if not ledger.append(record):
+            # Another process landed the same content meanwhile: its record holds.
+            record, outcome = ledger.record(contract.source, kept.sha256, routing_hash) or record, "known"
+    ledger.note_name(contract.source, kept.sha256, name, terms.landed_at)
+    show_undated(record, terms.objects)
+    return LandedFile(contract.source, path, name, outcome, record, record.reason)
+
+
+def _route(kept: Kept, contract: SourceContract, terms: _Terms, *, name: str) -> tuple[LedgerRecord, Status]:
+    """Route a kept content and publish its fragments; the returned record is not yet appended."""
+    # Only bytes that were kept before can have been landed before.
+    first = None if kept.is_new else _first_record(contract.source, kept.sha256, terms)
+    ingested_at = first.ingested_at if first else terms.landed_at
+    latest = datetime.fromisoformat(ingested_at) + terms.max_future
+    path = terms.objects.local_path(Layout.raw_key(kept.sha256))
+    status: Status = "landed"
+    reason, routed = None, RoutedFile(Account(), None, None)
+    with terms.store.scratch() as folder:
+        try:
+            if is_without_content(path):
+                status = "empty"
+            else:
+                routed = route_file(
+                    path,
+                    contract,
+                    sha256=kept.sha256,
+                    start_date=terms.start_date,
+                    latest=latest,
+                    folder=folder,
+                    memory_limit=terms.memory_limit,
+                    threads=terms.threads,
+                )
+                status = "landed" if routed.account.rows else "header_only"
+        except LandingError as error:
+            status, reason = "rejected", str(error)
+        fragment = _publish(routed.fragment, LANDED_FILES, terms)
+        undated_fragment = _publish(routed.undated_fragment, UNDATED_ROWS, terms)
+    account = routed.account
+    record = LedgerRecord(
+        source=contract.source,
+        sha256=kept.sha256,
+        routing_hash=contract.routing_hash(terms.start_date),
+        contract_hash=contract.content_hash,
+        name=first.name if first else name,
+        size_bytes=kept.size_bytes,
+        status=status,
+        reason=reason,
+        rows=account.rows,
+        rows_per_day=dict(sorted(account.rows_per_day.items())),
+        undated=dict(sorted(account.undated.items())),
+        min_event_time=account.first.isoformat() if account.first else None,
+        max_event_time=account.last.isoformat() if account.last else None,
+        ingested_at=ingested_at,
+        fragment=fragment,
+        undated_fragment=undated_fragment,
+        key_id=terms.key_id,
+    )
+    return record, status
+
+
+def _publish(file: StagedFile | None, asset: str, terms: _Terms) -> str | None:
+    if file is None:
+        return None
+    key = Layout.object_key(asset, file.sha256)
+    terms.objects.put_object(key, file.path, sha256=file.sha256, size_bytes=file.size_bytes)
+    return file.sha256
+
+
+def _first_record(source: str, sha256: str, terms: _Terms) -> LedgerRecord | None:
+    """Return the earliest record of a content under any routing."""
+    names = [name for name in terms.objects.names(Layout.ledger_folder(source)) if name.startswith(f"{sha256}.")]
+    routings = [name.removesuffix(".json").partition(".")[2] for name in names if name.endswith(".json")]
+    found = [terms.ledger.record(source, sha256, routing) for routing in routings]
+    records = [record for record in found if record is not None]
+    return min(records, key=lambda record: datetime.fromisoformat(record.ingested_at), default=None)

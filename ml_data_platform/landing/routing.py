@@ -1,0 +1,170 @@
+"""The rows of one kept file, sent to their event days.
+
+Belongs here: running the routing query over a file's chunks, writing its fragments, and counting every
+row once. Does not belong here: how an event time is read (``events.parsing``), publishing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ml_data_platform.errors import StageFailedError
+from ml_data_platform.events.contracts import SourceContract
+from ml_data_platform.events.parsing import routing_query, sql_literal
+from ml_data_platform.events.schemas import LANDED_ROWS, UNDATED_ROWS
+from ml_data_platform.landing.readers import read_chunks
+from ml_data_platform.storage.duck import connect
+from ml_data_platform.storage.parquet import ParquetSink, StagedFile, copy_options, verify_file
+
+
+@dataclass
+class Account:
+    """Where the rows of one file went; every row read is counted in exactly one place.
+
+    Attributes:
+        rows: Rows read.
+        rows_per_day: Dated rows by UTC day, ``YYYY-MM-DD``.
+        undated: Rows of no usable day, by reason.
+        first: Earliest event time.
+        last: Latest event time.
+    """
+
+    rows: int = 0
+    rows_per_day: Counter[str] = field(default_factory=Counter)
+    undated: Counter[str] = field(default_factory=Counter)
+    first: datetime | None = None
+    last: datetime | None = None
+
+    def add_dated(self, event_times: pa.ChunkedArray) -> None:
+        """Count dated rows."""
+        for entry in pc.value_counts(event_times.cast(pa.date32())).to_pylist():
+            self.rows_per_day[entry["values"].isoformat()] += entry["counts"]
+        span = pc.min_max(event_times).as_py()
+        self.first = min(self.first or span["min"], span["min"])
+        self.last = max(self.last or span["max"], span["max"])
+
+    def add_undated(self, reasons: pa.ChunkedArray) -> None:
+        """Count undated rows."""
+        for entry in pc.value_counts(reasons).to_pylist():
+            self.undated[entry["values"]] += entry["counts"]
+
+    def check(self, written: Iterable[StagedFile | None], *, source: str, sha256: str) -> None:
+        """Check that nothing was lost or doubled.
+
+        Raises:
+            StageFailedError: Rows read, rows counted and rows written differ.
+        """
+        counted = self.rows_per_day.total() + self.undated.total()
+        stored = sum(file.rows for file in written if file is not None)
+        if not self.rows == counted == stored:
+            raise StageFailedError(
+                "A landed file's rows are not accounted for.",
+                source=source,
+                file=sha256,
+                expected=self.rows,
+                got=f"{counted} counted, {stored} written",
+                remedy="Nothing was recorded. Report this with the file: it is a fault of the platform.",
+            )
+
+
+@dataclass(frozen=True)
+class RoutedFile:
+    """The verified fragments of one file, still in scratch; None where there are no such rows."""
+
+    account: Account
+    fragment: StagedFile | None
+    undated_fragment: StagedFile | None
+
+
+def route_file(
+    kept: Path,
+    contract: SourceContract,
+    *,
+    sha256: str,
+    start_date: date,
+    latest: datetime,
+    folder: Path,
+    memory_limit: str,
+    threads: int,
+) -> RoutedFile:
+    """Send the rows of a kept file to their event days.
+
+    The fragments' bytes depend on the file's bytes, the contract, ``start_date`` and ``latest`` only.
+
+    Args:
+        kept: The kept bytes.
+        contract: The contract of the file's source.
+        sha256: Hash of the bytes, hex; the rows' ``source_file``.
+        start_date: First UTC day that has partitions.
+        latest: Latest instant that an event of this file may have.
+        folder: Scratch folder for the fragments and what the engine spills.
+        memory_limit: Bound of the engine's memory, e.g. ``1GB``.
+        threads: Threads of the engine.
+
+    Returns:
+        One fragment of schema LANDED_ROWS and one of UNDATED_ROWS, each in its declared order.
+
+    Raises:
+        LandingError: The file as a whole is not what the contract says.
+        StageFailedError: The rows do not add up.
+    """
+    unsorted, undated_path = folder / "unsorted.parquet", folder / "undated.parquet"
+    account = Account()
+    routing = routing_query(contract, "landed_chunk", start_date=start_date, latest=latest)
+    with connect(folder, memory_limit=memory_limit, threads=threads) as engine:
+        with ParquetSink(unsorted, LANDED_ROWS) as dated, ParquetSink(undated_path, UNDATED_ROWS) as undated:
+            for chunk in read_chunks(kept, contract, connection=engine):
+                account.rows += chunk.num_rows
+                routed = _query(engine, routing, chunk)
+                _write(routed, account, dated, undated, keys=(contract.source, sha256))
+        fragment = _sort(unsorted, folder / "fragment.parquet", engine) if dated.rows else None
+    undated_fragment = verify_file(undated_path, UNDATED_ROWS, "undated.parquet") if undated.rows else None
+    account.check((fragment, undated_fragment), source=contract.source, sha256=sha256)
+    return RoutedFile(account, fragment, undated_fragment)
+
+
+def _query(engine: duckdb.DuckDBPyConnection, routing: str, chunk: pa.Table) -> pa.Table:
+    engine.register("landed_chunk", chunk)
+    try:
+        return engine.sql(routing).to_arrow_table()
+    finally:
+        engine.unregister("landed_chunk")
+
+
+def _write(
+    routed: pa.Table, account: Account, dated: ParquetSink, undated: ParquetSink, *, keys: tuple[str, str]
+) -> None:
+    has_day = pc.is_null(routed["undated_reason"])
+    good = routed.filter(has_day)
+    if good.num_rows:
+        account.add_dated(good["event_time"])
+        dated.write(good.select(LANDED_ROWS.columns.names))
+    if good.num_rows < routed.num_rows:
+        bad = routed.filter(pc.invert(has_day)).sort_by("source_row")
+        account.add_undated(bad["undated_reason"])
+        source, source_file = (pa.repeat(key, bad.num_rows) for key in keys)
+        columns = [
+            source,
+            source_file,
+            bad["source_row"],
+            bad["undated_reason"],
+            bad["event_time_landed"],
+            bad["landed"],
+        ]
+        undated.write(pa.table(columns, names=UNDATED_ROWS.columns.names))
+
+
+def _sort(unsorted: Path, target: Path, engine: duckdb.DuckDBPyConnection) -> StagedFile:
+    """Write dated rows in their declared order, so that reading one day skips the row groups of others."""
+    relation = f"SELECT * FROM read_parquet({sql_literal(str(unsorted))}) ORDER BY {LANDED_ROWS.order_by}"
+    engine.execute(f"COPY ({relation}) TO {sql_literal(str(target))} {copy_options(LANDED_ROWS)}")
+    unsorted.unlink()
+    return verify_file(target, LANDED_ROWS, "fragment.parquet")
