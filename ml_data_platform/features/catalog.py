@@ -179,6 +179,27 @@ def label_side_columns(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(name for name in names if name.strip().lower() in LABEL_SIDE_NAMES))
 
 
+def misplaced_columns(table: str, names: Iterable[str]) -> tuple[str, ...]:
+    """Return those columns of a file that must not be in it, sorted.
+
+    Args:
+        table: Table whose file it is.
+        names: The columns found in the file.
+
+    Returns:
+        Columns that the catalog does not declare for the table, and features whose name tells the label.
+    """
+    roles = {column.name: column.role for column in CATALOG[table]}
+    found = list(names)
+    undeclared = {name for name in found if name not in roles}
+    return tuple(sorted(undeclared | set(label_side_columns(name for name in found if roles.get(name) == "feature"))))
+
+
+def describe(table: str, column: str) -> str:
+    """Return what a column means; empty where the catalog does not have the table or the column."""
+    return next((entry.description for entry in CATALOG.get(table, ()) if entry.name == column), "")
+
+
 def stratified_files(fold_count: int) -> tuple[str, ...]:
     """Return the file names of a partition of ``stratified_partitions`` with so many folds."""
     return tuple(f"fold={fold}/data.parquet" for fold in range(fold_count))

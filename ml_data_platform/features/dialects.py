@@ -85,11 +85,6 @@ def render(text: str, dialect: Dialect, slots: Mapping[str, str] | None = None) 
     return _expand(_SLOT.sub(fill, text), dialect)
 
 
-def quote_literal(text: str) -> str:
-    """Return ``text`` as an SQL string literal."""
-    return "'" + text.replace("'", "''") + "'"
-
-
 def _expand(text: str, dialect: Dialect) -> str:
     """Expand primitives from the left; arguments first, so that primitives nest."""
     pieces: list[str] = []

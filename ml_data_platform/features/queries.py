@@ -11,7 +11,8 @@ import re
 from collections.abc import Mapping
 from importlib import resources
 
-from ml_data_platform.features.dialects import DUCKDB, Dialect, quote_literal, render
+from ml_data_platform.events.sql_text import sql_literal
+from ml_data_platform.features.dialects import DUCKDB, Dialect, render
 from ml_data_platform.settings import LABEL_HORIZON
 
 SESSION_WINDOW = dt.timedelta(hours=24)
@@ -69,7 +70,7 @@ def micros(instant: dt.datetime) -> int:
 
 def _mature_through_relation(mature_through: Mapping[str, dt.datetime]) -> str:
     rows = [
-        f"SELECT {quote_literal(source)} AS source, @instant({micros(instant)}) AS mature_through"
+        f"SELECT {sql_literal(source)} AS source, @instant({micros(instant)}) AS mature_through"
         for source, instant in sorted(mature_through.items())
     ]
     nothing = "SELECT '' AS source, @instant(0) AS mature_through WHERE FALSE"

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ml_data_platform.errors import SettingsError
+from ml_data_platform.events.sql_text import sql_literal
 
 LABEL_FILES = {"label=negative/data.parquet": 0, "label=positive/data.parquet": 1}
 """File of a label partition to the label of its rows."""
@@ -41,8 +42,7 @@ def fold_expression(fold_count: int, fold_salt: str, user_id: str = "user_id") -
     """
     if not 2 <= fold_count <= 100:
         raise SettingsError("the number of folds is out of bounds", expected="2 to 100", got=fold_count)
-    salt = (fold_salt + ":").replace("'", "''")
-    return f"@shift_right(@hash32('{salt}' || {user_id}) * {fold_count}, 32)"
+    return f"@shift_right(@hash32({sql_literal(fold_salt + ':')} || {user_id}) * {fold_count}, 32)"
 
 
 def file_query(features: str, columns: Sequence[str], condition: str) -> str:
@@ -83,52 +83,73 @@ def maturity_query(features: str) -> str:
     )
 
 
-def accounting_query(files: str) -> str:
-    """Return a query for the accounting over all files of one split.
+def accounting_query(features: str, files: str, expected: str) -> str:
+    """Return a query that compares what was written with what was due, event by event.
 
     Args:
-        files: A relation (``file_number``, ``event_id``, ``user_id``) over the rows as they were written.
+        features: A relation with the columns of ``session_features``.
+        files: A relation (``place``, ``event_id``) over the rows as they were written; ``place`` BIGINT is the file's
+            label or fold.
+        expected: Expression over ``features``: the place where a mature row belongs.
 
     Returns:
-        A query for one row of BIGINT counts: ``rows``; ``repeated_rows``, rows whose event is in the split already;
-        ``users``; ``shared_users``, users with rows in more than one file.
+        A query for one row of BIGINT counts: ``rows_missing_or_repeated``, events that are not exactly once among
+        the mature rows and exactly once in the files; ``rows_in_the_wrong_file``, events stored elsewhere than
+        expected.
     """
     return f"""
-WITH users AS (
-    SELECT user_id, count(DISTINCT file_number) AS file_count, count(*) AS row_count
-    FROM {files} GROUP BY user_id
+WITH entries AS (
+    SELECT event_id, 1 AS due, 0 AS stored, CAST({expected} AS BIGINT) AS expected, CAST(NULL AS BIGINT) AS place
+    FROM {features} WHERE {is_mature()}
+    UNION ALL
+    SELECT event_id, 0 AS due, 1 AS stored, CAST(NULL AS BIGINT) AS expected, CAST(place AS BIGINT) AS place
+    FROM {files}
+),
+events AS (
+    SELECT
+        sum(due) AS due, sum(stored) AS stored, max(expected) AS expected,
+        min(place) AS lowest_place, max(place) AS highest_place
+    FROM entries GROUP BY event_id
 )
 SELECT
-    CAST(coalesce(sum(row_count), 0) AS BIGINT) AS "rows",
-    CAST(coalesce(sum(row_count), 0) AS BIGINT)
-        - (SELECT count(*) FROM (SELECT DISTINCT event_id FROM {files}) AS events) AS repeated_rows,
-    count(*) AS users,
-    count(CASE WHEN file_count > 1 THEN 1 END) AS shared_users
-FROM users"""
+    count(CASE WHEN due <> 1 OR stored <> 1 THEN 1 END) AS rows_missing_or_repeated,
+    count(CASE WHEN lowest_place <> expected OR highest_place <> expected THEN 1 END) AS rows_in_the_wrong_file
+FROM events"""
+
+
+def shared_users_query(files: str) -> str:
+    """Return a query for ``users_in_several_folds``: users with rows in more than one fold.
+
+    Args:
+        files: A relation (``place``, ``user_id``) over the rows as they were written.
+    """
+    return f"""
+SELECT count(*) AS users_in_several_folds
+FROM (SELECT user_id FROM {files} GROUP BY user_id HAVING min(place) <> max(place)) AS shared"""
 
 
 def fold_sums_query(files: str) -> str:
     """Return a query for the sums that the label-rate check needs, one row per fold that has rows.
 
     Args:
-        files: A relation (``fold``, ``user_id``, ``label``) over the rows as they were written; label 0 or 1.
+        files: A relation (``place``, ``user_id``, ``label``) over the rows as they were written; label 0 or 1.
 
     Returns:
         A query with the BIGINT columns ``fold``, ``rows``, ``positives``, ``users``, ``rows_squared``,
         ``positives_squared``, ``rows_times_positives``: sums over the fold's users of n, y, 1, n², y², n·y, where
-        n are a user's rows and y those with label 1. Integers, so exact in any order of rows.
+        n are a user's rows and y those with label 1; ``place`` is the fold. Integers, so exact in any order of rows.
     """
     return f"""
 WITH users AS (
-    SELECT fold, user_id, count(*) AS n, CAST(sum(CAST(label AS BIGINT)) AS BIGINT) AS y
-    FROM {files} GROUP BY fold, user_id
+    SELECT place, user_id, count(*) AS n, CAST(sum(CAST(label AS BIGINT)) AS BIGINT) AS y
+    FROM {files} GROUP BY place, user_id
 )
 SELECT
-    CAST(fold AS BIGINT) AS fold,
+    CAST(place AS BIGINT) AS fold,
     CAST(sum(n) AS BIGINT) AS "rows",
     CAST(sum(y) AS BIGINT) AS positives,
     count(*) AS users,
     CAST(sum(n * n) AS BIGINT) AS rows_squared,
     CAST(sum(y * y) AS BIGINT) AS positives_squared,
     CAST(sum(n * y) AS BIGINT) AS rows_times_positives
-FROM users GROUP BY fold ORDER BY fold"""
+FROM users GROUP BY place ORDER BY place"""
