@@ -60,8 +60,3 @@ def arrow_rows(
 def event_rows(rows: int, **spoilt: Sequence[Any]) -> pd.DataFrame:
     """Return mapped events as the engine hands them to validation."""
     return arrow_rows(EVENT_COLUMNS, rows, spoilt).to_pandas()
-
-
-def feature_rows(rows: int, **spoilt: Sequence[Any]) -> pd.DataFrame:
-    """Return rows of session_features as the engine hands them to validation."""
-    return arrow_rows(FEATURE_COLUMNS, rows, spoilt).to_pandas()

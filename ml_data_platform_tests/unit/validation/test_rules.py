@@ -40,6 +40,7 @@ WARNINGS = {
 
 
 def rule_named(asset, name):
+    """Return one rule."""
     return next(rule for rule in rules_for(asset) if rule.name == name)
 
 

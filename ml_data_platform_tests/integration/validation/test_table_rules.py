@@ -1,0 +1,145 @@
+"""Table rules on metrics, through real Great Expectations."""
+
+from __future__ import annotations
+
+import pytest
+
+from ml_data_platform.errors import ValidationSetupError
+from ml_data_platform.validation.outcomes import is_blocked
+from ml_data_platform.validation.runner import check_metrics
+from ml_data_platform.validation.suites import ROW_RULES, TABLE_RULES, metric_names, with_tolerances
+
+HEALTHY = {"row_count_ratio_to_previous_7_days": 1.1}
+
+# (asset, rule, metric, values that hold, values that do not)
+CASES = [
+    ("raw_events", "rows_are_accounted_for", "unaccounted_rows", [0], [1, -1, 10**9]),
+    (
+        "raw_events",
+        "row_count_is_in_line_with_the_previous_7_days",
+        "row_count_ratio_to_previous_7_days",
+        [0.5, 1, 2.0, None],
+        [0, 0.499, 2.001],
+    ),
+    ("validated_events", "event_ids_are_unique", "duplicate_event_ids", [0], [1, 7]),
+    ("validated_events", "rows_are_accounted_for", "unaccounted_rows", [0], [1, -3]),
+    ("validated_events", "event_days_match_partition", "rows_outside_the_day", [0], [1]),
+    (
+        "validated_events",
+        "row_count_is_in_line_with_the_previous_7_days",
+        "row_count_ratio_to_previous_7_days",
+        [0.5, 2.0, None],
+        [0, 3],
+    ),
+    ("validated_events", "rejected_share_is_within_tolerance", "rejected_share", [0, 0.05, None], [0.0501, 1]),
+    ("validated_events", "duplicate_share_is_within_tolerance", "duplicate_share", [0, 0.1, None], [0.1001, 1]),
+    ("quarantined_events", "rows_are_accounted_for", "unaccounted_rows", [0], [2, -2]),
+    ("session_features", "rows_equal_validated_events", "row_count_difference_to_validated_events", [0], [1, -1]),
+    ("session_features", "label_side_columns_are_absent", "label_side_columns", [0], [1]),
+    ("session_features", "labels_are_null_until_mature", "immature_rows_with_label", [0], [1]),
+    ("session_features", "event_ids_are_unique", "duplicate_event_ids", [0], [1]),
+    ("session_summaries", "sessions_are_unique", "duplicate_sessions", [0], [1]),
+    ("session_summaries", "event_counts_add_up", "event_count_difference_to_validated_events", [0], [1, -1]),
+    ("date_partitions", "only_mature_rows", "immature_rows", [0], [1]),
+    ("date_partitions", "rows_equal_mature_rows", "row_count_difference_to_mature_rows", [0], [1, -1]),
+    ("date_partitions", "label_side_columns_are_absent", "label_side_columns", [0], [2]),
+    ("label_partitions", "each_mature_row_is_in_exactly_one_label_file", "rows_missing_or_repeated", [0], [1, -1]),
+    ("label_partitions", "labels_match_their_file", "rows_in_the_wrong_file", [0], [1]),
+    ("stratified_partitions", "each_mature_row_is_in_exactly_one_fold", "rows_missing_or_repeated", [0], [1, -1]),
+    ("stratified_partitions", "users_are_in_one_fold", "users_in_several_folds", [0], [1]),
+    (
+        "stratified_partitions",
+        "label_rate_per_fold_is_in_line",
+        "largest_label_rate_z_score",
+        [0.0, 3.9, 4.0, None],
+        [4.1, 100],
+    ),
+]
+
+
+def healthy(asset):
+    """Return metrics with which all rules of the asset hold."""
+    return {name: HEALTHY.get(name, 0) for name in metric_names(asset)}
+
+
+def test_every_table_rule_has_a_case():
+    """No table rule goes without values judged by hand."""
+    declared = {(rule.asset, rule.name) for rules in TABLE_RULES.values() for rule in rules}
+    assert {(asset, rule) for asset, rule, *_ in CASES} == declared
+
+
+@pytest.mark.parametrize(("asset", "rule", "metric", "good", "bad"), CASES, ids=[f"{c[0]}-{c[1]}" for c in CASES])
+def test_a_metric_out_of_bounds_fails_its_rule_alone(asset, rule, metric, good, bad):
+    """A bad metric fails exactly the rule that reads it, and good metrics fail none."""
+    rules = TABLE_RULES[asset]
+    for value in good:
+        assert [o.name for o in check_metrics(rules, healthy(asset) | {metric: value}) if not o.passed] == []
+    for value in bad:
+        outcomes = check_metrics(rules, healthy(asset) | {metric: value})
+        assert [o.name for o in outcomes] == [r.name for r in rules]
+        assert [o.name for o in outcomes if not o.passed] == [rule]
+
+
+def test_outcomes_say_what_was_found_and_expected():
+    """The observed text names the metric, its value and its bounds; a null says what it means."""
+    metrics = healthy("validated_events") | {
+        "duplicate_event_ids": 1_234,
+        "rejected_share": 0.0625,
+        "row_count_ratio_to_previous_7_days": None,
+        "duplicate_share": None,
+    }
+    outcomes = {outcome.name: outcome for outcome in check_metrics(TABLE_RULES["validated_events"], metrics)}
+    assert {name: outcome.observed for name, outcome in outcomes.items()} == {
+        "event_ids_are_unique": "duplicate_event_ids = 1,234, expected 0",
+        "rows_are_accounted_for": "unaccounted_rows = 0, expected 0",
+        "event_days_match_partition": "rows_outside_the_day = 0, expected 0",
+        "row_count_is_in_line_with_the_previous_7_days": "row_count_ratio_to_previous_7_days = no history, expected 0.5..2",
+        "rejected_share_is_within_tolerance": "rejected_share = 0.0625, expected 0..0.05",
+        "duplicate_share_is_within_tolerance": "duplicate_share = no rows, expected 0..0.1",
+    }
+    counts = {name: (outcome.evaluated, outcome.unexpected) for name, outcome in outcomes.items()}
+    assert counts["event_ids_are_unique"] == (1, 1)
+    assert counts["rows_are_accounted_for"] == (1, 0)
+    assert counts["duplicate_share_is_within_tolerance"] == (0, 0)
+    assert is_blocked(outcomes.values())
+
+
+def test_a_warning_does_not_block():
+    """An unusual volume is reported and published."""
+    outcomes = check_metrics(
+        TABLE_RULES["raw_events"], {"unaccounted_rows": 0, "row_count_ratio_to_previous_7_days": 9.0}
+    )
+    assert [outcome.passed for outcome in outcomes] == [True, False]
+    assert not is_blocked(outcomes)
+
+
+def test_a_tolerance_moves_the_bound():
+    """With a tolerance of 20 %, a rejected share of 15 % passes."""
+    rules = with_tolerances(TABLE_RULES["validated_events"], {"rejected_share_is_within_tolerance": 0.2})
+    assert not is_blocked(check_metrics(rules, healthy("validated_events") | {"rejected_share": 0.15}))
+    assert is_blocked(check_metrics(rules, healthy("validated_events") | {"rejected_share": 0.21}))
+
+
+@pytest.mark.parametrize("value", [None, float("nan"), float("inf")])
+def test_a_metric_without_a_value_never_passes(value):
+    """Great Expectations skips nulls, so a null where a number is owed is an error."""
+    with pytest.raises(ValidationSetupError) as caught:
+        check_metrics(TABLE_RULES["raw_events"], {"unaccounted_rows": value, "row_count_ratio_to_previous_7_days": 1})
+    assert (caught.value.rule, caught.value.column) == ("rows_are_accounted_for", "unaccounted_rows")
+
+
+def test_a_missing_metric_is_an_error_even_where_null_is_allowed():
+    """Null is a statement about history; absence is a mistake."""
+    with pytest.raises(ValidationSetupError, match="no such metric"):
+        check_metrics(TABLE_RULES["raw_events"], {"unaccounted_rows": 0})
+
+
+def test_row_rules_are_not_run_on_metrics():
+    """A row rule judges rows, not metrics."""
+    with pytest.raises(ValidationSetupError, match="wrong scope"):
+        check_metrics(ROW_RULES["session_features"], {})
+
+
+def test_no_rules_give_no_outcomes():
+    """Nothing asked, nothing answered."""
+    assert check_metrics((), {"unaccounted_rows": 1}) == ()

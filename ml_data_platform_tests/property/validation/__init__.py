@@ -1,0 +1,1 @@
+"""Properties of validation over generated rows."""
