@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Literal, TypedDict, Unpack
+from typing import Literal
 
 from ml_data_platform.errors import LandingError, SettingsError
 from ml_data_platform.events.contracts import SourceContract
@@ -56,25 +56,19 @@ class LandedFile:
     reason: str | None = None
 
 
-class LandingOptions(TypedDict, total=False):
-    """What has a default.
+@dataclass(frozen=True)
+class LandingTerms:
+    """What landing depends on beside the file and its contract.
 
     Attributes:
-        max_future: An event later than its file's first landing by more has no usable day; default 24 h.
+        store: Where everything is kept.
+        start_date: First UTC day that has partitions.
+        now: The present, with a time zone.
+        max_future: An event later than its file's first landing by more has no usable day.
         memory_limit: Bound of the engine's memory, e.g. ``1GB``.
         threads: Threads of the engine.
         key_id: Id of the key that user ids are hashed with, noted in the record.
     """
-
-    max_future: timedelta
-    memory_limit: str
-    threads: int
-    key_id: str | None
-
-
-@dataclass(frozen=True)
-class _Terms:
-    """What landing depends on beside the file and its contract."""
 
     store: TableStore
     start_date: date
@@ -107,25 +101,19 @@ class _Terms:
 def land_paths(
     paths: Iterable[Path],
     contract: SourceContract,
+    terms: LandingTerms,
     *,
-    store: TableStore,
-    start_date: date,
-    now: datetime,
     name_of: Callable[[Path], str] = lambda path: path.name,
     progress: Callable[[LandedFile], None] = lambda _: None,
-    **options: Unpack[LandingOptions],
 ) -> list[LandedFile]:
     """Land files one after the other; a file that cannot be landed does not hold up the others.
 
     Args:
         paths: The files, in the order in which they are landed; the order changes no stored byte.
         contract: The contract of their source.
-        store: Where everything is kept.
-        start_date: First UTC day that has partitions.
-        now: The present, with a time zone.
+        terms: See `LandingTerms`.
         name_of: The name by which a file goes in the ledger.
         progress: Called after each file.
-        options: See `LandingOptions`.
 
     Returns:
         One entry per path, in order.
@@ -135,32 +123,19 @@ def land_paths(
     """
     landed = []
     for path in paths:
-        name = name_of(path)
-        landed.append(land_file(path, contract, store=store, start_date=start_date, now=now, name=name, **options))
+        landed.append(land_file(path, contract, terms, name=name_of(path)))
         progress(landed[-1])
     return landed
 
 
-def land_file(
-    path: Path,
-    contract: SourceContract,
-    *,
-    store: TableStore,
-    start_date: date,
-    now: datetime,
-    name: str | None = None,
-    **options: Unpack[LandingOptions],
-) -> LandedFile:
+def land_file(path: Path, contract: SourceContract, terms: LandingTerms, *, name: str | None = None) -> LandedFile:
     """Land one file.
 
     Args:
         path: What a producer dropped.
         contract: The contract of its source.
-        store: Where everything is kept.
-        start_date: First UTC day that has partitions.
-        now: The present, with a time zone.
+        terms: See `LandingTerms`.
         name: The name by which it goes in the ledger; by default its file name.
-        options: See `LandingOptions`.
 
     Returns:
         What was done. Landing the same bytes again does nothing but note a new name.
@@ -169,7 +144,6 @@ def land_file(
         StageFailedError: The rows do not add up; nothing was recorded.
         OSError: The platform's own storage failed; nothing was recorded.
     """
-    terms = _Terms(store, start_date, now, **options)
     name = path.name if name is None else name
     try:
         kept = keep_bytes(path, terms.objects)
@@ -180,13 +154,10 @@ def land_file(
 
 
 def reroute_outdated(
-    store: TableStore,
     contracts: Mapping[str, SourceContract],
+    terms: LandingTerms,
     *,
-    start_date: date,
-    now: datetime,
     progress: Callable[[LandedFile], None] = lambda _: None,
-    **options: Unpack[LandingOptions],
 ) -> list[LandedFile]:
     """Land kept contents again whose record is of another routing than their contract's present one.
 
@@ -194,17 +165,13 @@ def reroute_outdated(
     without a contract are left as they are.
 
     Args:
-        store: Where everything is kept.
         contracts: Source to contract.
-        start_date: First UTC day that has partitions.
-        now: The present, with a time zone.
+        terms: See `LandingTerms`.
         progress: Called after each file.
-        options: See `LandingOptions`.
 
     Returns:
         One entry per content that was landed again, by source and hash.
     """
-    terms = _Terms(store, start_date, now, **options)
     wanted = {source: contract.routing_hash(terms.start_date) for source, contract in contracts.items()}
     landed = []
     for record in terms.ledger.records(wanted):
@@ -223,7 +190,7 @@ def show_undated(record: LedgerRecord, objects: LocalObjectStore) -> None:
         objects.project(Layout.object_key(UNDATED_ROWS, record.undated_fragment), view)
 
 
-def _land_again(record: LedgerRecord, contract: SourceContract, terms: _Terms) -> LandedFile:
+def _land_again(record: LedgerRecord, contract: SourceContract, terms: LandingTerms) -> LandedFile:
     key = Layout.raw_key(record.sha256)
     if not terms.objects.exists(key):
         reason = "The kept bytes are missing."
@@ -233,7 +200,7 @@ def _land_again(record: LedgerRecord, contract: SourceContract, terms: _Terms) -
     return _land_kept(kept, contract, terms, path=key, name=record.name)
 
 
-def _land_kept(kept: Kept, contract: SourceContract, terms: _Terms, *, path: str, name: str) -> LandedFile:
+def _land_kept(kept: Kept, contract: SourceContract, terms: LandingTerms, *, path: str, name: str) -> LandedFile:
     ledger, routing_hash = terms.ledger, contract.routing_hash(terms.start_date)
     outcome: Outcome = "known"
     record = ledger.record(contract.source, kept.sha256, routing_hash)
@@ -247,7 +214,7 @@ def _land_kept(kept: Kept, contract: SourceContract, terms: _Terms, *, path: str
     return LandedFile(contract.source, path, name, outcome, record, record.reason)
 
 
-def _route(kept: Kept, contract: SourceContract, terms: _Terms, *, name: str) -> tuple[LedgerRecord, Status]:
+def _route(kept: Kept, contract: SourceContract, terms: LandingTerms, *, name: str) -> tuple[LedgerRecord, Status]:
     """Route a kept content and publish its fragments; the returned record is not yet appended."""
     # Only bytes that were kept before can have been landed before.
     first = None if kept.is_new else _first_record(contract.source, kept.sha256, terms)
@@ -299,7 +266,7 @@ def _route(kept: Kept, contract: SourceContract, terms: _Terms, *, name: str) ->
     return record, status
 
 
-def _publish(file: StagedFile | None, asset: str, terms: _Terms) -> str | None:
+def _publish(file: StagedFile | None, asset: str, terms: LandingTerms) -> str | None:
     if file is None:
         return None
     key = Layout.object_key(asset, file.sha256)
@@ -307,7 +274,7 @@ def _publish(file: StagedFile | None, asset: str, terms: _Terms) -> str | None:
     return file.sha256
 
 
-def _first_record(source: str, sha256: str, terms: _Terms) -> LedgerRecord | None:
+def _first_record(source: str, sha256: str, terms: LandingTerms) -> LedgerRecord | None:
     """Return the earliest record of a content under any routing."""
     names = [name for name in terms.objects.names(Layout.ledger_folder(source)) if name.startswith(f"{sha256}.")]
     routings = [name.removesuffix(".json").partition(".")[2] for name in names if name.endswith(".json")]
