@@ -22,6 +22,8 @@ LOCAL_INSTANT = (
 OFFSET = r"(Z|[+-](0[0-9]|1[0-4])(:?[0-5][0-9])?)"
 MICROSECONDS_PER_UNIT = {"s": 1_000_000, "ms": 1_000, "us": 1}
 NANOSECONDS_PER_MICROSECOND = 1_000
+# 290309-12-22 (BC), the earliest timestamp by DuckDB's documentation; it takes earlier ones and fails on them later.
+FIRST_INSTANT_MICROSECONDS = -9_223_372_022_400_000_000
 
 
 def read_number(text: str) -> str:
@@ -54,7 +56,10 @@ def read_epoch_instant(text: str, unit: str) -> str:
         micros = f"(({count} - (({count} % {step}) + {step}) % {step}) // {step})"
     else:
         micros = f"({count} * {MICROSECONDS_PER_UNIT[unit]})"
-    return f"CASE WHEN {_matches(text, INTEGER)} THEN TRY(make_timestamptz(TRY_CAST({micros} AS BIGINT))) END"
+    # What lies before the first instant is put right before it, and that taken for nothing: one pass, no second reading.
+    outside = FIRST_INSTANT_MICROSECONDS - 1
+    bounded = f"nullif(greatest(TRY_CAST({micros} AS BIGINT), {outside}), {outside})"
+    return f"CASE WHEN {_matches(text, INTEGER)} THEN TRY(make_timestamptz({bounded})) END"
 
 
 def read_iso_instant(text: str, zone: str) -> str:
