@@ -35,7 +35,8 @@ def read_fields(data: bytes, *, where: str, types: Mapping[str, tuple[type, ...]
         value = json.loads(data)
     except ValueError as error:
         raise RecordError("A record is not JSON.", file=where, got=error) from error
-    if not isinstance(value, dict) or value.pop("format", None) != form:
+    found = value.pop("format", None) if isinstance(value, dict) else None
+    if type(found) is not int or found != form:
         raise RecordError("A record has another format.", file=where, expected=f"an object of format {form}")
     return check_fields(value, where=where, types=types)
 
