@@ -22,6 +22,7 @@ __all__ = ["SHIPPED_SOURCES", "SourceContract", "load_contract", "load_contracts
 SHIPPED_SOURCES = Path(__file__).parent.parent / "sources"
 SUFFIXES = (".yaml", ".yml")
 MAX_BYTES = 256 * 1024
+MAX_DEPTH = 20
 
 
 def load_contracts(*folders: Path) -> dict[str, SourceContract]:
@@ -99,10 +100,7 @@ def _read_yaml(content: bytes | str, file: str) -> object:
     if len(content) > MAX_BYTES:
         raise contract_error([Problem("", f"is longer than {MAX_BYTES} bytes", len(content))], file)
     try:
-        for event in yaml.parse(content, Loader=yaml.SafeLoader):
-            # Nested aliases grow without bound when they are walked.
-            if isinstance(event, yaml.AliasEvent):
-                raise contract_error([Problem("", "aliases are not taken", f"*{event.anchor}")], file)
+        _refuse_growth(content, file)
         repeated = tuple(_repeated_keys(yaml.compose(content, Loader=yaml.SafeLoader), ()))
         if repeated:
             raise contract_error(repeated, file)
@@ -112,6 +110,17 @@ def _read_yaml(content: bytes | str, file: str) -> object:
     except (yaml.YAMLError, ValueError, RecursionError, OverflowError) as cause:
         raise contract_error([Problem("", "is not readable YAML", str(cause))], file) from cause
     return raw
+
+
+def _refuse_growth(content: bytes | str, file: str) -> None:
+    """Nested aliases grow without bound when they are walked, and deep nesting takes its square in time."""
+    depth = 0
+    for event in yaml.parse(content, Loader=yaml.SafeLoader):
+        if isinstance(event, yaml.AliasEvent):
+            raise contract_error([Problem("", "aliases are not taken", f"*{event.anchor}")], file)
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > MAX_DEPTH:
+            raise contract_error([Problem("", f"is nested deeper than {MAX_DEPTH} levels", depth)], file)
 
 
 def _repeated_keys(node: yaml.Node | None, location: tuple[str, ...]) -> Iterator[Problem]:

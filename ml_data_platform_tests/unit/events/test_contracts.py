@@ -1,0 +1,231 @@
+"""Contracts say what they mean, and a wrong one says how to mend it."""
+
+from __future__ import annotations
+
+import copy
+import datetime as dt
+import pickle
+
+import pytest
+import yaml
+
+from ml_data_platform.errors import ContractError
+from ml_data_platform.events.contracts import SHIPPED_SOURCES, load_contract, load_contracts, parse_contract
+
+START = dt.date(2026, 1, 1)
+CSV = {
+    "source": "shop",
+    "format": "csv",
+    "schema_version": 2,
+    "columns": {"user_id": "cookie", "session_uuid": "visit", "event_timestamp": "at"},
+    "event_type": {"mapping": {"VIEW": "page_view"}, "default": "other"},
+}
+JSONL = {"source": "shop", "format": "jsonl"}
+
+
+def contract(raw=CSV, **changes):
+    """Return the contract of a mapping with some keys replaced."""
+    return parse_contract(yaml.safe_dump({**copy.deepcopy(raw), **changes}), file="shop.yaml")
+
+
+def refused(text_or_raw):
+    """Return the error of a contract that must be refused."""
+    text = text_or_raw if isinstance(text_or_raw, str) else yaml.safe_dump(text_or_raw)
+    with pytest.raises(ContractError) as found:
+        parse_contract(text, file="somewhere/shop.yaml")
+    return found.value
+
+
+def test_the_shipped_contracts_load():
+    """Every shipped contract is a valid one, and the folder has the two that the platform comes with."""
+    assert set(load_contracts(SHIPPED_SOURCES)) >= {"demo_shop", "globo"}
+
+
+def test_globo_reads_the_columns_of_the_real_file():
+    """The news portal's clicks are version 2 with milliseconds, no event ids and one event type."""
+    globo = load_contracts(SHIPPED_SOURCES)["globo"]
+    assert globo.fields(2) == {
+        "user_id": "user_id",
+        "session_uuid": "session_id",
+        "event_timestamp": "click_timestamp",
+    }
+    assert (globo.versions, globo.event_time.epoch_unit, globo.identity) == ((2,), "ms", ())
+    assert globo.event_type.default == "page_view"
+
+
+def test_json_fields_land_under_their_own_names_unless_told():
+    """JSON lines need no column mapping; null says that a field does not land."""
+    plain = contract(JSONL, columns={"event_id": None, "user_id": "who.id"})
+    assert "event_id" not in plain.fields(1)
+    assert plain.fields(1)["user_id"] == "who.id"
+    assert plain.fields(1)["timestamp"] == "timestamp"
+    assert plain.path("who.id") == ("who", "id")
+
+
+def test_csv_columns_may_have_dots():
+    """A dot in the name of a CSV column descends nowhere."""
+    assert contract(columns={**CSV["columns"], "event_id": "event.id"}).path("event.id") == ("event.id",)
+
+
+def test_labels_land_only_where_declared():
+    """The label is read from the column that the contract names, and from none otherwise."""
+    assert "label" not in contract(JSONL).fields(2)
+    assert contract(JSONL, label="bought").fields(2)["label"] == "bought"
+
+
+@pytest.mark.parametrize(
+    ("raw", "key", "meant"),
+    [
+        ({**CSV, "formt": "csv"}, "formt", "format"),
+        ({**CSV, "format": "cvs"}, "format", "csv"),
+        ({**CSV, "event_time": {"epoch_unt": "s"}}, "event_time.epoch_unt", "epoch_unit"),
+        ({**CSV, "event_time": {"zone": "Europe/Warszaw"}}, "event_time.zone", "Europe/Warsaw"),
+        ({**CSV, "event_type": {"default": "pageview"}}, "event_type.default", "page_view"),
+        ({**CSV, "event_type": {"mapping": {"V": "serach"}}}, "event_type.mapping.V", "search"),
+        ({**CSV, "columns": {**CSV["columns"], "sequenze": "n"}}, "columns.sequenze", "sequence"),
+        ({**CSV, "schema_version": "infe"}, "schema_version", "infer"),
+        ({**CSV, "unknown_columns": "evolv"}, "unknown_columns", "evolve"),
+    ],
+)
+def test_typos_are_named_with_what_was_meant(raw, key, meant):
+    """The error names the file, the dotted key, the value and the word that was probably meant."""
+    error = refused(raw)
+    assert (error.file, error.key, error.meant) == ("somewhere/shop.yaml", key, meant)
+    assert key in str(error)
+    assert meant in error.allowed
+    assert f"did you mean {meant!r}" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("raw", "key"),
+    [
+        ({**CSV, "schema_version": 99}, "schema_version"),
+        ({**CSV, "schema_version": True}, "schema_version"),
+        ({**CSV, "schema_version": {"colum": "v"}}, "schema_version"),
+        ({**CSV, "columns": {"user_id": "u", "session_uuid": "s"}}, "columns.event_timestamp"),
+        ({**CSV, "columns": {**CSV["columns"], "label": "l"}}, "columns.label"),
+        ({**CSV, "event_type": {}}, "columns.event_type"),
+        ({**CSV, "event_time": {"zone": "localtime"}}, "event_time.zone"),
+        ({**CSV, "csv": {"delimiter": '"'}}, "csv.quote"),
+        ({**CSV, "csv": {"delimiter": ";;"}}, "csv.delimiter"),
+        ({**JSONL, "csv": {"delimiter": ";"}}, "csv"),
+        ({**JSONL, "columns": {"user_id": "a..b"}}, "columns.user_id"),
+        ({**JSONL, "columns": {"user_id": None}}, "columns.user_id"),
+        ({**JSONL, "source": "Shop"}, "source"),
+        ({**JSONL, "source": "shop\n"}, "source"),
+        ({**JSONL, "event_type": {"mapping": {1: "search"}}}, "event_type.mapping.1"),
+        ({**JSONL, "lateness": {"max_delay_hours": -1}}, "lateness.max_delay_hours"),
+        ({"format": "jsonl"}, "source"),
+    ],
+)
+def test_contradictions_are_refused_at_their_key(raw, key):
+    """What cannot hold is refused when the contract is read, and the error points to the key."""
+    assert refused(raw).key == key
+
+
+def test_all_problems_are_listed_at_once():
+    """An author mends a contract in one go."""
+    error = refused({**CSV, "format": "cvs", "schema_version": "x", "extra": 1})
+    assert {problem.key for problem in error.problems} == {"format", "schema_version", "extra"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "source: shop\nsource: shop\nformat: jsonl",
+        "source: shop\nformat: jsonl\nevent_time: {zone: UTC, zone: UTC}",
+        "source: &a shop\nformat: jsonl\ndescription: *a",
+        "source: !!python/object:os.system shop",
+        "- source",
+        "",
+        "source: [",
+        "source: 2026-99-99",
+        "a: " + "[" * 5_000,
+        "description: " + "x" * 300_000,
+        'description: "\\ud800"\nsource: shop\nformat: jsonl',
+        "\0",
+    ],
+)
+def test_what_is_no_plain_yaml_mapping_is_refused(text):
+    """Repeated keys, aliases, tags of Python, broken or hostile YAML end in the one error, with bounded text."""
+    error = refused(text)
+    assert error.file == "somewhere/shop.yaml"
+    assert len(str(error)) <= 2_000
+
+
+def test_errors_survive_pickling():
+    """The error crosses process borders with its facts."""
+    error = pickle.loads(pickle.dumps(refused({**CSV, "format": "cvs"})))
+    assert (error.key, error.got, error.meant) == ("format", "cvs", "csv")
+
+
+def test_the_file_is_named_after_its_source(tmp_path):
+    """A contract in a file of another name is refused, since the landing folder is found by it."""
+    path = tmp_path / "other.yaml"
+    path.write_text(yaml.safe_dump(CSV))
+    with pytest.raises(ContractError, match="must equal the name of the file") as found:
+        load_contract(path)
+    assert found.value.file == str(path)
+
+
+def test_the_same_source_twice_is_refused(tmp_path):
+    """A later folder never silently replaces a contract: both files are named."""
+    for folder in ("shipped", "own"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "shop.yaml").write_text(yaml.safe_dump(CSV))
+    with pytest.raises(ContractError) as found:
+        load_contracts(tmp_path / "shipped", tmp_path / "own")
+    assert str(tmp_path / "shipped" / "shop.yaml") in str(found.value)
+    assert str(tmp_path / "own" / "shop.yaml") in str(found.value)
+
+
+def test_missing_folders_and_files_are_errors(tmp_path):
+    """A typo in a path does not end in a platform without sources."""
+    with pytest.raises(ContractError, match="does not exist"):
+        load_contracts(tmp_path / "nowhere")
+    with pytest.raises(ContractError, match="cannot be read"):
+        load_contract(tmp_path / "shop.yaml")
+
+
+def test_content_hash_knows_meaning_not_wording():
+    """Description, order of keys and defaults written out do not change the hash; anything else does."""
+    original = contract()
+    same = [
+        contract(description="another"),
+        contract(dict(reversed(CSV.items()))),
+        contract(event_time={"epoch_unit": "ms"}, unknown_columns="evolve"),
+    ]
+    different = [
+        contract(event_time={"epoch_unit": "s"}),
+        contract(label="l"),
+        contract(identity=["cookie"]),
+        contract(unknown_columns="discard"),
+        contract(user_id_domain="all"),
+        contract(source="shop2"),
+    ]
+    assert {found.content_hash for found in same} == {original.content_hash}
+    assert len({original.content_hash, *(found.content_hash for found in different)}) == len(different) + 1
+
+
+def test_routing_hash_knows_only_what_dates_a_row():
+    """A change that only concerns mapping does not have files read again; one of the time column does."""
+    original = contract().routing_hash(START)
+    kept = [
+        contract(description="x"),
+        contract(event_type={"default": "search"}),
+        contract(label="l"),
+        contract(identity=["cookie"]),
+        contract(columns={**CSV["columns"], "sequence": "n"}),
+        contract(lateness={"max_delay_hours": 3}),
+    ]
+    changed = [
+        contract(columns={**CSV["columns"], "event_timestamp": "then"}),
+        contract(event_time={"epoch_unit": "s"}),
+        contract(csv={"delimiter": ";"}),
+        contract(schema_version=1, columns={"user_id": "u", "session_id": "s", "timestamp": "at"}),
+        contract(unknown_columns="freeze"),
+        contract(unknown_columns="freeze", identity=["cookie", "page"]),
+    ]
+    assert {found.routing_hash(START) for found in kept} == {original}
+    hashes = {original, *(found.routing_hash(START) for found in changed), contract().routing_hash(dt.date(2026, 1, 2))}
+    assert len(hashes) == len(changed) + 2
