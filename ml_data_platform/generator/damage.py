@@ -93,7 +93,7 @@ def _put_off(row: Row, luck: int) -> None:
 _FAULTS: dict[str, Callable[[Row, int], None]] = {
     "user_ids_are_present": _plant("user_id", *_BLANKS),
     "session_uuids_are_present": lambda row, luck: _replace(row, _session_field(row), _BLANKS, luck),
-    "event_types_are_present": _plant("event_type", _ABSENT, None),
+    "event_types_are_present": _plant("event_type", *_BLANKS),
     "event_types_are_known": _plant("event_type", "teleport", "refund_requested", "hover"),
     "session_durations_are_in_range": _plant("session_duration_seconds", -5, 90_000, 86_401),
     "purchase_amounts_are_in_range": _plant("purchase_amount_usd", -1, 50_001, -0.01, 50_000.01),

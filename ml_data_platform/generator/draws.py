@@ -8,6 +8,9 @@ makes no such promise for the distributions built on it (NEP 19). No floating-po
 
 from __future__ import annotations
 
+from enum import IntEnum
+from functools import cache
+
 import numpy as np
 import numpy.typing as npt
 
@@ -20,11 +23,27 @@ _32 = np.uint64(32)
 _16 = np.uint64(16)
 
 
-class Draws:
-    """A stream of draws that depends on the seed and on its place (e.g. hour and part), on nothing else."""
+class Stream(IntEnum):
+    """What a stream is for; two streams of one seed have nothing to do with each other."""
 
-    def __init__(self, seed: int, *place: int) -> None:
-        self._bits = np.random.PCG64(np.random.SeedSequence([seed, *place]))
+    DAYS = 1
+    HOURS = 2
+    EVENT_IDS = 3
+    SESSION_IDS = 4
+    INCLINATIONS = 5
+
+
+class Draws:
+    """A stream of draws that depends on its arguments and on nothing else.
+
+    Args:
+        seed: Seed of the run, 0 to 2**64 - 1.
+        stream: What it is for.
+        place: Where in the run, e.g. hour and part.
+    """
+
+    def __init__(self, seed: int, stream: Stream, *place: int) -> None:
+        self._bits = np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(int(stream), *place)))
 
     def raw(self, count: int) -> UInts:
         """Return ``count`` integers, uniform over 64 bits."""
@@ -65,6 +84,12 @@ def threshold(share: float) -> np.uint64:
 def cumulate(weights: npt.ArrayLike) -> UInts:
     """Return the running sums of integer weights, as ``Draws.weighted`` needs them."""
     return np.cumsum(np.asarray(weights, dtype=np.uint64), dtype=np.uint64)
+
+
+@cache
+def draw_key(seed: int, stream: Stream) -> int:
+    """Return a 64-bit key for ``scramble``; the keys of neighbouring seeds are far apart."""
+    return int(Draws(seed, stream).raw(1)[0])
 
 
 def scramble(numbers: UInts, key: int) -> UInts:

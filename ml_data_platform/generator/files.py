@@ -130,15 +130,14 @@ def remove_temp_folder(out: Path) -> None:
     (out / TEMP_FOLDER).rmdir()
 
 
-def has_event_files(out: Path) -> bool:
-    """Return whether the folder holds hourly files already, of whatever origin."""
-    return any((out / SOURCE).glob("events_*.jsonl"))
+def event_files(out: Path) -> set[str]:
+    """Return the names, relative to the output folder, of the hourly files it holds."""
+    return {f"{SOURCE}/{path.name}" for path in (out / SOURCE).glob("events_*.jsonl")}
 
 
 def holds_exactly(out: Path, planted: Planted) -> bool:
     """Return whether every file of a finished run is there with its bytes, and no other hourly file."""
-    found = {f"{SOURCE}/{path.name}" for path in (out / SOURCE).glob("events_*.jsonl")}
-    if found != set(planted.files):
+    if event_files(out) != set(planted.files):
         return False
     if planted.arguments["options"]["row_truth"] != (out / ROW_TRUTH_FILE).exists():
         return False

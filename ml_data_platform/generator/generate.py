@@ -23,10 +23,10 @@ from pathlib import Path
 import numpy as np
 
 from ml_data_platform.errors import SettingsError
-from ml_data_platform.generator.draws import Draws
+from ml_data_platform.generator.draws import Draws, Stream
 from ml_data_platform.generator.files import (
     HourFile,
-    has_event_files,
+    event_files,
     holds_exactly,
     prepare_folders,
     remove_temp_folder,
@@ -50,7 +50,6 @@ from ml_data_platform.generator.truth import (
 )
 
 _EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
-_HOUR_STREAM = 2
 _NO_ROWS: Rows = np.zeros(0, dtype=ROW)
 DEFAULT_OPTIONS = GeneratorOptions()
 
@@ -75,7 +74,7 @@ def generate(
         days: Number of such days, at least 1.
         events_per_day: Mean number of events of the sessions that start on a day, before duplication: the
             events over all days are exactly ``days * events_per_day``, weekends having fewer than weekdays.
-        seed: Selects the data, 0 or more.
+        seed: Selects the data, 0 to 2**64 - 1.
         options: Shares of what is planted.
         progress: Called with (events generated, events in total) after each part of an hour.
 
@@ -169,7 +168,7 @@ class Arrivals:
         for part in range(hour.parts):
             part_ms, end_ms = (hour_ms + HOUR_MS * edge // hour.parts for edge in (part, part + 1))
             events, first_number = hour.part_events(part)
-            draws = Draws(self._seed, _HOUR_STREAM, hour.index, part)
+            draws = Draws(self._seed, Stream.HOURS, hour.index, part)
             rows = _NO_ROWS
             if events:
                 rows = draw_sessions(
@@ -217,10 +216,13 @@ def _require_own_folder(out: Path, arguments: dict[str, object]) -> Planted | No
             expected=str(arguments),
             got=str(owner),
         )
-    if owner is None and has_event_files(out):
+    known = load_planted(out)
+    strangers = event_files(out) - set(known.files) if known is not None else event_files(out)
+    if strangers and (owner is None or known is not None):
         raise SettingsError(
-            "The folder holds hourly files of unknown origin.",
-            remedy=f"Generate into a folder without {SOURCE}/events_*.jsonl, or with its {TRUTH_FOLDER} folder.",
+            "The folder holds hourly files of another origin.",
+            remedy=f"Generate into a folder whose {SOURCE}/events_*.jsonl are all listed in its {TRUTH_FOLDER} folder.",
             folder=str(out),
+            got=", ".join(sorted(strangers)[:5]),
         )
-    return load_planted(out)
+    return known

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ml_data_platform.generator.damage import damage
-from ml_data_platform.generator.draws import Ints, UInts, scramble
+from ml_data_platform.generator.draws import Ints, Stream, UInts, draw_key, scramble
 from ml_data_platform.generator.kinds import (
     CODES,
     FIRST_BROKEN,
@@ -40,8 +40,6 @@ from ml_data_platform.generator.sessions import (
 )
 
 Texts = npt.NDArray[np.bytes_]
-_EVENT_KEY = 0x243F6A8885A308D3
-_SESSION_KEY = 0x13198A2E03707344
 _HEX = np.array([f"{byte:02x}" for byte in range(256)], dtype="S2")
 _TWO = np.array([f"{number:02d}" for number in range(100)], dtype="S2")
 _THREE = np.array([f"{number:03d}" for number in range(1_000)], dtype="S3")
@@ -82,7 +80,7 @@ _V2_TAILS = pa.array(
 
 def event_ids(rows: Rows, seed: int) -> Texts:
     """Return the producer's id of each row's event: 16 hexadecimal digits, one event one id."""
-    return _hexadecimal(scramble(rows["number"], (_EVENT_KEY + seed) % 2**64))
+    return _hexadecimal(scramble(rows["number"], draw_key(seed, Stream.EVENT_IDS)))
 
 
 def render_lines(rows: Rows, seed: int) -> Any:
@@ -162,7 +160,7 @@ def _clean_lines(rows: Rows, version: int, seed: int) -> Any:
         "user_high": _THREE[rows["user"] // 10_000],
         "user_low": _FOUR[rows["user"] % 10_000],
         "session": _SESSION_IDS[version],
-        "session_id": _hexadecimal(scramble(rows["session"], (_SESSION_KEY + seed) % 2**64)),
+        "session_id": _hexadecimal(scramble(rows["session"], draw_key(seed, Stream.SESSION_IDS))),
     }
     # in 32 bits: the codes are bytes, whose products would wrap around
     first_code = rows["zone" if version == 1 else "client"].astype(np.int32)

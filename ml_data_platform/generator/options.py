@@ -17,7 +17,10 @@ from ml_data_platform.generator.kinds import BROKEN_KINDS, DUPLICATE_KINDS, UNDA
 GENERATOR_VERSION = 1
 MAX_USERS = 9_999_999
 MAX_EVENTS = 10**12
-EARLIEST_START = date(1972, 1, 1)
+MAX_SEED = 2**64 - 1
+# from September 2001 to 2286 an epoch in milliseconds has thirteen digits, which lines have room for
+EARLIEST_START = date(2002, 1, 1)
+# before the planted future of 2090
 LATEST_END = date(2080, 1, 1)
 
 
@@ -103,11 +106,11 @@ def check_arguments(
             expected=f"at least one day of one event, at most {MAX_EVENTS} events",
             got=f"{days} days of {events_per_day} events",
         )
-    if seed < 0:
-        raise SettingsError("The seed is unusable.", expected="0 or more", got=seed)
+    if not 0 <= seed <= MAX_SEED:
+        raise SettingsError("The seed is unusable.", expected=f"0 to {MAX_SEED}", got=seed)
     if start < EARLIEST_START or days > (LATEST_END - EARLIEST_START).days or start + timedelta(days) > LATEST_END:
         raise SettingsError(
-            "The days collide with the planted times of 1970 and 2090.",
+            "Events cannot be generated for these days.",
             expected=f"days from {EARLIEST_START} to {LATEST_END}",
             got=f"{days} days from {start}",
         )

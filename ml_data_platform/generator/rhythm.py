@@ -9,12 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from ml_data_platform.generator.draws import Draws
+from ml_data_platform.generator.draws import Draws, Stream
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
 PART_EVENTS = 131_072
-_DAY_STREAM = 1
 _WEEKDAY_WEIGHTS = (96, 98, 100, 104, 112, 74, 68)
 _WORKDAY_HOURS = (5, 3, 2, 1, 1, 2, 4, 7, 10, 12, 13, 13, 14, 13, 12, 12, 13, 14, 16, 18, 19, 16, 12, 8)
 _WEEKEND_HOURS = (9, 7, 4, 2, 1, 1, 2, 3, 6, 10, 14, 17, 18, 17, 16, 15, 14, 14, 14, 15, 15, 14, 12, 10)
@@ -51,7 +50,7 @@ def plan_hours(start: date, days: int, events_per_day: int, seed: int) -> tuple[
     Returns:
         One ``Hour`` per hour, in order; their events add up to the total exactly.
     """
-    luck = Draws(seed, _DAY_STREAM).below(days, 201)
+    luck = Draws(seed, Stream.DAYS).below(days, 201)
     weights: list[int] = []
     for day in range(days):
         weekday = (start + timedelta(day)).weekday()

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ml_data_platform.generator.draws import Draws, UInts, cumulate, scramble, threshold
+from ml_data_platform.generator.draws import Draws, Stream, UInts, cumulate, draw_key, scramble, threshold
 
 Rows = npt.NDArray[np.void]
 ROW = np.dtype(
@@ -75,7 +75,10 @@ class Population:
     def of(cls, users: int, seed: int) -> Population:
         """Return ``users`` users whose shares follow the Zipf-Mandelbrot law 1 / (rank + 7)."""
         ranks = np.arange(users, dtype=np.uint64)
-        return cls(edges=np.cumsum(np.uint64(10**12) // (ranks + np.uint64(8)), dtype=np.uint64), key=seed % 2**64)
+        return cls(
+            edges=np.cumsum(np.uint64(10**12) // (ranks + np.uint64(8)), dtype=np.uint64),
+            key=draw_key(seed, Stream.INCLINATIONS),
+        )
 
     def inclinations(self, users: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """Return the inclination to buy (0 to 2) of each user."""

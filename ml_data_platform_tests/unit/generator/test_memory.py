@@ -1,0 +1,36 @@
+"""Memory does not grow with the amount of events."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+PROGRAM = """
+import resource, sys
+from datetime import date
+from pathlib import Path
+from ml_data_platform.generator.generate import generate
+from ml_data_platform.generator.options import GeneratorOptions
+generate(
+    Path(sys.argv[1]), start=date(2026, 1, 5), days=1, events_per_day=int(sys.argv[2]), seed=1,
+    options=GeneratorOptions(users=1_000),
+)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+def peak_mib(out: Path, events: int) -> float:
+    """Return the peak resident memory of a process that generates so many events."""
+    command = [sys.executable, "-c", PROGRAM, str(out), str(events)]
+    run = subprocess.run(command, check=True, capture_output=True, text=True, timeout=300)
+    return int(run.stdout) / 1024
+
+
+def test_memory_is_bounded(tmp_path: Path) -> None:
+    """A day of a million events (some 380 MiB of text, truth included) needs little more than one of 100,000."""
+    small, large = (peak_mib(tmp_path / str(events), events) for events in (100_000, 1_000_000))
+    written = sum(path.stat().st_size for path in (tmp_path / "1000000").rglob("*") if path.is_file()) / 2**20
+    assert written > 350
+    assert large - small < 150
+    assert large < 400
