@@ -1,0 +1,1 @@
+"""Tests of landing files into a root."""

@@ -1,0 +1,106 @@
+"""A crash between any two steps of landing leaves nothing visible, and landing again makes it whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ml_data_platform.events.contracts import SourceContract
+from ml_data_platform.landing import keeping, landing, routing
+from ml_data_platform.landing.landing import LandingTerms, land_file
+from ml_data_platform.storage.ledger import Ledger
+from ml_data_platform.storage.object_store import LocalObjectStore
+from ml_data_platform.storage.table_store import TableStore
+from ml_data_platform_tests.landed_shop_files import NOW, START, shop_file
+
+SHOP = SourceContract(source="demo_shop", format="jsonl")
+BEFORE_THE_RECORD = [
+    (keeping, "_copy"),
+    (keeping, "_read"),
+    (LocalObjectStore, "put_object"),
+    (landing, "is_without_content"),
+    (landing, "route_file"),
+    (routing, "read_chunks"),
+    (routing, "_sort"),
+    (routing, "verify_file"),
+    (routing.Account, "check"),
+    (landing, "_publish"),
+    (Ledger, "append"),
+]
+AFTER_THE_RECORD = [(Ledger, "note_name"), (landing, "show_undated"), (LocalObjectStore, "project")]
+
+
+class PowerCutError(BaseException):
+    """What no handler of the platform may swallow."""
+
+
+def crash_at(monkeypatch: pytest.MonkeyPatch, where: object, name: str, *, after: bool) -> None:
+    """Let the first call of a function crash, before it does anything or after it has done all."""
+    real: Callable = getattr(where, name)
+    calls = []
+
+    def crash(*args, **options):
+        calls.append(name)
+        if len(calls) > 1:
+            return real(*args, **options)
+        if after:
+            real(*args, **options)
+        raise PowerCutError(name)
+
+    monkeypatch.setattr(where, name, crash)
+
+
+def visible(root: Path) -> list[str]:
+    """Return what readers of the ledger and of the view can see."""
+    found = [path for top in ("ledger", "data") for path in (root / top).rglob("*") if path.is_file()]
+    return sorted(str(path.relative_to(root)) for path in found)
+
+
+def store_of(root: Path) -> dict[str, bytes]:
+    """Return every file under the root but the locks."""
+    files = [path for path in root.rglob("*") if path.is_file() and "locks" not in path.parts]
+    return {str(path.relative_to(root)): path.read_bytes() for path in files}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory) -> tuple[Path, dict[str, bytes]]:
+    """A file, and the root after landing it without any crash."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    path = folder / "file"
+    path.write_bytes(shop_file(2, 300).content)
+    land_file(path, SHOP, LandingTerms(TableStore(folder / "root", lambda: NOW), START, NOW, threads=1))
+    return path, store_of(folder / "root")
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("step", BEFORE_THE_RECORD + AFTER_THE_RECORD, ids=lambda step: step[1])
+def test_landing_again_after_a_crash_makes_the_same_root(tmp_path, monkeypatch, undisturbed, step, after):
+    """After a crash nothing is half visible; the retry ends with exactly the files of an undisturbed landing."""
+    (where, name), (path, expected) = step, undisturbed
+    terms = LandingTerms(TableStore(tmp_path / "root", lambda: NOW), START, NOW, threads=1)
+    crash_at(monkeypatch, where, name, after=after)
+    with pytest.raises(PowerCutError):
+        land_file(path, SHOP, terms)
+    is_recorded = step in AFTER_THE_RECORD or (name == "append" and after)
+    assert len(terms.ledger.records()) == is_recorded
+    if not is_recorded:
+        assert visible(tmp_path / "root") == []
+    retried = land_file(path, SHOP, terms)
+    assert retried.outcome == ("known" if is_recorded else "landed")
+    assert store_of(tmp_path / "root") == expected
+
+
+def test_storage_that_fails_is_not_the_files_fault(tmp_path, monkeypatch, undisturbed):
+    """A full disk ends the landing with the system's error: it is no reason to refuse or note the file."""
+    path, _ = undisturbed
+    terms = LandingTerms(TableStore(tmp_path / "root", lambda: NOW), START, NOW, threads=1)
+
+    def fail(*_args, **_options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(LocalObjectStore, "put_object", fail)
+    with pytest.raises(OSError, match="No space left"):
+        land_file(path, SHOP, terms)
+    assert (terms.ledger.records(), terms.ledger.failures()) == ((), ())
