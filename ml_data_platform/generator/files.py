@@ -12,8 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from ml_data_platform.generator.lines import line_bytes, render_lines, render_truth
+from ml_data_platform.generator.lines import render_lines
+from ml_data_platform.generator.row_truth import render_truth
 from ml_data_platform.generator.sessions import Rows
+from ml_data_platform.generator.text_columns import line_bytes
 from ml_data_platform.generator.truth import (
     ROW_TRUTH_FILE,
     SOURCE,

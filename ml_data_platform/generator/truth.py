@@ -16,8 +16,8 @@ import numpy as np
 
 from ml_data_platform.errors import SettingsError
 from ml_data_platform.generator.kinds import FIRST_UNDATED, KINDS, UNDATED_KINDS, expected_rules
-from ml_data_platform.generator.lines import is_late_row
 from ml_data_platform.generator.rhythm import DAY_MS
+from ml_data_platform.generator.row_truth import is_late_row
 from ml_data_platform.generator.sessions import PURCHASE, Rows
 
 SOURCE = "demo_shop"

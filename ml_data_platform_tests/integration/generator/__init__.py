@@ -1,0 +1,1 @@
+"""The generator and the platform, face to face."""
