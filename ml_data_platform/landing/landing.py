@@ -43,7 +43,7 @@ class LandedFile:
         path: The file, as it was given; for a kept file its key.
         name: The name it goes by in the ledger.
         outcome: The new record's status; ``known`` when the ledger had the content under the present routing;
-            ``unreadable`` when there were no bytes to land.
+            ``unreadable`` when there were no bytes to land, or too little memory to read them.
         record: The ledger record that holds now; None when unreadable.
         reason: Why it was rejected or is unreadable.
     """
@@ -147,10 +147,9 @@ def land_file(path: Path, contract: SourceContract, terms: LandingTerms, *, name
     name = path.name if name is None else name
     try:
         kept = keep_bytes(path, terms.objects)
-    except LandingError as error:
-        terms.ledger.note_failure(contract.source, str(path), error.what, terms.landed_at)
-        return LandedFile(contract.source, str(path), name, "unreadable", None, error.what)
-    return _land_kept(kept, contract, terms, path=str(path), name=name)
+        return _land_kept(kept, contract, terms, path=str(path), name=name)
+    except (LandingError, SettingsError) as error:
+        return _unreadable(contract.source, str(path), name, error.what, terms)
 
 
 def reroute_outdated(
@@ -193,11 +192,17 @@ def show_undated(record: LedgerRecord, objects: LocalObjectStore) -> None:
 def _land_again(record: LedgerRecord, contract: SourceContract, terms: LandingTerms) -> LandedFile:
     key = Layout.raw_key(record.sha256)
     if not terms.objects.exists(key):
-        reason = "The kept bytes are missing."
-        terms.ledger.note_failure(record.source, key, reason, terms.landed_at)
-        return LandedFile(record.source, key, record.name, "unreadable", None, reason)
+        return _unreadable(record.source, key, record.name, "The kept bytes are missing.", terms)
     kept = Kept(record.sha256, record.size_bytes, is_new=False)
-    return _land_kept(kept, contract, terms, path=key, name=record.name)
+    try:
+        return _land_kept(kept, contract, terms, path=key, name=record.name)
+    except SettingsError as error:
+        return _unreadable(record.source, key, record.name, error.what, terms)
+
+
+def _unreadable(source: str, path: str, name: str, reason: str, terms: LandingTerms) -> LandedFile:
+    terms.ledger.note_failure(source, path, reason, terms.landed_at)
+    return LandedFile(source, path, name, "unreadable", None, reason)
 
 
 def _land_kept(kept: Kept, contract: SourceContract, terms: LandingTerms, *, path: str, name: str) -> LandedFile:

@@ -18,7 +18,8 @@ from pathlib import Path
 from ml_data_platform.errors import LandingError
 
 BLOCK_BYTES = 8 * 1024 * 1024
-MAX_ROW_BYTES = 8 * 1024 * 1024
+# The engine works on 2,048 rows at a time, so rows must be small for its memory to suffice.
+MAX_ROW_BYTES = 1024 * 1024
 UNPARSED_CHARACTERS = 65_536
 
 _GZIP_MAGIC = b"\x1f\x8b"

@@ -11,18 +11,20 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
+from typing import Self
 
 import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
-from ml_data_platform.errors import StageFailedError
+from ml_data_platform.errors import SettingsError, StageFailedError
 from ml_data_platform.events.contracts import SourceContract
 from ml_data_platform.events.parsing import routing_query, sql_literal
-from ml_data_platform.events.schemas import LANDED_ROWS, UNDATED_ROWS
+from ml_data_platform.events.schemas import LANDED_ROWS, UNDATED_ROWS, TableSchema
 from ml_data_platform.landing.readers import read_chunks
 from ml_data_platform.storage.duck import connect
-from ml_data_platform.storage.parquet import ParquetSink, StagedFile, copy_options, verify_file
+from ml_data_platform.storage.parquet import StagedFile, copy_options, verify_file
 
 
 @dataclass
@@ -114,21 +116,59 @@ def route_file(
 
     Raises:
         LandingError: The file as a whole is not what the contract says.
+        SettingsError: Its rows are too large for ``memory_limit``.
         StageFailedError: The rows do not add up.
     """
-    unsorted, undated_path = folder / "unsorted.parquet", folder / "undated.parquet"
-    account = Account()
     routing = routing_query(contract, "landed_chunk", start_date=start_date, latest=latest)
+    account = Account()
     with connect(folder, memory_limit=memory_limit, threads=threads) as engine:
-        with ParquetSink(unsorted, LANDED_ROWS) as dated, ParquetSink(undated_path, UNDATED_ROWS) as undated:
-            for chunk in read_chunks(kept, contract, connection=engine):
-                account.rows += chunk.num_rows
-                routed = _query(engine, routing, chunk)
-                _write(routed, account, dated, undated, keys=(contract.source, sha256))
-        fragment = _sort(unsorted, folder / "fragment.parquet", engine) if dated.rows else None
-    undated_fragment = verify_file(undated_path, UNDATED_ROWS, "undated.parquet") if undated.rows else None
-    account.check((fragment, undated_fragment), source=contract.source, sha256=sha256)
-    return RoutedFile(account, fragment, undated_fragment)
+        try:
+            with _Spill(folder, LANDED_ROWS) as dated, _Spill(folder, UNDATED_ROWS) as undated:
+                for chunk in read_chunks(kept, contract, connection=engine):
+                    account.rows += chunk.num_rows
+                    routed = _query(engine, routing, chunk)
+                    _write(routed, account, dated, undated, keys=(contract.source, sha256))
+            fragments = dated.sort(engine), undated.sort(engine)
+        except duckdb.OutOfMemoryException as error:
+            raise SettingsError(
+                "The rows of a landed file are too large for the engine's memory.",
+                remedy="Raise `memory_limit` and land the file again; nothing was recorded.",
+                source=contract.source,
+                file=sha256,
+                memory_limit=memory_limit,
+            ) from error
+    account.check(fragments, source=contract.source, sha256=sha256)
+    return RoutedFile(account, *fragments)
+
+
+class _Spill:
+    """Rows on their way to a fragment: written chunk by chunk, so that none but the present one is in memory."""
+
+    def __init__(self, folder: Path, table: TableSchema) -> None:
+        self._table = table
+        self._unsorted = folder / f"{table.name}.unsorted.parquet"
+        self._sorted = folder / f"{table.name}.parquet"
+        self._rows = 0
+
+    def __enter__(self) -> Self:
+        self._writer = pq.ParquetWriter(self._unsorted, self._table.columns)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._writer.close()
+
+    def write(self, rows: pa.Table) -> None:
+        self._writer.write_table(rows.cast(self._table.columns))
+        self._rows += rows.num_rows
+
+    def sort(self, engine: duckdb.DuckDBPyConnection) -> StagedFile | None:
+        """Write the rows in their declared order, so that reading one day skips the row groups of others."""
+        if not self._rows:
+            return None
+        rows = f"SELECT * FROM read_parquet({sql_literal(str(self._unsorted))}) ORDER BY {self._table.order_by}"
+        engine.execute(f"COPY ({rows}) TO {sql_literal(str(self._sorted))} {copy_options(self._table)}")
+        self._unsorted.unlink()
+        return verify_file(self._sorted, self._table, self._sorted.name)
 
 
 def _query(engine: duckdb.DuckDBPyConnection, routing: str, chunk: pa.Table) -> pa.Table:
@@ -139,16 +179,14 @@ def _query(engine: duckdb.DuckDBPyConnection, routing: str, chunk: pa.Table) -> 
         engine.unregister("landed_chunk")
 
 
-def _write(
-    routed: pa.Table, account: Account, dated: ParquetSink, undated: ParquetSink, *, keys: tuple[str, str]
-) -> None:
+def _write(routed: pa.Table, account: Account, dated: _Spill, undated: _Spill, *, keys: tuple[str, str]) -> None:
     has_day = pc.is_null(routed["undated_reason"])
     good = routed.filter(has_day)
     if good.num_rows:
         account.add_dated(good["event_time"])
         dated.write(good.select(LANDED_ROWS.columns.names))
     if good.num_rows < routed.num_rows:
-        bad = routed.filter(pc.invert(has_day)).sort_by("source_row")
+        bad = routed.filter(pc.invert(has_day))
         account.add_undated(bad["undated_reason"])
         source, source_file = (pa.repeat(key, bad.num_rows) for key in keys)
         columns = [
@@ -160,11 +198,3 @@ def _write(
             bad["landed"],
         ]
         undated.write(pa.table(columns, names=UNDATED_ROWS.columns.names))
-
-
-def _sort(unsorted: Path, target: Path, engine: duckdb.DuckDBPyConnection) -> StagedFile:
-    """Write dated rows in their declared order, so that reading one day skips the row groups of others."""
-    relation = f"SELECT * FROM read_parquet({sql_literal(str(unsorted))}) ORDER BY {LANDED_ROWS.order_by}"
-    engine.execute(f"COPY ({relation}) TO {sql_literal(str(target))} {copy_options(LANDED_ROWS)}")
-    unsorted.unlink()
-    return verify_file(target, LANDED_ROWS, "fragment.parquet")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,8 @@ BEFORE_THE_RECORD = [
     (landing, "is_without_content"),
     (landing, "route_file"),
     (routing, "read_chunks"),
-    (routing, "_sort"),
+    (routing._Spill, "write"),
+    (routing._Spill, "sort"),
     (routing, "verify_file"),
     (routing.Account, "check"),
     (landing, "_publish"),
@@ -90,6 +92,20 @@ def test_landing_again_after_a_crash_makes_the_same_root(tmp_path, monkeypatch, 
     retried = land_file(path, SHOP, terms)
     assert retried.outcome == ("known" if is_recorded else "landed")
     assert store_of(tmp_path / "root") == expected
+
+
+def test_too_little_memory_is_noted_and_more_repairs_it(tmp_path):
+    """Rows too large for the engine are a failure that names the setting; with more memory the file lands."""
+    path = tmp_path / "file"
+    row = b'{"session_id":"s","timestamp":"2026-06-02T00:00:00Z","text":"%s"}\n'
+    path.write_bytes(b"".join(row % (b"%06d" % number * 150_000) for number in range(90)))
+    small = LandingTerms(TableStore(tmp_path / "root", lambda: NOW), START, NOW, threads=1, memory_limit="48MB")
+    landed = land_file(path, SHOP, small)
+    assert (landed.outcome, small.ledger.records()) == ("unreadable", ())
+    assert [failure.reason for failure in small.ledger.failures()] == [landed.reason]
+    assert "too large for the engine's memory" in landed.reason
+    enough = land_file(path, SHOP, replace(small, memory_limit="1GB"))
+    assert (enough.outcome, dict(enough.record.rows_per_day)) == ("landed", {"2026-06-02": 90})
 
 
 def test_storage_that_fails_is_not_the_files_fault(tmp_path, monkeypatch, undisturbed):

@@ -102,7 +102,7 @@ def test_csv_field_beyond_the_limit_is_a_malformed_row(tmp_path):
 
 
 @pytest.mark.parametrize("contract", [CSV, JSONL], ids=["csv", "jsonl"])
-@pytest.mark.parametrize("length", [lines.MAX_ROW_BYTES + 10, 5 * lines.MAX_ROW_BYTES])
+@pytest.mark.parametrize("length", [lines.MAX_ROW_BYTES + 10, 2 * lines.BLOCK_BYTES + 10, 3 * lines.BLOCK_BYTES])
 def test_endless_lines_do_not_hide_what_follows(tmp_path, contract, length):
     """A line longer than a row may be is one malformed row, wherever it stands, with bounded text."""
     good = b"u,s,k,1\n" if contract is CSV else b'{"a":1}\n'
