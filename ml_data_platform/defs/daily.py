@@ -1,0 +1,168 @@
+"""What all daily assets have in common: how one partition is built, judged and reported.
+
+Belongs here: the shell around a stage. Does not belong here: any single asset (``defs.assets``).
+"""
+
+import datetime as dt
+import inspect
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import dagster as dg
+
+from ml_data_platform.defs.checks import check_results, check_specs
+from ml_data_platform.defs.io_manager import retry_if_transient
+from ml_data_platform.defs.partitions import neighbouring_days
+from ml_data_platform.defs.resources import PlatformResource
+from ml_data_platform.errors import PlatformError
+from ml_data_platform.events.planning import UPSTREAM, Status, decide
+from ml_data_platform.features.catalog import CATALOG
+from ml_data_platform.stages import flow, state
+from ml_data_platform.stages.result import StageResult
+from ml_data_platform.storage.layout import parse_day
+from ml_data_platform.storage.table_store import PartitionRef
+
+OWNERS = ["team:ml-data-platform"]
+ONLY_DIRTY_TAG = "ml_data_platform/only_dirty"
+Events = Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]
+
+
+def daily_asset(
+    daily: dg.DailyPartitionsDefinition,
+    *,
+    group: str,
+    kinds: Sequence[str] = ("duckdb", "parquet"),
+    also_writes: Mapping[str, str] | None = None,
+    after: Sequence[str] = (),
+) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
+    """Turn a function into the asset of its name; its docstring is the description shown in the UI.
+
+    Args:
+        daily: The partitions.
+        group: Asset group.
+        kinds: Shown as icons.
+        also_writes: Further tables of the same step, with their descriptions.
+        after: Assets that it depends on without reading their value.
+    """
+
+    def define(function: Callable[..., Any]) -> dg.AssetsDefinition:
+        name = function.__name__
+        descriptions = {name: inspect.getdoc(function) or "", **(also_writes or {})}
+        reads = sorted({upstream for upstream, _ in UPSTREAM[name]})
+        return dg.multi_asset(
+            name=name,
+            partitions_def=daily,
+            ins={upstream: _asset_in(name, upstream) for upstream in reads},
+            deps=list(after),
+            outs={
+                asset: dg.AssetOut(
+                    is_required=False,
+                    io_manager_key="tables",
+                    description=description,
+                    group_name=group,
+                    kinds=set(kinds),
+                    owners=OWNERS,
+                    code_version=state.CODE_VERSIONS[name],
+                    tags={"ml_data_platform/stage": name},
+                    metadata={"dagster/column_schema": _column_schema(asset), "dagster/table_name": asset},
+                )
+                for asset, description in descriptions.items()
+            },
+            check_specs=[spec for asset in descriptions for spec in check_specs(asset, daily)],
+            can_subset=True,
+        )(function)
+
+    return define
+
+
+def _asset_in(asset: str, upstream: str) -> dg.AssetIn:
+    offsets = [offset for name, offset in UPSTREAM[asset] if name == upstream]
+    mapping = neighbouring_days() if len(offsets) > 1 else None
+    return dg.AssetIn(upstream, partition_mapping=mapping, input_manager_key="tables", dagster_type=dg.Any)
+
+
+def _column_schema(asset: str) -> dg.TableSchema:
+    described = {column.name: column for column in CATALOG.get(asset, ())}
+    return dg.TableSchema(
+        columns=[
+            dg.TableColumn(
+                name=field.name,
+                type=str(field.type),
+                description=described[field.name].description if field.name in described else None,
+                tags={"role": described[field.name].role} if field.name in described else None,
+            )
+            for field in state.TABLES[asset].columns
+        ]
+    )
+
+
+def build_partition(
+    context: dg.AssetExecutionContext, platform: PlatformResource, refs: Mapping[str, PartitionRef]
+) -> Events:
+    """Build the asset of this step for the partition of this run, and report it.
+
+    A refused day fails the step with red checks and publishes nothing but its quarantine. A day of which nothing was
+    landed, and which is not complete, ends well and publishes nothing: no data is invented.
+    """
+    asset, day = context.op_def.name, parse_day(context.partition_key)
+    opened = platform.open()
+    decision = decide(state.read_state(opened, pinned=list(refs.values())), asset, day)
+    is_only_dirty = context.run.tags.get(ONLY_DIRTY_TAG) == "true"
+    if decision.status is Status.NOT_NEEDED and not _is_past(day, opened.clock()):
+        yield from _nothing_built(context, asset, "no row of this day was landed, and the day is not complete")
+        return
+    if is_only_dirty and decision.status is Status.CLEAN:
+        yield from _nothing_built(context, asset, "its inputs are those of the published generation")
+        return
+    started = time.monotonic()
+    with opened.store.scratch() as scratch:
+        try:
+            result = flow.build(opened, asset, day, refs, scratch)
+        except OSError as error:
+            retry_if_transient(error, context.retry_number)
+            raise
+        except PlatformError as error:
+            raise dg.Failure(
+                description=str(error), allow_retries=False, metadata={"error": type(error).__name__}
+            ) from error
+        yield from _report(context, result, seconds=time.monotonic() - started)
+
+
+def _is_past(day: dt.date, now: dt.datetime) -> bool:
+    return day < now.astimezone(dt.UTC).date()
+
+
+def _nothing_built(context: dg.AssetExecutionContext, asset: str, why: str) -> Events:
+    context.log.info("%s of %s: nothing to build: %s", asset, context.partition_key, why)
+    yield dg.MaterializeResult(asset_key=asset, metadata={"nothing_built": why})
+
+
+def _report(context: dg.AssetExecutionContext, result: StageResult, seconds: float) -> Events:
+    selected = context.selected_asset_check_keys
+    for asset, staged in result.tables.items():
+        yield dg.MaterializeResult(
+            asset_key=asset,
+            value=staged,
+            data_version=dg.DataVersion(staged.sha256),
+            metadata={"seconds": round(seconds, 3), **result.metadata.get(asset, {})},
+            check_results=[check for check in check_results(asset, result.checks) if _key_of(check) in selected],
+        )
+    for asset in {check.asset for check in result.checks} - set(result.tables):
+        for check in check_results(asset, result.checks):
+            if _key_of(check) in selected:
+                yield check
+    unselected = [
+        check.name for check in result.failed if dg.AssetCheckKey(dg.AssetKey(check.asset), check.name) not in selected
+    ]
+    if unselected:
+        raise dg.Failure(
+            description=f"blocking checks failed that this run did not select: {', '.join(unselected)}",
+            allow_retries=False,
+        )
+
+
+def _key_of(check: dg.AssetCheckResult) -> dg.AssetCheckKey:
+    assert check.asset_key is not None
+    assert check.check_name is not None
+    return dg.AssetCheckKey(check.asset_key, check.check_name)

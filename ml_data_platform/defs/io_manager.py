@@ -1,0 +1,75 @@
+"""The IO manager: commits staged tables, hands out pinned references.
+
+Belongs here: translating between Dagster's outputs and inputs and the commit protocol. Does not belong here:
+the protocol (``storage.table_store``).
+"""
+
+import errno
+
+import dagster as dg
+
+from ml_data_platform.defs.resources import PlatformResource
+from ml_data_platform.events.planning import required_inputs
+from ml_data_platform.stages.state import read_state
+from ml_data_platform.storage.layout import Layout, parse_day
+from ml_data_platform.storage.table_store import PartitionRef, StagedTable
+
+TRANSIENT = frozenset(
+    {errno.EIO, errno.EAGAIN, errno.EBUSY, errno.EINTR, errno.ESTALE, errno.ETIMEDOUT, errno.ECONNRESET}
+)
+MAX_RETRIES = 3
+FIRST_DELAY_SECONDS = 1.0
+
+
+def retry_if_transient(error: OSError, attempt: int) -> None:
+    """Ask for a retry with growing delay when an I/O error may pass; return when it may not.
+
+    A full disk, a missing permission and every failure of validation stay what they are: running again on the
+    same inputs would change nothing.
+
+    Raises:
+        RetryRequested: The error is transient.
+    """
+    if error.errno in TRANSIENT:
+        raise dg.RetryRequested(max_retries=MAX_RETRIES, seconds_to_wait=FIRST_DELAY_SECONDS * 2**attempt) from error
+
+
+class CommittedTables(dg.ConfigurableIOManager):
+    """Publishes a staged table as the next generation of its partition, whole or not at all.
+
+    A stage's value is a :class:`StagedTable` that was verified already; an input is a :class:`PartitionRef` of
+    immutable files, pinned when the run loads it.
+    """
+
+    platform: dg.ResourceDependency[PlatformResource]
+
+    def handle_output(self, context: dg.OutputContext, obj: StagedTable) -> None:
+        """Commit ``obj`` and report its generation, size and place."""
+        platform = self.platform.open()
+        day = parse_day(context.partition_key)
+        asset = "validated_events" if obj.asset == "quarantined_events" else obj.asset
+
+        def inputs_are_current(inputs: object) -> bool:
+            return inputs == required_inputs(read_state(platform), asset, day)
+
+        try:
+            commit = platform.store.commit(obj, run_id=context.run_id, inputs_are_current=inputs_are_current)
+        except OSError as error:
+            retry_if_transient(error, context.step_context.previous_attempt_count)
+            raise
+        folder = platform.store.objects.local_path(Layout.view_folder(obj.asset, day))
+        context.add_output_metadata(
+            {
+                "dagster/partition_row_count": commit.record.rows,
+                "dagster/uri": dg.MetadataValue.path(str(folder)),
+                "bytes": sum(entry.size_bytes for entry in commit.record.files),
+                "generation": commit.record.generation,
+                "content": commit.record.content,
+                "commit": commit.outcome,
+            }
+        )
+
+    def load_input(self, context: dg.InputContext) -> PartitionRef:
+        """Pin the partitions of the upstream asset that the run reads; absent days stay visible."""
+        asset = context.asset_key.path[-1]
+        return self.platform.open().store.ref(asset, [parse_day(key) for key in context.asset_partition_keys])

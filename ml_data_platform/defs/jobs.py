@@ -1,0 +1,42 @@
+"""Jobs: what a person or a sensor starts.
+
+Belongs here: jobs. Does not belong here: when they start (``defs.sensors``).
+"""
+
+import dagster as dg
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+
+from ml_data_platform.defs.daily import ONLY_DIRTY_TAG
+from ml_data_platform.stages.state import TABLES
+
+DAILY = dg.AssetSelection.assets(*TABLES)
+
+
+def ingest() -> UnresolvedAssetJobDefinition:
+    """Define the job that takes files in."""
+    return dg.define_asset_job(
+        "ingest",
+        selection=dg.AssetSelection.assets("landed_files"),
+        description="Take in the files that lie ready in the landing folder.",
+    )
+
+
+def refresh_day(daily: dg.DailyPartitionsDefinition) -> UnresolvedAssetJobDefinition:
+    """Define the job that brings a day up to date."""
+    return dg.define_asset_job(
+        "refresh_day",
+        selection=DAILY,
+        partitions_def=daily,
+        tags={ONLY_DIRTY_TAG: "true"},
+        description="Bring one day up to date: builds what its inputs have changed, leaves the rest.",
+    )
+
+
+def rebuild(daily: dg.DailyPartitionsDefinition) -> UnresolvedAssetJobDefinition:
+    """Define the job that builds a day again."""
+    return dg.define_asset_job(
+        "rebuild",
+        selection=DAILY,
+        partitions_def=daily,
+        description="Build every table of one day again from what was landed; the same inputs give the same bytes.",
+    )

@@ -1,0 +1,52 @@
+"""The flow, listed in order: the code location of one root.
+
+Belongs here: putting assets, jobs, sensors and resources together. Does not belong here: finding the settings
+(``definitions``).
+"""
+
+import datetime as dt
+
+import dagster as dg
+
+from ml_data_platform.defs.assets.date_partitions import date_partitions
+from ml_data_platform.defs.assets.label_partitions import label_partitions
+from ml_data_platform.defs.assets.landed_files import landed_files
+from ml_data_platform.defs.assets.raw_events import raw_events
+from ml_data_platform.defs.assets.session_features import session_features
+from ml_data_platform.defs.assets.session_summaries import session_summaries
+from ml_data_platform.defs.assets.stratified_partitions import stratified_partitions
+from ml_data_platform.defs.assets.validated_events import validated_events
+from ml_data_platform.defs.io_manager import CommittedTables
+from ml_data_platform.defs.jobs import ingest, rebuild, refresh_day
+from ml_data_platform.defs.partitions import daily_partitions
+from ml_data_platform.defs.resources import PlatformResource
+from ml_data_platform.defs.sensors import landing_sensor
+from ml_data_platform.settings import Settings
+
+
+def build_definitions(settings: Settings, now: dt.datetime | None = None) -> dg.Definitions:
+    """Return the code location of one root.
+
+    Args:
+        settings: The deployment's choices.
+        now: A fixed instant in place of the machine's clock; for tests and audits.
+    """
+    daily = daily_partitions(settings.start_date)
+    take_in, bring_up_to_date = ingest(), refresh_day(daily)
+    platform = PlatformResource.of(settings, now)
+    return dg.Definitions(
+        assets=[
+            landed_files(),
+            raw_events(daily),
+            validated_events(daily),
+            session_features(daily),
+            session_summaries(daily),
+            date_partitions(daily),
+            label_partitions(daily),
+            stratified_partitions(daily),
+        ],
+        jobs=[take_in, bring_up_to_date, rebuild(daily)],
+        sensors=[landing_sensor(take_in, bring_up_to_date)],
+        resources={"platform": platform, "tables": CommittedTables(platform=platform)},
+        executor=dg.in_process_executor,
+    )

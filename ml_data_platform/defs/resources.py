@@ -1,0 +1,58 @@
+"""Resources: the opened root, as Dagster passes it to assets, sensors and the IO manager.
+
+Belongs here: resources. Does not belong here: what a root is made of (``stages.platform``).
+"""
+
+import datetime as dt
+import json
+from functools import lru_cache
+from typing import Any
+
+import dagster as dg
+from dagster._core.storage.runs import SqlRunStorage
+
+from ml_data_platform.defs.runs import mark_owner
+from ml_data_platform.settings import Settings
+from ml_data_platform.stages.platform import Platform, open_platform, utc_now
+
+
+class PlatformResource(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """The platform of one root.
+
+    Attributes:
+        settings: The settings, as plain values.
+        now: A fixed instant (ISO-8601 with offset) in place of the machine's clock; for tests and audits.
+    """
+
+    settings: dict[str, Any]
+    now: str | None = None
+
+    @classmethod
+    def of(cls, settings: Settings, now: dt.datetime | None = None) -> "PlatformResource":
+        """Make the resource of ``settings``."""
+        return cls(settings=settings.model_dump(mode="json", exclude_none=True), now=now.isoformat() if now else None)
+
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+        """Bind the root to the run's instance, and note on the run which process executes it."""
+        if context.instance is None:
+            return
+        self.bind(context.instance)
+        if context.run is not None:
+            mark_owner(context.instance, context.run.run_id)
+
+    def bind(self, instance: dg.DagsterInstance) -> None:
+        """Bind the root to ``instance``; an ephemeral one leaves no history, so it binds nothing."""
+        storage = instance.run_storage
+        if not instance.is_ephemeral and isinstance(storage, SqlRunStorage):
+            self.open().bind_instance(storage.get_run_storage_id())
+
+    def open(self) -> Platform:
+        """Open the root; the same process opens it once."""
+        return _open(json.dumps(dict(self.settings), sort_keys=True), self.now)
+
+
+@lru_cache(maxsize=8)
+def _open(settings: str, now: str | None) -> Platform:
+    fixed = dt.datetime.fromisoformat(now) if now else None
+    clock = (lambda: fixed) if fixed else utc_now
+    return open_platform(Settings.model_validate(json.loads(settings)), clock)

@@ -1,0 +1,1 @@
+"""One module per asset: inputs to a staged table and its check results, without Dagster."""

@@ -1,0 +1,188 @@
+"""The flow: which stage builds which asset, and with what.
+
+Belongs here: calling one stage with pinned inputs. Does not belong here: deciding what is dirty
+(``events.planning``), reading the state (``stages.state``), or Dagster.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypedDict
+
+from ml_data_platform.errors import BlockedUpstreamError, ContractError
+from ml_data_platform.events.lateness import ONE_DAY
+from ml_data_platform.events.planning import State, blocking_days, maturity, required_inputs
+from ml_data_platform.stages import (
+    date_partitions,
+    label_partitions,
+    raw_events,
+    session_features,
+    session_summaries,
+    stratified_partitions,
+    validated_events,
+)
+from ml_data_platform.stages.platform import Platform
+from ml_data_platform.stages.result import DAYS_OF_HISTORY, EngineLimits, StageResult
+from ml_data_platform.stages.state import asset_rules, current_records, read_state
+from ml_data_platform.storage.ledger import LedgerRecord
+from ml_data_platform.storage.table_store import PartitionRef, TableStore
+from ml_data_platform.validation.rules import Rule
+
+
+class Common(TypedDict):
+    """What every stage takes beside its day and its upstream."""
+
+    store: TableStore
+    scratch: Path
+    inputs: Mapping[str, str]
+    engine: EngineLimits
+    rules: Sequence[Rule]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One partition to build.
+
+    Attributes:
+        platform: The opened root.
+        day: UTC day.
+        refs: Upstream asset to pinned partitions.
+        records: Current ledger records.
+        state: The planning state of the day and its neighbours, upstream as pinned.
+        common: What every stage takes.
+    """
+
+    platform: Platform
+    day: dt.date
+    refs: Mapping[str, PartitionRef]
+    records: Sequence[LedgerRecord]
+    state: State
+    common: Common
+
+
+def build(platform: Platform, asset: str, day: dt.date, refs: Mapping[str, PartitionRef], scratch: Path) -> StageResult:
+    """Build one partition from pinned upstream partitions; publish nothing.
+
+    Args:
+        platform: The opened root.
+        asset: Asset name.
+        day: UTC day.
+        refs: Upstream asset to pinned partitions.
+        scratch: Private folder for temporary files.
+
+    Raises:
+        BlockedUpstreamError: A day that is read has landed rows, but no published generation.
+        ContractError: Rows of a source whose contract is gone are among the day's rows.
+    """
+    records = current_records(platform)
+    neighbours = [day + offset * ONE_DAY for offset in (-1, 0, 1)]
+    state = read_state(platform, records, list(refs.values()), neighbours)
+    _refuse_blocked(state, asset, day)
+    common = Common(
+        store=platform.store,
+        scratch=scratch,
+        inputs=required_inputs(state, asset, day),
+        engine=platform.engine,
+        rules=asset_rules(platform, asset),
+    )
+    return _BUILDERS[asset](Job(platform, day, refs, records, state, common))
+
+
+def _build_raw_events(job: Job) -> StageResult:
+    landed = [record for record in job.records if job.day.isoformat() in record.rows_per_day]
+    return raw_events.build(job.day, landed, history=_landed_rows(job.records), **job.common)
+
+
+def _build_validated_events(job: Job) -> StageResult:
+    _require_contracts(job)
+    return validated_events.build(
+        job.day,
+        job.refs["raw_events"],
+        contracts=job.platform.contracts,
+        id_key=job.platform.id_key,
+        quarantine_rules=asset_rules(job.platform, "quarantined_events"),
+        history=_published_rows(job.platform, "validated_events", job.day),
+        **job.common,
+    )
+
+
+def _build_session_features(job: Job) -> StageResult:
+    known = maturity(job.state, job.day)
+    return session_features.build(job.day, job.refs["validated_events"], mature_through=known, **job.common)
+
+
+def _build_session_summaries(job: Job) -> StageResult:
+    return session_summaries.build(job.day, job.refs["validated_events"], **job.common)
+
+
+def _build_date_partitions(job: Job) -> StageResult:
+    return date_partitions.build(job.day, job.refs["session_features"], **job.common)
+
+
+def _build_label_partitions(job: Job) -> StageResult:
+    return label_partitions.build(job.day, job.refs["session_features"], **job.common)
+
+
+def _build_stratified_partitions(job: Job) -> StageResult:
+    settings = job.platform.settings
+    return stratified_partitions.build(
+        job.day,
+        job.refs["session_features"],
+        fold_count=settings.fold_count,
+        fold_salt=settings.fold_salt,
+        **job.common,
+    )
+
+
+_BUILDERS: Mapping[str, Callable[[Job], StageResult]] = {
+    "raw_events": _build_raw_events,
+    "validated_events": _build_validated_events,
+    "session_features": _build_session_features,
+    "session_summaries": _build_session_summaries,
+    "date_partitions": _build_date_partitions,
+    "label_partitions": _build_label_partitions,
+    "stratified_partitions": _build_stratified_partitions,
+}
+
+
+def _refuse_blocked(state: State, asset: str, day: dt.date) -> None:
+    blocked = blocking_days(state, asset, day)
+    if blocked:
+        days = ", ".join(each.isoformat() for each in blocked)
+        raise BlockedUpstreamError(
+            f"{asset} reads validated_events of {days}, which has no published generation",
+            remedy=f"Build validated_events of {days} first; if its checks are red, look at its quarantined_events.",
+            asset=asset,
+            partition=day.isoformat(),
+            blocked_by=days,
+        )
+
+
+def _require_contracts(job: Job) -> None:
+    gone = [source for source in job.state.sources_of(job.day) if source not in job.platform.contracts]
+    if gone:
+        raise ContractError(
+            f"rows of {', '.join(gone)} were landed, but there is no such contract now",
+            remedy="Put the contract back, or set `sources` to the folder that holds it.",
+            asset="validated_events",
+            partition=job.day.isoformat(),
+            expected=", ".join(sorted(job.platform.contracts)),
+        )
+
+
+def _published_rows(platform: Platform, asset: str, day: dt.date) -> dict[dt.date, int]:
+    earlier = [day - back * ONE_DAY for back in range(1, DAYS_OF_HISTORY + 1)]
+    heads = {each: platform.store.head(asset, each) for each in earlier}
+    return {each: head.rows for each, head in heads.items() if head is not None}
+
+
+def _landed_rows(records: Sequence[LedgerRecord]) -> dict[dt.date, int]:
+    rows: dict[dt.date, int] = {}
+    for record in records:
+        for day, count in record.rows_per_day.items():
+            key = dt.date.fromisoformat(day)
+            rows[key] = rows.get(key, 0) + count
+    return rows

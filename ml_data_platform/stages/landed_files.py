@@ -1,0 +1,194 @@
+"""landed_files: what lies ready in the landing folder, or was named, goes into the ledger.
+
+Belongs here: which files to land under which contract, for the command line and the asset alike. Does not
+belong here: landing one file (``landing``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ml_data_platform.errors import ContractError
+from ml_data_platform.events.contracts import SourceContract
+from ml_data_platform.landing.inbox import ReadyFile, fingerprint, ready_files
+from ml_data_platform.landing.landing import LandedFile, LandingTerms, land_file, reroute_outdated
+from ml_data_platform.stages.platform import Platform
+
+Progress = Callable[[int, int, LandedFile], None]
+SEEN_FOLDER = "ledger/_seen"
+REFUSED = frozenset({"rejected", "unreadable"})
+
+
+def _silent(_done: int, _total: int, _result: LandedFile) -> None:
+    return
+
+
+@dataclass(frozen=True)
+class WaitingFiles:
+    """Files of the landing folder that were not taken in yet.
+
+    Attributes:
+        files: Source and file, in the order in which they are landed.
+        fingerprint: Changes when any of them does.
+        unknown_folders: Folders whose name is no source.
+        outdated: Landed files that must be read again, because their contract changed.
+    """
+
+    files: tuple[tuple[str, ReadyFile], ...]
+    fingerprint: str
+    unknown_folders: tuple[str, ...]
+    outdated: int
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to do."""
+        return not self.files and not self.outdated
+
+
+def waiting_files(platform: Platform) -> WaitingFiles:
+    """List what lies still in the landing folder and is not known by place, size and time of change."""
+    settings, landing = platform.settings, platform.settings.landing
+    found: list[tuple[str, ReadyFile]] = []
+    for source in sorted(platform.contracts):
+        seen = set(platform.store.objects.names(f"{SEEN_FOLDER}/{source}"))
+        ready = ready_files(landing, source, now=platform.clock(), settle_seconds=settings.settle_seconds)
+        found += [(source, file) for file in ready if _seen_name(landing, file) not in seen]
+    folders = sorted(path.name for path in landing.iterdir() if path.is_dir()) if landing.is_dir() else []
+    unknown = tuple(name for name in folders if name not in platform.contracts and not name.startswith((".", "_")))
+    wanted = {source: contract.routing_hash(settings.start_date) for source, contract in platform.contracts.items()}
+    outdated = [
+        record
+        for record in platform.ledger.records(wanted)
+        if record.source in wanted and record.routing_hash != wanted[record.source]
+    ]
+    identity = fingerprint([file for _, file in found]) + "".join(sorted(record.sha256 for record in outdated))
+    return WaitingFiles(tuple(found), hashlib.sha256(identity.encode()).hexdigest()[:32], unknown, len(outdated))
+
+
+def land_inbox(platform: Platform, progress: Progress = _silent) -> list[LandedFile]:
+    """Land what lies ready in the landing folder, and read again what an older contract had read.
+
+    Args:
+        platform: The opened root.
+        progress: Called after each file with the number done, the number in all, and the result.
+    """
+    waiting = waiting_files(platform)
+    terms = landing_terms(platform)
+    results: list[LandedFile] = []
+    total = len(waiting.files) + waiting.outdated
+    for source, file in waiting.files:
+        name = file.path.relative_to(platform.settings.landing / source).as_posix()
+        result = land_file(file.path, platform.contracts[source], terms, name=name)
+        if result.outcome != "unreadable":
+            _note_seen(platform, source, file)
+        results.append(result)
+        progress(len(results), total, result)
+    again = reroute_outdated(
+        platform.contracts, terms, progress=lambda result: progress(len(results) + 1, total, result)
+    )
+    return results + again
+
+
+def land_named(
+    platform: Platform, source: str, paths: Iterable[Path], progress: Progress = _silent
+) -> list[LandedFile]:
+    """Land the named files and all files in the named folders.
+
+    Args:
+        platform: The opened root.
+        source: Whose files they are.
+        paths: Files and folders; what a folder holds is landed in the order of the names.
+        progress: Called after each file with the number done, the number in all, and the result.
+
+    Raises:
+        ContractError: There is no contract of that name.
+    """
+    contract = contract_of(platform, source)
+    files = [found for path in paths for found in _files_in(path)]
+    terms = landing_terms(platform)
+    results = []
+    for path, name in files:
+        results.append(land_file(path, contract, terms, name=name))
+        progress(len(results), len(files), results[-1])
+    return results
+
+
+def contract_of(platform: Platform, source: str) -> SourceContract:
+    """Return the contract of a source.
+
+    Raises:
+        ContractError: There is none of that name.
+    """
+    if source not in platform.contracts:
+        raise ContractError(
+            "there is no contract of this source",
+            remedy="Name one of these, or write a contract and point `--sources` to its folder.",
+            expected=", ".join(sorted(platform.contracts)),
+            got=source,
+        )
+    return platform.contracts[source]
+
+
+def landing_terms(platform: Platform) -> LandingTerms:
+    """Return what landing depends on beside a file and its contract."""
+    settings = platform.settings
+    return LandingTerms(
+        store=platform.store,
+        start_date=settings.start_date,
+        now=platform.clock(),
+        max_future=settings.max_future,
+        memory_limit=settings.memory_limit,
+        threads=settings.threads,
+        key_id=platform.id_key.key_id,
+    )
+
+
+def summarise(results: Sequence[LandedFile]) -> dict[str, int]:
+    """Count files by outcome, and the rows of the files that were landed now."""
+    outcomes = Counter(result.outcome for result in results)
+    records = [result.record for result in results if result.record is not None and result.outcome != "known"]
+    return {
+        "files": len(results),
+        **{f"{outcome}_files": count for outcome, count in sorted(outcomes.items())},
+        "landed_rows": sum(record.rows for record in records),
+        "undated_rows": sum(sum(record.undated.values()) for record in records),
+        "touched_days": len({day for record in records for day in record.rows_per_day}),
+    }
+
+
+def describe(result: LandedFile) -> str:
+    """Return one line about one file."""
+    record = result.record
+    rows = f"{record.rows:,} rows on {len(record.rows_per_day)} days" if record else "no bytes"
+    undated = sum(record.undated.values()) if record else 0
+    parts = [f"{result.source}/{result.name}: {result.outcome}, {rows}"]
+    parts += [f"{undated:,} undated"] if undated else []
+    parts += [result.reason] if result.reason else []
+    return "; ".join(parts)
+
+
+def _files_in(path: Path) -> list[tuple[Path, str]]:
+    if not path.is_dir() or path.is_symlink():
+        return [(path, path.name)]
+    found = []
+    for folder, subfolders, names in os.walk(path):
+        subfolders[:] = sorted(name for name in subfolders if not name.startswith((".", "_")))
+        found += [Path(folder) / name for name in names if not name.startswith((".", "_"))]
+    return [(each, each.relative_to(path).as_posix()) for each in sorted(found)]
+
+
+def _seen_name(landing: Path, file: ReadyFile) -> str:
+    facts = [file.path.relative_to(landing).as_posix(), file.size, file.mtime_ns]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]
+
+
+def _note_seen(platform: Platform, source: str, file: ReadyFile) -> None:
+    key = f"{SEEN_FOLDER}/{source}/{_seen_name(platform.settings.landing, file)}"
+    facts = {"path": str(file.path), "size_bytes": file.size, "mtime_ns": file.mtime_ns}
+    platform.store.objects.put_if_absent(key, json.dumps(facts, sort_keys=True).encode())

@@ -1,0 +1,106 @@
+"""One opened root: its store, ledger, contracts, key and clock.
+
+Belongs here: putting the parts together and binding a root to one Dagster instance. Does not belong here:
+anything that decides or computes.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ml_data_platform.errors import InstanceMismatchError
+from ml_data_platform.events.contracts import SHIPPED_SOURCES, SourceContract, load_contracts
+from ml_data_platform.events.ids import IdKey
+from ml_data_platform.settings import Settings
+from ml_data_platform.stages.result import EngineLimits
+from ml_data_platform.storage.keys import load_or_create_key
+from ml_data_platform.storage.ledger import Ledger
+from ml_data_platform.storage.object_store import LocalObjectStore
+from ml_data_platform.storage.table_store import TableStore
+
+Clock = Callable[[], dt.datetime]
+INSTANCE_KEY = "_store/instance.json"
+
+
+def utc_now() -> dt.datetime:
+    """Return the time of the machine's clock, aware, in UTC."""
+    return dt.datetime.now(dt.UTC)
+
+
+@dataclass(frozen=True)
+class Platform:
+    """Everything that belongs to one root.
+
+    Attributes:
+        settings: The deployment's choices.
+        store: Tables and their commit log.
+        ledger: What was landed.
+        contracts: Source to contract, shipped and the user's own.
+        id_key: Key of the pseudonymous user ids.
+        clock: Returns the present instant, aware, in UTC.
+    """
+
+    settings: Settings
+    store: TableStore
+    ledger: Ledger
+    contracts: Mapping[str, SourceContract]
+    id_key: IdKey
+    clock: Clock
+
+    @property
+    def engine(self) -> EngineLimits:
+        """Bounds of the query engine."""
+        return EngineLimits(self.settings.memory_limit, self.settings.threads)
+
+    def bind_instance(self, instance_id: str) -> None:
+        """Bind the root to one Dagster instance, or confirm that it is bound to this one.
+
+        Args:
+            instance_id: Identifier of the instance's run storage.
+
+        Raises:
+            InstanceMismatchError: The root's history is in another instance.
+        """
+        objects = self.store.objects
+        content = json.dumps({"instance_id": instance_id}, sort_keys=True).encode()
+        if objects.put_if_absent(INSTANCE_KEY, content):
+            return
+        bound = json.loads(objects.read_bytes(INSTANCE_KEY))["instance_id"]
+        if bound != instance_id:
+            raise InstanceMismatchError(
+                "this root belongs to another Dagster instance: runs and checks would be split over two histories",
+                remedy=(
+                    f"Use the instance in {self.settings.dagster_home} (`ml-data-platform dev` does), or remove "
+                    f"{objects.local_path(INSTANCE_KEY)} if that instance is gone for good."
+                ),
+                root=str(self.settings.root),
+                expected=bound,
+                got=instance_id,
+            )
+
+
+def open_platform(settings: Settings, clock: Clock = utc_now) -> Platform:
+    """Open a root, making its folders and its key on first use.
+
+    Raises:
+        ContractError: A source contract is malformed.
+        SettingsError: The contracts' folder does not exist.
+    """
+    store = TableStore(settings.root, clock)
+    key_id, secret = load_or_create_key(settings.root)
+    return Platform(
+        settings=settings,
+        store=store,
+        ledger=Ledger(LocalObjectStore(settings.root)),
+        contracts=load_contracts(*_folders(settings)),
+        id_key=IdKey(key_id=key_id, secret=secret),
+        clock=clock,
+    )
+
+
+def _folders(settings: Settings) -> list[Path]:
+    return [SHIPPED_SOURCES, *([settings.sources] if settings.sources else [])]

@@ -1,0 +1,108 @@
+"""raw_events: every landed row whose event time falls on the day.
+
+Belongs here: gathering the rows that landing routed to one day. Does not belong here: reading landed files, or
+judging a row.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from ml_data_platform.events.lateness import end_of_day, start_of_day
+from ml_data_platform.events.schemas import RAW_EVENTS
+from ml_data_platform.events.sql_text import sql_instant, sql_literal
+from ml_data_platform.stages.result import EngineLimits, StageResult, ratio_to_history
+from ml_data_platform.stages.single_table import expected_generation, finish
+from ml_data_platform.storage import duck
+from ml_data_platform.storage.layout import Layout
+from ml_data_platform.storage.ledger import LedgerRecord
+from ml_data_platform.storage.parquet import copy_options
+from ml_data_platform.storage.table_store import TableStore
+from ml_data_platform.validation.rules import Rule
+from ml_data_platform.validation.runner import check_metrics
+
+CODE_VERSION = "1"
+
+
+def build(
+    day: dt.date,
+    landed: Sequence[LedgerRecord],
+    *,
+    store: TableStore,
+    scratch: Path,
+    inputs: Mapping[str, str],
+    engine: EngineLimits,
+    rules: Sequence[Rule],
+    history: Mapping[dt.date, int],
+) -> StageResult:
+    """Gather the rows of one day from the fragments of the landed files.
+
+    Args:
+        day: UTC day.
+        landed: Ledger records with rows on the day.
+        store: Where fragments are read and the table is staged.
+        scratch: Private folder for temporary files.
+        inputs: What the table is built from, as planned.
+        engine: Bounds of the query engine.
+        rules: The table rules of ``raw_events``.
+        history: Landed rows per earlier day; days without rows are absent.
+
+    Returns:
+        One row per landed row of the day; key and order (source, source_file, source_row).
+    """
+    generation = expected_generation(store, RAW_EVENTS, day)
+    path = scratch / "raw_events.parquet"
+    with duck.connect(scratch, memory_limit=engine.memory_limit, threads=engine.threads) as connection:
+        connection.execute(
+            f"COPY ({_rows_of_day(day, landed, store)}) TO {sql_literal(str(path))} {copy_options(RAW_EVENTS)}"
+        )
+    rows = pq.read_metadata(path).num_rows
+    metrics = {
+        "unaccounted_rows": sum(record.rows_per_day[day.isoformat()] for record in landed) - rows,
+        "row_count_ratio_to_previous_7_days": ratio_to_history(day, rows, history),
+    }
+    return finish(
+        RAW_EVENTS,
+        day,
+        {"data.parquet": path},
+        store=store,
+        generation=generation,
+        inputs=inputs,
+        code_version=CODE_VERSION,
+        checks=check_metrics(rules, metrics),
+        facts={"landed_files": len(landed), "sources": ", ".join(sorted({record.source for record in landed}))},
+    )
+
+
+def _rows_of_day(day: dt.date, landed: Sequence[LedgerRecord], store: TableStore) -> str:
+    if not landed:
+        return f"SELECT {duck.columns_sql(RAW_EVENTS)} FROM (SELECT {_nulls()}) WHERE false"
+    paths = {record.fragment: _fragment_path(record, store) for record in landed}
+    files = ", ".join(sql_literal(path) for path in sorted(paths.values()))
+    members = ", ".join(
+        f"({sql_literal(_fragment_path(record, store))}, {sql_literal(record.source)}, {sql_literal(record.sha256)})"
+        for record in landed
+    )
+    return f"""
+        SELECT {duck.columns_sql(RAW_EVENTS)}
+        FROM (
+            SELECT member.source, member.source_file, fragment.* EXCLUDE (filename)
+            FROM read_parquet([{files}], filename = true) AS fragment
+            JOIN (VALUES {members}) AS member(path, source, source_file) ON member.path = fragment.filename
+            WHERE fragment.event_time >= {sql_instant(start_of_day(day))}
+              AND fragment.event_time < {sql_instant(end_of_day(day))}
+        )
+        ORDER BY {RAW_EVENTS.order_by}
+    """
+
+
+def _nulls() -> str:
+    return ", ".join(f'NULL AS "{name}"' for name in RAW_EVENTS.columns.names)
+
+
+def _fragment_path(record: LedgerRecord, store: TableStore) -> str:
+    return str(store.objects.local_path(Layout.object_key("landed_files", str(record.fragment))))

@@ -1,0 +1,166 @@
+"""What is there: rows per day and stage, and what is to be done about each day.
+
+Belongs here: reading the commit log and the ledger into numbers. Does not belong here: printing (``cli``).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from ml_data_platform.events.planning import UPSTREAM, Decision, Status, expected_days, plan
+from ml_data_platform.stages.platform import Platform
+from ml_data_platform.stages.state import TABLES, current_records, read_state
+from ml_data_platform.storage.commit_log import LogRecord
+
+WORST_FIRST = (Status.BLOCKED, Status.DIRTY, Status.WAITING, Status.CLEAN, Status.NOT_NEEDED)
+
+
+@dataclass(frozen=True)
+class DaySummary:
+    """One day.
+
+    Attributes:
+        day: UTC day.
+        landed_rows: Rows that landing routed to the day.
+        rows: Published rows by asset; none where nothing is published.
+        generations: Published generation by asset; none where nothing is published.
+        duplicate_rows: Repeats of an event that is published.
+        rejected_rows: Rows that broke rules.
+        positive_rows: Mature rows with a positive label.
+        status: The worst status of the day's partitions.
+        decisions: What is to be done about each partition, and why.
+    """
+
+    day: dt.date
+    landed_rows: int
+    rows: Mapping[str, int | None]
+    generations: Mapping[str, int | None]
+    duplicate_rows: int | None
+    rejected_rows: int | None
+    positive_rows: int | None
+    status: Status
+    decisions: tuple[Decision, ...]
+
+    @property
+    def label_rate(self) -> float | None:
+        """Share of positive labels among mature rows; none without mature rows."""
+        mature = self.rows["label_partitions"]
+        return self.positive_rows / mature if mature and self.positive_rows is not None else None
+
+    def to_json(self) -> dict[str, object]:
+        """Return plain values for scripts."""
+        return {
+            "day": self.day.isoformat(),
+            "status": self.status.value,
+            "landed_rows": self.landed_rows,
+            "duplicate_rows": self.duplicate_rows,
+            "rejected_rows": self.rejected_rows,
+            "label_rate": self.label_rate,
+            "partitions": {
+                asset: {"rows": self.rows[asset], "generation": self.generations[asset]} for asset in TABLES
+            },
+            "decisions": [decision_json(each) for each in self.decisions],
+        }
+
+
+def decision_json(decision: Decision) -> dict[str, object]:
+    """Return a decision as plain values."""
+    return {
+        "asset": decision.asset,
+        "day": decision.day.isoformat(),
+        "status": decision.status.value,
+        "reasons": list(decision.reasons),
+        "blocked_by": [day.isoformat() for day in decision.blocked_by],
+    }
+
+
+@dataclass(frozen=True)
+class LandingSummary:
+    """What was landed over all sources.
+
+    Attributes:
+        files: Files by source and outcome.
+        rows: Rows of all landed files.
+        undated: Rows without a usable day, by reason.
+        failures: Files without readable bytes.
+    """
+
+    files: Mapping[str, Mapping[str, int]]
+    rows: int
+    undated: Mapping[str, int]
+    failures: int
+
+    def to_json(self) -> dict[str, object]:
+        """Return plain values for scripts."""
+        return {
+            "files": {source: dict(counts) for source, counts in self.files.items()},
+            "rows": self.rows,
+            "undated": dict(self.undated),
+            "unreadable_files": self.failures,
+        }
+
+
+def summarise_landing(platform: Platform) -> LandingSummary:
+    """Add up the current ledger records."""
+    files: dict[str, dict[str, int]] = {}
+    undated: dict[str, int] = {}
+    rows = 0
+    for record in current_records(platform):
+        counts = files.setdefault(record.source, {})
+        counts[record.status] = counts.get(record.status, 0) + 1
+        rows += record.rows
+        for reason, count in record.undated.items():
+            undated[reason] = undated.get(reason, 0) + count
+    return LandingSummary(
+        dict(sorted(files.items())), rows, dict(sorted(undated.items())), len(platform.ledger.failures())
+    )
+
+
+def summarise_days(platform: Platform, wanted: Iterable[dt.date] | None = None) -> list[DaySummary]:
+    """Summarise days, in order.
+
+    Args:
+        platform: The opened root.
+        wanted: Only these days, whether or not there is anything; by default all that have or need anything.
+    """
+    records = current_records(platform)
+    state = read_state(platform, records)
+    days = expected_days(state) if wanted is None else sorted(set(wanted))
+    landed: dict[str, int] = {}
+    for record in records:
+        for day, rows in record.rows_per_day.items():
+            landed[day] = landed.get(day, 0) + rows
+    heads = {asset: platform.store.heads(asset) for asset in TABLES}
+    decisions: dict[dt.date, list[Decision]] = {day: [] for day in days}
+    for decision in plan(state, days):
+        decisions[decision.day].append(decision)
+    return [
+        _summarise(
+            day, landed.get(day.isoformat(), 0), {a: heads[a].get(day.isoformat()) for a in TABLES}, decisions[day]
+        )
+        for day in days
+    ]
+
+
+def _summarise(
+    day: dt.date, landed_rows: int, heads: Mapping[str, LogRecord | None], decisions: list[Decision]
+) -> DaySummary:
+    assert len(decisions) == len(UPSTREAM)
+    found = {decision.status for decision in decisions}
+    return DaySummary(
+        day=day,
+        landed_rows=landed_rows,
+        rows={asset: head.rows if head else None for asset, head in heads.items()},
+        generations={asset: head.generation if head else None for asset, head in heads.items()},
+        duplicate_rows=_file_rows(heads["quarantined_events"], "disposition=duplicate"),
+        rejected_rows=_file_rows(heads["quarantined_events"], "disposition=rejected"),
+        positive_rows=_file_rows(heads["label_partitions"], "label=positive"),
+        status=next(status for status in WORST_FIRST if status in found),
+        decisions=tuple(decisions),
+    )
+
+
+def _file_rows(head: LogRecord | None, folder: str) -> int | None:
+    return next((entry.rows for entry in head.files if entry.name.startswith(folder)), None) if head else None

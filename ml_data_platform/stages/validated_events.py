@@ -1,0 +1,233 @@
+"""validated_events and quarantined_events: one schema, typed, valid and deduplicated; the rest with its reasons.
+
+Belongs here: mapping, judging and deduplicating the raw rows of one day. Does not belong here: what a rule
+says (``validation.suites``) or how a column is mapped (``events.parsing``).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ml_data_platform.events import ids
+from ml_data_platform.events.contracts import SourceContract
+from ml_data_platform.events.lateness import end_of_day, start_of_day
+from ml_data_platform.events.parsing import mapping_query
+from ml_data_platform.events.schemas import QUARANTINED_EVENTS, VALIDATED_EVENTS
+from ml_data_platform.events.sql_text import sql_instant, sql_literal
+from ml_data_platform.stages.result import EngineLimits, StageResult, ratio_to_history
+from ml_data_platform.stages.single_table import expected_generation, finish
+from ml_data_platform.storage import duck
+from ml_data_platform.storage.parquet import copy_options
+from ml_data_platform.storage.table_store import PartitionRef, TableStore
+from ml_data_platform.validation.outcomes import CheckOutcome
+from ml_data_platform.validation.rules import Rule
+from ml_data_platform.validation.runner import RowValidator, check_metrics
+
+CODE_VERSION = "1"
+CHUNK_ROWS = 131_072
+NOT_JUDGED = frozenset({"landed", "attributes", "source_file", "source_row", "source", "client_version", "event_time"})
+REJECTIONS = pa.schema([("position", pa.int64()), ("rules", pa.list_(pa.string()))])
+REJECTED, DUPLICATE = QUARANTINED_EVENTS.files
+
+
+def build(
+    day: dt.date,
+    raw: PartitionRef,
+    *,
+    contracts: Mapping[str, SourceContract],
+    id_key: ids.IdKey,
+    store: TableStore,
+    scratch: Path,
+    inputs: Mapping[str, str],
+    engine: EngineLimits,
+    rules: Sequence[Rule],
+    quarantine_rules: Sequence[Rule],
+    history: Mapping[dt.date, int],
+) -> StageResult:
+    """Judge every raw row of one day.
+
+    Validity first, then duplicates: of the valid rows with one ``event_id`` the winner is the one with the highest
+    schema version, then the smallest source file, then the smallest source row, whatever landed first.
+
+    Args:
+        day: UTC day.
+        raw: ``raw_events`` of the day.
+        contracts: Contract per source.
+        id_key: Key of the pseudonyms.
+        store: Where the tables are staged.
+        scratch: Private folder for temporary files.
+        inputs: What the tables are built from, as planned.
+        engine: Bounds of the query engine.
+        rules: Row and table rules of ``validated_events``.
+        quarantine_rules: Table rules of ``quarantined_events``.
+        history: Published rows per earlier day; days without a generation are absent.
+
+    Returns:
+        ``validated_events`` unless a blocking check failed; ``quarantined_events`` always.
+    """
+    generation = expected_generation(store, VALIDATED_EVENTS, day)
+    quarantine_generation = expected_generation(store, QUARANTINED_EVENTS, day)
+    mapped, published = scratch / "mapped.parquet", scratch / "validated.parquet"
+    quarantine = {REJECTED: scratch / "rejected.parquet", DUPLICATE: scratch / "duplicate.parquet"}
+    with duck.connect(scratch, memory_limit=engine.memory_limit, threads=engine.threads) as connection:
+        _map(connection, raw, contracts, id_key, mapped)
+        row_checks = _judge(mapped, [rule for rule in rules if rule.scope == "row"], scratch / "rejections.parquet")
+        _split(connection, mapped, scratch / "rejections.parquet", published, quarantine)
+        counts, metrics = _measure(connection, day, raw.rows(), published, quarantine)
+    metrics["row_count_ratio_to_previous_7_days"] = ratio_to_history(day, counts["published_rows"], history)
+    checks = (
+        *row_checks,
+        *check_metrics([rule for rule in rules if rule.scope == "table"], metrics),
+        *check_metrics(quarantine_rules, metrics),
+    )
+    failed = sorted(check.name for check in checks if check.blocking and not check.passed)
+    quarantined = store.stage(
+        QUARANTINED_EVENTS,
+        day,
+        quarantine,
+        inputs=inputs,
+        code_version=CODE_VERSION,
+        expected_generation=quarantine_generation,
+        verdict={"is_published": not failed, "failed_checks": failed},
+    )
+    result = finish(
+        VALIDATED_EVENTS,
+        day,
+        {"data.parquet": published},
+        store=store,
+        generation=generation,
+        inputs=inputs,
+        code_version=CODE_VERSION,
+        checks=checks,
+        facts=counts,
+    )
+    return StageResult(
+        {QUARANTINED_EVENTS.name: quarantined, **result.tables},
+        checks,
+        {VALIDATED_EVENTS.name: counts, QUARANTINED_EVENTS.name: counts},
+    )
+
+
+def _map(
+    connection: duckdb.DuckDBPyConnection,
+    raw: PartitionRef,
+    contracts: Mapping[str, SourceContract],
+    id_key: ids.IdKey,
+    target: Path,
+) -> None:
+    """Write the validation frame of all raw rows: canonical columns and what could not be read."""
+    files = ", ".join(sql_literal(path) for path in raw.paths())
+    connection.execute(f"CREATE TEMP VIEW raw AS SELECT * FROM read_parquet([{files}])")
+    found = [row[0] for row in connection.execute("SELECT DISTINCT source FROM raw ORDER BY source").fetchall()]
+    present = {source: contracts[source] for source in found} or dict(sorted(contracts.items())[:1])
+    ids.bind_id_key(connection, id_key)
+    query = mapping_query(present, "raw")
+    connection.execute(f"COPY ({query}) TO {sql_literal(str(target))} (FORMAT parquet, COMPRESSION lz4)")
+
+
+def _judge(mapped: Path, rules: Sequence[Rule], target: Path) -> tuple[CheckOutcome, ...]:
+    """Run the row rules over all rows and write, per rejected row, its position and the names of its rules."""
+    validator = RowValidator(rules)
+    source = pq.ParquetFile(mapped, memory_map=True)
+    columns = [name for name in source.schema_arrow.names if name not in NOT_JUDGED]
+    offset = 0
+    with pq.ParquetWriter(target, REJECTIONS, compression="lz4") as writer:
+        for batch in source.iter_batches(batch_size=CHUNK_ROWS, columns=columns):
+            positions = validator.validate(batch.to_pandas())
+            writer.write_table(_rejections(positions, [rule.name for rule in rules], offset))
+            offset += batch.num_rows
+    source.close()
+    return tuple(validator.outcomes())
+
+
+def _rejections(positions: Mapping[str, np.ndarray], order: Sequence[str], offset: int) -> pa.Table:
+    reasons: dict[int, list[str]] = {}
+    for name in order:
+        for position in positions.get(name, np.empty(0, np.int64)).tolist():
+            reasons.setdefault(offset + position, []).append(name)
+    rows = sorted(reasons)
+    return pa.table({"position": rows, "rules": [reasons[row] for row in rows]}, schema=REJECTIONS)
+
+
+def _split(
+    connection: duckdb.DuckDBPyConnection,
+    mapped: Path,
+    rejections: Path,
+    published: Path,
+    quarantine: Mapping[str, Path],
+) -> None:
+    """Write published, rejected and duplicate rows; each mapped row goes to exactly one of them."""
+    mapped_rows = f"read_parquet({sql_literal(str(mapped))}, file_row_number = true)"
+    connection.execute(
+        f"""
+        CREATE TEMP VIEW judged AS
+            SELECT m.*, r.rules FROM {mapped_rows} m
+            LEFT JOIN read_parquet({sql_literal(str(rejections))}) r ON r.position = m.file_row_number;
+        CREATE TEMP TABLE repeated_ids AS
+            SELECT event_id FROM judged WHERE rules IS NULL GROUP BY event_id HAVING count(*) > 1;
+        CREATE TEMP TABLE losers AS
+            WITH ranked AS (
+                SELECT file_row_number, source_file, source_row,
+                    row_number() OVER ranking AS rank,
+                    first_value(source_file) OVER ranking AS kept_source_file,
+                    first_value(source_row) OVER ranking AS kept_source_row
+                FROM judged SEMI JOIN repeated_ids USING (event_id)
+                WHERE rules IS NULL
+                WINDOW ranking AS (PARTITION BY event_id ORDER BY schema_version DESC, source_file, source_row)
+            )
+            SELECT file_row_number, kept_source_file, kept_source_row FROM ranked WHERE rank > 1;
+        """
+    )
+    columns = ", ".join(f'"{name}"' for name in VALIDATED_EVENTS.columns.names)
+    queries = {
+        published: f"""SELECT {columns} FROM judged ANTI JOIN losers USING (file_row_number)
+            WHERE rules IS NULL ORDER BY {VALIDATED_EVENTS.order_by}""",
+        quarantine[REJECTED]: f"""SELECT {_quarantine_columns("rules", "NULL", "NULL")} FROM judged j
+            WHERE rules IS NOT NULL ORDER BY {QUARANTINED_EVENTS.order_by}""",
+        quarantine[DUPLICATE]: f"""
+            SELECT {_quarantine_columns("['event_ids_are_unique']", "kept_source_file", "kept_source_row")}
+            FROM judged j JOIN losers USING (file_row_number) ORDER BY {QUARANTINED_EVENTS.order_by}""",
+    }
+    for path, query in queries.items():
+        table = VALIDATED_EVENTS if path is published else QUARANTINED_EVENTS
+        connection.execute(f"COPY ({query}) TO {sql_literal(str(path))} {copy_options(table)}")
+
+
+def _quarantine_columns(rules: str, kept_source_file: str, kept_source_row: str) -> str:
+    return f"""j.source, j.source_file, j.source_row, j.event_time, j.schema_version, j.event_id,
+        {rules} AS rules, {kept_source_file}::VARCHAR AS kept_source_file,
+        {kept_source_row}::BIGINT AS kept_source_row, j.landed"""
+
+
+def _measure(
+    connection: duckdb.DuckDBPyConnection, day: dt.date, raw_rows: int, published: Path, quarantine: Mapping[str, Path]
+) -> tuple[dict[str, int], dict[str, int | float | None]]:
+    """Count what was written, from the written files: row counts, and the metrics of the table rules."""
+    found = connection.execute(
+        f"""SELECT count(*), count(*) - count(DISTINCT event_id),
+            count(*) FILTER (event_timestamp < {sql_instant(start_of_day(day))}
+                OR event_timestamp >= {sql_instant(end_of_day(day))})
+            FROM read_parquet({sql_literal(str(published))})"""
+    ).fetchall()[0]
+    rejected = pq.read_metadata(quarantine[REJECTED]).num_rows
+    duplicates = pq.read_metadata(quarantine[DUPLICATE]).num_rows
+    counts = {
+        "raw_rows": raw_rows,
+        "published_rows": found[0],
+        "duplicate_rows": duplicates,
+        "rejected_rows": rejected,
+    }
+    return counts, {
+        "duplicate_event_ids": found[1],
+        "rows_outside_the_day": found[2],
+        "unaccounted_rows": raw_rows - found[0] - duplicates - rejected,
+        "rejected_share": rejected / raw_rows if raw_rows else None,
+        "duplicate_share": duplicates / raw_rows if raw_rows else None,
+    }
