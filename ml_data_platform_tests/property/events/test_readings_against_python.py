@@ -137,6 +137,7 @@ def expected_micros(text, zone="UTC"):
 @example(
     texts=["2026-01-01T00:00:00+02:00", "2026-01-01 00:00:00", "2026-01-01", "2026-01-01T00:00Z", "now", "infinity"]
 )
+@example(texts=[f"2026-01-01T00:00:00{offset}" for offset in ("+14:00", "-14:59", "+15:00", "+1500", "-24", "+00:60")])
 @example(texts=["2026-01-01T00:00:00.123456789Z", "2026-01-01T00:00:00.Z", "2026-01-01T00:00:00Z\n", "epoch"])
 @settings(max_examples=150, deadline=None)
 def test_iso_times_follow_the_calendar(evaluate, texts):
