@@ -189,7 +189,7 @@ class SourceContract(_Part):
             if name in self.fields(number)
         }
         facts: dict[str, Any] = {
-            **self.model_dump(mode="json", include=set(read)),
+            **self.model_dump(mode="json", include=set(read), exclude_defaults=True),
             "routed": routed,
             "start_date": start_date.isoformat(),
         }

@@ -10,7 +10,14 @@ import pytest
 import yaml
 
 from ml_data_platform.errors import ContractError
-from ml_data_platform.events.contracts import SHIPPED_SOURCES, load_contract, load_contracts, parse_contract
+from ml_data_platform.events.contract_model import EventTimeReading
+from ml_data_platform.events.contracts import (
+    SHIPPED_SOURCES,
+    SourceContract,
+    load_contract,
+    load_contracts,
+    parse_contract,
+)
 
 START = dt.date(2026, 1, 1)
 CSV = {
@@ -229,3 +236,19 @@ def test_routing_hash_knows_only_what_dates_a_row():
     assert {found.routing_hash(START) for found in kept} == {original}
     hashes = {original, *(found.routing_hash(START) for found in changed), contract().routing_hash(dt.date(2026, 1, 2))}
     assert len(hashes) == len(changed) + 2
+
+
+def test_keys_added_to_the_model_later_change_no_hash():
+    """A release that knows more keys does not have every file of every source read again."""
+
+    class LaterTime(EventTimeReading):
+        calendar: str = "gregorian"
+
+    class LaterContract(SourceContract):
+        event_time: LaterTime = LaterTime()
+        archive: bool = False
+
+    for text in (CSV, JSONL):
+        raw = {**text, "event_time": {"zone": "Asia/Tokyo"}}
+        now, later = SourceContract.model_validate(raw), LaterContract.model_validate(raw)
+        assert (now.content_hash, now.routing_hash(START)) == (later.content_hash, later.routing_hash(START))
