@@ -45,6 +45,7 @@ def session_features_query(
         "day_start": str(micros(start)),
         "day_end": str(micros(start + dt.timedelta(days=1))),
         "window": str(SESSION_WINDOW // _MICROSECOND),
+        "window_inside": str(SESSION_WINDOW // _MICROSECOND - 1),
         "horizon": str(LABEL_HORIZON // _MICROSECOND),
     }
     return render(_text("session_features.sql"), dialect, slots)

@@ -4,7 +4,7 @@
 --   ${events}           validated events of the day before, the day and the day after
 --   ${mature_through}   (source, mature_through): up to where the source's events are all seen
 --   ${day_start}, ${day_end}   the day as microseconds since 1970, end exclusive
---   ${window}, ${horizon}      microseconds
+--   ${window}, ${horizon}      microseconds; ${window_inside} is one less, as a literal: bounds are no expressions
 --
 -- A value over the window (t - 24 h, t] is a running value in the total order of events minus the same
 -- value over what has left the window: the events at or before t - 24 h. The first is a ROWS frame, which
@@ -30,7 +30,12 @@ WITH events AS (
         END AS spend_cents
     FROM ${events}
     -- Of the day after, only purchases matter: they are the labels' side, and later than every row that comes out.
-    WHERE @micros(event_timestamp) < ${day_end} OR event_type = 'purchase'
+    -- Of both neighbours, only sessions of the day matter; most are not, and windows over them are the greater work.
+    WHERE (@micros(event_timestamp) < ${day_end} OR event_type = 'purchase')
+        AND session_uuid IN (
+            SELECT session_uuid FROM ${events}
+            WHERE @micros(event_timestamp) >= ${day_start} AND @micros(event_timestamp) < ${day_end}
+        )
 ),
 
 windowed AS (
@@ -64,7 +69,7 @@ windowed AS (
         recent AS (
             PARTITION BY session_uuid
             ORDER BY event_micros ASC
-            RANGE BETWEEN ${window} - 1 PRECEDING AND CURRENT ROW
+            RANGE BETWEEN ${window_inside} PRECEDING AND CURRENT ROW
         ),
         upcoming AS (
             PARTITION BY session_uuid

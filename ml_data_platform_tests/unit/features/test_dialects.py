@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import re
 
 import pytest
@@ -65,3 +66,9 @@ def test_a_query_names_no_function_of_one_engine_outside_a_primitive() -> None:
     )
     called = {name.lower() for name in re.findall(r"([A-Za-z_]\w*)\(", query)}
     assert called <= {"count", "sum", "min", "lag", "coalesce", "round", "cast"}
+    for word in ("::", "FILTER", "QUALIFY", "EXCLUDE", "INTERVAL", "//", "GROUP BY ALL"):
+        assert word not in query
+    bounds = re.findall(r"BETWEEN (.*?) AND (.*)", query)
+    assert len(bounds) == 4
+    for bound in itertools.chain.from_iterable(bounds):
+        assert re.fullmatch(r"(UNBOUNDED|\d+) (PRECEDING|FOLLOWING)|CURRENT ROW", bound)
