@@ -7,9 +7,7 @@ Belongs here: records, quoting, header, cells to JSON text. Does not belong here
 from __future__ import annotations
 
 import csv
-import io
 import json
-from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from io import BufferedIOBase
@@ -25,76 +23,12 @@ from ml_data_platform.landing.chunks import (
     MAX_CHUNK_ROWS,
     WRONG_FIELD_COUNT,
 )
-from ml_data_platform.landing.lines import MAX_ROW_BYTES, Block, read_blocks, unparsed
+from ml_data_platform.landing.line_feed import LineFeed
+from ml_data_platform.landing.lines import read_blocks, unparsed
 
 MAX_FIELD_CHARACTERS = 131_072
 UNPARSED_KEY = "_unparsed"
 EXTRA_FIELDS_KEY = "_extra_fields"
-
-
-class _RowTooLongError(Exception):
-    """The record being read exceeds ``MAX_ROW_BYTES``."""
-
-
-class _CutLine(str):
-    """The beginning of a physical line that is too long to be read."""
-
-    __slots__ = ()
-
-
-class _LineFeed:
-    """Feeds physical lines to the CSV parser and can hand a record's lines out again.
-
-    Attributes:
-        record: The lines fed since the last call of ``start_record``.
-        characters: Number of characters fed since the last reset by the caller.
-    """
-
-    def __init__(self, blocks: Iterator[Block]) -> None:
-        self._blocks = blocks
-        self._lines: Iterator[str] = iter(())
-        self._again: deque[str] = deque()
-        self.record: list[str] = []
-        self._record_characters = 0
-        self.characters = 0
-
-    def __iter__(self) -> _LineFeed:
-        return self
-
-    def __next__(self) -> str:
-        line = self._again.popleft() if self._again else self._next_line()
-        self.record.append(line)
-        self.characters += len(line)
-        self._record_characters += len(line)
-        if self._record_characters > MAX_ROW_BYTES or isinstance(line, _CutLine):
-            raise _RowTooLongError
-        return line
-
-    def start_record(self) -> None:
-        self.record.clear()
-        self._record_characters = 0
-
-    def refuse_first_line(self) -> str:
-        """Give up the record's first line, and feed the lines behind it again.
-
-        Returns:
-            The line that was given up, without its end.
-        """
-        refused, *behind = self.record
-        self._again.extendleft(reversed(behind))
-        self.start_record()
-        return refused.removesuffix("\n").removesuffix("\r")
-
-    def _next_line(self) -> str:
-        line = next(self._lines, None)
-        if line is not None:
-            return line
-        block = next(self._blocks)
-        if block.is_overlong:
-            return _CutLine(_decode(block.data))
-        # only a line feed ends a line, as in the numbering of JSON lines
-        self._lines = io.StringIO(_decode(block.data), newline="\n")
-        return next(self._lines)
 
 
 @dataclass
@@ -125,7 +59,7 @@ class DelimitedReader:
     def __init__(self, stream: BufferedIOBase, *, delimiter: str, quote: str = '"') -> None:
         # set each time, so that what is a row does not depend on what else runs in this process
         csv.field_size_limit(MAX_FIELD_CHARACTERS)
-        self._feed = _LineFeed(read_blocks(stream))
+        self._feed = LineFeed(read_blocks(stream))
         self._parser = csv.reader(self._feed, delimiter=delimiter, quotechar=quote, strict=True)
         self.header = self._read_header()
 
@@ -169,7 +103,7 @@ class DelimitedReader:
                     feed.start_record()
                     if row:
                         yield row
-            except (csv.Error, _RowTooLongError):
+            except csv.Error:
                 yield feed.refuse_first_line()
             else:
                 return
@@ -245,13 +179,6 @@ def _uneven(header: Sequence[str], row: Sequence[str]) -> str:
 
 def _literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
-
-
-def _decode(data: bytes) -> str:
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError:
-        return data.decode("utf-8", "surrogateescape")
 
 
 def _bytes(text: str) -> bytes:

@@ -12,90 +12,21 @@ crash before 5 leaves nothing that anyone reads, and landing again repeats it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
-from typing import Literal
 
 from ml_data_platform.errors import LandingError, SettingsError
 from ml_data_platform.events.contracts import SourceContract
 from ml_data_platform.landing.keeping import Kept, keep_bytes
 from ml_data_platform.landing.lines import is_without_content
 from ml_data_platform.landing.routing import Account, RoutedFile, route_file
+from ml_data_platform.landing.terms import LandedFile, LandingTerms, Outcome, Status
 from ml_data_platform.storage.layout import LANDED_FILES, UNDATED_ROWS, Layout
-from ml_data_platform.storage.ledger import Ledger, LedgerRecord
+from ml_data_platform.storage.ledger import LedgerRecord
 from ml_data_platform.storage.object_store import LocalObjectStore
 from ml_data_platform.storage.parquet import StagedFile
-from ml_data_platform.storage.table_store import TableStore
 
-MAX_FUTURE = timedelta(hours=24)
-
-Outcome = Literal["landed", "empty", "header_only", "rejected", "known", "unreadable"]
-Status = Literal["landed", "empty", "header_only", "rejected"]
-
-
-@dataclass(frozen=True)
-class LandedFile:
-    """What landing did with one file.
-
-    Attributes:
-        source: Source name.
-        path: The file, as it was given; for a kept file its key.
-        name: The name it goes by in the ledger.
-        outcome: The new record's status; ``known`` when the ledger had the content under the present routing;
-            ``unreadable`` when there were no bytes to land, or too little memory to read them.
-        record: The ledger record that holds now; None when unreadable.
-        reason: Why it was rejected or is unreadable.
-    """
-
-    source: str
-    path: str
-    name: str
-    outcome: Outcome
-    record: LedgerRecord | None
-    reason: str | None = None
-
-
-@dataclass(frozen=True)
-class LandingTerms:
-    """What landing depends on beside the file and its contract.
-
-    Attributes:
-        store: Where everything is kept.
-        start_date: First UTC day that has partitions.
-        now: The present, with a time zone.
-        max_future: An event later than its file's first landing by more has no usable day.
-        memory_limit: Bound of the engine's memory, e.g. ``1GB``.
-        threads: Threads of the engine.
-        key_id: Id of the key that user ids are hashed with, noted in the record.
-    """
-
-    store: TableStore
-    start_date: date
-    now: datetime
-    max_future: timedelta = MAX_FUTURE
-    memory_limit: str = "1GB"
-    threads: int = 2
-    key_id: str | None = None
-
-    def __post_init__(self) -> None:
-        if self.now.tzinfo is None:
-            raise SettingsError("Landing needs a clock with a time zone.", got=self.now)
-
-    @property
-    def objects(self) -> LocalObjectStore:
-        """The bytes under the root."""
-        return self.store.objects
-
-    @property
-    def ledger(self) -> Ledger:
-        """The ledger under the root."""
-        return Ledger(self.store.objects)
-
-    @property
-    def landed_at(self) -> str:
-        """The present as the ledger writes it."""
-        return self.now.astimezone(UTC).isoformat()
+__all__ = ["LandedFile", "LandingTerms", "land_file", "land_paths", "reroute_outdated", "show_undated"]
 
 
 def land_paths(

@@ -1,0 +1,84 @@
+"""Physical lines for the CSV parser, with a way back.
+
+Belongs here: handing out lines one by one, and again where a record turned out not to be one. Does not
+belong here: what a record is (``delimited``).
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import deque
+from collections.abc import Iterator
+
+from ml_data_platform.landing.lines import MAX_ROW_BYTES, Block
+
+
+class _CutLine(str):
+    """The beginning of a physical line that is too long to be read."""
+
+    __slots__ = ()
+
+
+class LineFeed:
+    """Feeds physical lines to the CSV parser and can hand a record's lines out again.
+
+    Attributes:
+        record: The lines fed since the last call of ``start_record``.
+        characters: Number of characters fed since the last reset by the caller.
+    """
+
+    def __init__(self, blocks: Iterator[Block]) -> None:
+        self._blocks = blocks
+        self._lines: Iterator[str] = iter(())
+        self._again: deque[str] = deque()
+        self.record: list[str] = []
+        self._record_characters = 0
+        self.characters = 0
+
+    def __iter__(self) -> LineFeed:
+        return self
+
+    def __next__(self) -> str:
+        line = self._again.popleft() if self._again else self._next_line()
+        self.record.append(line)
+        self.characters += len(line)
+        self._record_characters += len(line)
+        if self._record_characters > MAX_ROW_BYTES or isinstance(line, _CutLine):
+            # the parser hands it on as if it were its own
+            raise csv.Error("the record is too long")
+        return line
+
+    def start_record(self) -> None:
+        """Forget the lines of the record that was read."""
+        self.record.clear()
+        self._record_characters = 0
+
+    def refuse_first_line(self) -> str:
+        """Give up the record's first line, and feed the lines behind it again.
+
+        Returns:
+            The line that was given up, without its end.
+        """
+        refused, *behind = self.record
+        self._again.extendleft(reversed(behind))
+        self.start_record()
+        return refused.removesuffix("\n").removesuffix("\r")
+
+    def _next_line(self) -> str:
+        line = next(self._lines, None)
+        if line is not None:
+            return line
+        block = next(self._blocks)
+        if block.is_overlong:
+            return _CutLine(_decode(block.data))
+        # only a line feed ends a line, as in the numbering of JSON lines
+        self._lines = io.StringIO(_decode(block.data), newline="\n")
+        return next(self._lines)
+
+
+def _decode(data: bytes) -> str:
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        return data.decode("utf-8", "surrogateescape")
