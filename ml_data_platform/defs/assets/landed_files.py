@@ -24,7 +24,7 @@ def landed_files() -> dg.AssetsDefinition:
             )
         ],
     )
-    def landed_files(context: dg.AssetExecutionContext, platform: PlatformResource) -> dg.MaterializeResult[None]:
+    def landed_files(context: dg.AssetExecutionContext, platform: PlatformResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
         """One ledger record per landed file; its bytes are kept unchanged, its rows routed to their event days.
 
         Takes in what lies still in the folder of each source below the landing folder. The same bytes again change
