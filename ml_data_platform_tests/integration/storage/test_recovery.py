@@ -1,0 +1,141 @@
+"""What a crash left is finished or removed, and a clean root costs next to nothing."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from datetime import date, timedelta
+
+import pytest
+
+from ml_data_platform.storage.layout import LOCKS_FOLDER, TEMP_FOLDER, Layout
+from ml_data_platform.storage.object_store import LocalObjectStore
+from ml_data_platform.storage.table_store import TableStore
+from ml_data_platform_tests.storage_tables import (
+    DAY,
+    PARTED,
+    SINGLE,
+    assert_whole,
+    files_below,
+    present,
+    publish,
+    write_files,
+)
+
+
+@pytest.fixture
+def store(tmp_path):
+    """A store under an empty root."""
+    return TableStore(tmp_path / "root", present)
+
+
+def test_an_empty_root_needs_no_recovery(store):
+    """Recovery of a root that does not exist finds nothing and makes nothing."""
+    assert store.recover().partitions_checked == 0
+    assert not store.root.exists()
+
+
+def test_views_behind_their_head_are_repaired(store):
+    """A file that is missing, of an older generation, or edited in place by replacement comes back."""
+    publish(store, PARTED, 1, expected=0)
+    folder = store.root / Layout.view_folder(PARTED.name, DAY)
+    older = (folder / PARTED.files[0]).read_bytes()
+    publish(store, PARTED, 2, expected=1)
+    for damage in (
+        lambda path: path.unlink(),
+        lambda path: (path.unlink(), path.write_bytes(older)),
+        lambda path: (path.unlink(), path.write_bytes(b"edited")),
+    ):
+        damage(folder / PARTED.files[0])
+        assert store.recover().views_repaired == 1
+        assert_whole(store, PARTED, {2})
+        assert store.recover().views_repaired == 0
+
+
+def test_scratch_of_the_living_stays_and_of_the_dead_goes(store):
+    """A folder whose lock is held survives any recovery; one whose owner is gone does not."""
+    with store.scratch() as alive:
+        (alive / "work").write_text("x")
+        dead = store.root / TEMP_FOLDER / ("d" * 32)
+        dead.mkdir()
+        (dead / "half_written").write_text("x")
+        dead.with_name(f"{dead.name}.lock").touch()
+        dead.with_name(f"{'e' * 32}.lock").touch()
+        assert store.recover().folders_removed == 2
+        assert files_below(store.root / TEMP_FOLDER) == sorted([f"{alive.name}/work", f"{alive.name}.lock"])
+    assert list((store.root / TEMP_FOLDER).iterdir()) == []
+
+
+def assert_all_shown(store):
+    """Check that both tables' views are there again."""
+    views = [f"{t.name}/dt={DAY}/{name}" for t in (PARTED, SINGLE) for name in t.files]
+    assert files_below(store.root / "data") == sorted(views)
+    assert store.recover().broken == ()
+
+
+def test_one_broken_partition_is_listed_and_holds_no_other_up(store):
+    """An object that is gone cannot be shown again: it is named, and the next asset is repaired."""
+    publish(store, PARTED, 1, expected=0)
+    publish(store, SINGLE, 1, expected=0)
+    for table in (PARTED, SINGLE):
+        (store.root / Layout.view_key(table.name, DAY, table.files[0])).unlink()
+    head = store.head(PARTED.name, DAY)
+    store.objects.delete(Layout.object_key(PARTED.name, head.files[0].sha256))
+    recovery = store.recover()
+    assert recovery.views_repaired == 1
+    (line,) = recovery.broken
+    assert line.startswith(f"{PARTED.name} {DAY}: An object that the commit log names is missing.")
+    # Running the partition again is the remedy that the message names.
+    publish(store, PARTED, 1, expected=1)
+    assert_all_shown(store)
+
+
+def test_recovery_of_a_clean_root_reads_one_record_per_partition_and_takes_no_lock(store, monkeypatch):
+    """The cost is one small file and a few stats per partition, whatever its history; nothing is written."""
+    monkeypatch.setattr(os, "fsync", lambda _: None)
+    days = [date(2026, 1, 1) + timedelta(days=number) for number in range(30)]
+    for expected in range(3):
+        for day in days:
+            with store.scratch() as scratch:
+                facts = {"inputs": {"n": str(expected)}, "code_version": "1", "expected_generation": expected}
+                store.commit(store.stage(SINGLE, day, write_files(scratch, SINGLE, 1), **facts), run_id="r")
+    reads, locks = [], []
+    read, lock = LocalObjectStore.read_bytes, LocalObjectStore.lock
+    monkeypatch.setattr(LocalObjectStore, "read_bytes", lambda self, key: reads.append(key) or read(self, key))
+    monkeypatch.setattr(LocalObjectStore, "lock", lambda self, key, **how: locks.append(key) or lock(self, key, **how))
+    assert store.recover().partitions_checked == 30
+    assert (len(reads), locks) == (30, [])
+    assert len(files_below(store.root / LOCKS_FOLDER)) == 31
+
+
+def test_a_slow_projection_cannot_bring_an_older_generation_back(tmp_path, monkeypatch):
+    """A writer held up just before it shows its generation does not overwrite the newer one of another.
+
+    The other writer reaches its commit point meanwhile, and shows its generation after: the lock decides.
+    """
+    slow, fast = TableStore(tmp_path, present), TableStore(tmp_path, present)
+    about_to_show, go_on = threading.Event(), threading.Event()
+    real = slow.objects.project
+
+    def held_up(object_key, view_key):
+        about_to_show.set()
+        assert go_on.wait(30)
+        return real(object_key, view_key)
+
+    monkeypatch.setattr(slow.objects, "project", held_up)
+    first = threading.Thread(target=publish, args=(slow, SINGLE, 1), kwargs={"expected": 0})
+    second = threading.Thread(target=publish, args=(fast, SINGLE, 2), kwargs={"expected": 1})
+    first.start()
+    assert about_to_show.wait(30)
+    second.start()
+    deadline = time.monotonic() + 30
+    while fast.head(SINGLE.name, DAY).generation < 2 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    # Without the lock the second writer ends here, and the first then shows its older generation.
+    second.join(0.3)
+    assert fast.head(SINGLE.name, DAY).generation == 2
+    go_on.set()
+    first.join(30)
+    second.join(30)
+    assert_whole(fast, SINGLE, {2})
