@@ -16,9 +16,11 @@ from ml_data_platform.defs.io_manager import retry_if_transient
 from ml_data_platform.defs.partitions import neighbouring_days
 from ml_data_platform.defs.resources import PlatformResource
 from ml_data_platform.errors import PlatformError
-from ml_data_platform.events.planning import UPSTREAM, Status, decide
+from ml_data_platform.events.lateness import ONE_DAY
+from ml_data_platform.events.planning import UPSTREAM, State, Status, decide
 from ml_data_platform.features.catalog import CATALOG
 from ml_data_platform.stages import flow, state
+from ml_data_platform.stages.platform import Platform
 from ml_data_platform.stages.result import StageResult
 from ml_data_platform.storage.layout import parse_day
 from ml_data_platform.storage.table_store import PartitionRef
@@ -107,13 +109,14 @@ def build_partition(
     """
     asset, day = context.op_def.name, parse_day(context.partition_key)
     opened = platform.open()
-    decision = decide(state.read_state(opened, pinned=list(refs.values())), asset, day)
-    is_only_dirty = context.run.tags.get(ONLY_DIRTY_TAG) == "true"
-    if decision.status is Status.NOT_NEEDED and not _is_past(day, opened.clock()):
-        yield from _nothing_built(context, asset, "no row of this day was landed, and the day is not complete")
-        return
-    if is_only_dirty and decision.status is Status.CLEAN:
-        yield from _nothing_built(context, asset, "its inputs are those of the published generation")
+    neighbours = [day + offset * ONE_DAY for offset in (-1, 0, 1)]
+    found = state.read_state(opened, pinned=list(refs.values()), days=neighbours)
+    why_not = _why_not_built(found, asset, day, opened.clock())
+    if why_not is None and context.run.tags.get(ONLY_DIRTY_TAG) == "true":
+        is_clean = decide(found, asset, day).status is Status.CLEAN
+        why_not = "its inputs are those of the published generation" if is_clean else None
+    if why_not is not None:
+        yield from _nothing_built(context, opened, asset, why_not)
         return
     started = time.monotonic()
     with opened.store.scratch() as scratch:
@@ -129,13 +132,33 @@ def build_partition(
         yield from _report(context, result, seconds=time.monotonic() - started)
 
 
-def _is_past(day: dt.date, now: dt.datetime) -> bool:
-    return day < now.astimezone(dt.UTC).date()
+def _why_not_built(found: State, asset: str, day: dt.date, now: dt.datetime) -> str | None:
+    """Return why a day without landed rows is left as it is; none where there is something to build.
+
+    A range that is built in the UI runs the neighbours of its days too, also those that never had a row.
+    """
+    if found.landed.get(day) or found.head(asset, day) is not None:
+        return None
+    if asset == "raw_events":
+        is_past = day < now.astimezone(dt.UTC).date()
+        return None if is_past else "no row of this day was landed, and the day is not over"
+    absent = [up for up, offset in UPSTREAM[asset] if offset == 0 and found.head(up, day) is None]
+    return f"no row of this day was landed, and its {absent[0]} are not built" if absent else None
 
 
-def _nothing_built(context: dg.AssetExecutionContext, asset: str, why: str) -> Events:
+def _nothing_built(context: dg.AssetExecutionContext, opened: Platform, asset: str, why: str) -> Events:
+    """Report what is published already, or that nothing is; checks that did not run say so."""
     context.log.info("%s of %s: nothing to build: %s", asset, context.partition_key, why)
-    yield dg.MaterializeResult(asset_key=asset, metadata={"nothing_built": why})
+    for output in sorted(key.to_user_string() for key in context.selected_asset_keys):
+        head = opened.store.head(output, parse_day(context.partition_key))
+        yield dg.MaterializeResult(
+            asset_key=output,
+            data_version=dg.DataVersion(head.content) if head else None,
+            metadata={
+                "nothing_built": why,
+                **({"dagster/partition_row_count": head.rows, "generation": head.generation} if head else {}),
+            },
+        )
 
 
 def _report(context: dg.AssetExecutionContext, result: StageResult, seconds: float) -> Events:
