@@ -62,9 +62,11 @@ class Writer:
 
 @contextmanager
 def writers(number: int, *, flush: bool = False) -> Iterator[list[Writer]]:
-    """Start several writer processes, and end them."""
+    """Start several writer processes, wait until all have imported what they need, and end them."""
     started = [Writer(flush=flush) for _ in range(number)]
     try:
+        for writer in started:
+            writer.ask(do="stop")
         yield started
     finally:
         for writer in started:
