@@ -80,8 +80,8 @@ def demo(
     steps = [
         f"generate --out {settings.landing} --start {start} --days {days} --events-per-day {events_per_day} --seed {seed}",
         "land",
-        f"backfill --from {start} --to {end + dt.timedelta(days=1)}",
-        f"status --from {start} --to {end + dt.timedelta(days=1)}",
+        "backfill",
+        "status",
     ]
 
     def announce(number: int) -> None:
@@ -95,11 +95,10 @@ def demo(
     settled = settings.model_copy(update={"settle_seconds": 0.0})
     feeding.land_ready(settled)
     announce(3)
-    wanted = [start + dt.timedelta(days=offset) for offset in range(days + 1)]
-    report = building.run_backfill(settings, wanted)
+    report = building.run_backfill(settings, None)
     building.print_report(report)
     announce(4)
-    building.show_status(settings, wanted)
+    building.show_status(settings, None)
     screen.out.print(f"\nThe tables are plain Parquet in [bold]{settings.root / 'data'}[/].")
     screen.out.print(
         "Open the UI over them: [bold]make dev[/] (or [bold]ml-data-platform dev[/]), http://127.0.0.1:3000"

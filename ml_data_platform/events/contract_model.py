@@ -193,8 +193,10 @@ class SourceContract(_Part):
             "routed": routed,
             "start_date": start_date.isoformat(),
         }
+        if self.unknown_columns == "freeze":
+            facts["unknown_columns"] = "freeze"
         if self.unknown_columns == "freeze" or self.format == "csv":
-            # A header without one of them refuses the file: once the contract is corrected, it is read again.
+            # A file can be refused for its columns: once the contract is corrected, it is read again.
             facts["known_columns"] = sorted(self.known_columns)
         return _hash(facts)
 

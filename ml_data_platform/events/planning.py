@@ -245,8 +245,8 @@ def plan(
 ) -> list[Decision]:
     """Decide about every partition of ``assets`` and ``days``, in an order in which they can be built.
 
-    Decisions see the upstream as it is published now; a settled partition behind a dirty one is ``waiting``: plan
-    again once that was built, and what did not change there leaves it clean.
+    Decisions see the upstream as it is published now; what reads a dirty partition is ``waiting``, whatever it is by
+    itself: plan again once that was built, and what did not change there leaves it clean.
     """
     chosen = [asset for asset in UPSTREAM if asset in set(assets)]
     ordered = sorted(set(days))
@@ -257,7 +257,7 @@ def plan(
             decision = decide(state, asset, day, is_requested=is_requested)
             behind = [(up, day + offset * ONE_DAY) for up, offset in UPSTREAM[asset]]
             waits_for = [f"after {up} of {of.isoformat()}" for up, of in behind if (up, of) in unsettled]
-            if waits_for and decision.status in {Status.CLEAN, Status.BLOCKED}:
+            if waits_for and decision.status is not Status.NOT_NEEDED:
                 decision = replace(decision, status=Status.WAITING, reasons=tuple(waits_for))
             if decision.status in {Status.DIRTY, Status.WAITING}:
                 unsettled.add((asset, day))

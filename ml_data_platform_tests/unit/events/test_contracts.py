@@ -214,18 +214,18 @@ def test_content_hash_knows_meaning_not_wording():
     assert len({original.content_hash, *(found.content_hash for found in different)}) == len(different) + 1
 
 
-def test_routing_hash_knows_only_what_dates_a_row():
-    """A change that only concerns mapping does not have files read again; one of the time column does."""
+def test_routing_hash_knows_only_what_reads_a_file_and_dates_a_row():
+    """What only concerns values does not have files read again; the time column and the columns of a header do."""
     original = contract().routing_hash(START)
     kept = [
         contract(description="x"),
         contract(event_type={"default": "search"}),
         contract(label="l"),
-        contract(identity=["cookie"]),
-        contract(columns={**CSV["columns"], "sequence": "n"}),
         contract(lateness={"max_delay_hours": 3}),
     ]
     changed = [
+        contract(identity=["cookie"]),
+        contract(columns={**CSV["columns"], "sequence": "n"}),
         contract(columns={**CSV["columns"], "event_timestamp": "then"}),
         contract(event_time={"epoch_unit": "s"}),
         contract(csv={"delimiter": ";"}),
