@@ -9,7 +9,7 @@ from ml_data_platform.storage.table_store import TableStore
 from ml_data_platform_tests.faults.storage.writer_process import writers
 from ml_data_platform_tests.storage_tables import DAY, PARTED, assert_whole, generation_in, present
 
-EACH = 40
+EACH = 25
 
 
 @pytest.mark.parametrize("current", [True, False], ids=["inputs_current", "inputs_stale"])
