@@ -220,11 +220,11 @@ def test_routing_hash_knows_only_what_reads_a_file_and_dates_a_row():
     kept = [
         contract(description="x"),
         contract(event_type={"default": "search"}),
+        contract(identity=["cookie"]),
         contract(lateness={"max_delay_hours": 3}),
     ]
     changed = [
         contract(label="l"),
-        contract(identity=["cookie"]),
         contract(columns={**CSV["columns"], "sequence": "n"}),
         contract(columns={**CSV["columns"], "event_timestamp": "then"}),
         contract(event_time={"epoch_unit": "s"}),
