@@ -32,6 +32,7 @@ from ml_data_platform.validation.runner import RowValidator, check_metrics
 
 CODE_VERSION = "1"
 CHUNK_ROWS = 131_072
+ROWS_TO_JUDGE_A_TYPE = 30
 NOT_JUDGED = frozenset({"landed", "attributes", "source_file", "source_row", "source", "client_version", "event_time"})
 REJECTIONS = pa.schema([("position", pa.int64()), ("rules", pa.list_(pa.string()))])
 REJECTED, DUPLICATE = QUARANTINED_EVENTS.files
@@ -216,6 +217,11 @@ def _measure(
                 OR event_timestamp >= {sql_instant(end_of_day(day))})
             FROM read_parquet({sql_literal(str(published))})"""
     ).fetchall()[0]
+    by_type = connection.execute(
+        f"""SELECT max(share) FROM (
+            SELECT count(*) FILTER (rules IS NOT NULL) / count(*) AS share
+            FROM judged WHERE event_type IS NOT NULL GROUP BY event_type HAVING count(*) >= {ROWS_TO_JUDGE_A_TYPE})"""
+    ).fetchall()[0]
     rejected = pq.read_metadata(quarantine[REJECTED]).num_rows
     duplicates = pq.read_metadata(quarantine[DUPLICATE]).num_rows
     counts = {
@@ -228,6 +234,7 @@ def _measure(
         "duplicate_event_ids": found[1],
         "rows_outside_the_day": found[2],
         "unaccounted_rows": raw_rows - found[0] - duplicates - rejected,
+        "largest_rejected_share_of_an_event_type": by_type[0],
         "rejected_share": rejected / raw_rows if raw_rows else None,
         "duplicate_share": duplicates / raw_rows if raw_rows else None,
     }

@@ -79,6 +79,15 @@ PARTITION_RULES = (
     ),
     _table_rule(
         "validated_events",
+        "each_event_type_is_mostly_valid",
+        "largest_rejected_share_of_an_event_type",
+        "Of no event type with 30 rows or more does a quarter break rules: rare events cannot vanish unseen.",
+        kind="limit",
+        tolerance=0.25,
+        when_null="no event type has 30 rows",
+    ),
+    _table_rule(
+        "validated_events",
         "duplicate_share_is_within_tolerance",
         "duplicate_share",
         "At most 10 % of the day's raw rows are duplicates, unless set otherwise.",

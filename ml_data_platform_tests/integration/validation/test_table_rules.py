@@ -32,6 +32,13 @@ CASES = [
         [0, 3],
     ),
     ("validated_events", "rejected_share_is_within_tolerance", "rejected_share", [0, 0.05, None], [0.0501, 1]),
+    (
+        "validated_events",
+        "each_event_type_is_mostly_valid",
+        "largest_rejected_share_of_an_event_type",
+        [0, 0.25, None],
+        [0.26, 1],
+    ),
     ("validated_events", "duplicate_share_is_within_tolerance", "duplicate_share", [0, 0.1, None], [0.1001, 1]),
     ("quarantined_events", "rows_are_accounted_for", "unaccounted_rows", [0], [2, -2]),
     ("session_features", "rows_equal_validated_events", "row_count_difference_to_validated_events", [0], [1, -1]),
@@ -95,6 +102,7 @@ def test_outcomes_say_what_was_found_and_expected():
         "event_days_match_partition": "rows_outside_the_day = 0, expected 0",
         "row_count_is_in_line_with_the_previous_7_days": "row_count_ratio_to_previous_7_days = no history, expected 0.5..2",
         "rejected_share_is_within_tolerance": "rejected_share = 0.0625, expected 0..0.05",
+        "each_event_type_is_mostly_valid": "largest_rejected_share_of_an_event_type = 0, expected 0..0.25",
         "duplicate_share_is_within_tolerance": "duplicate_share = no rows, expected 0..0.1",
     }
     counts = {name: (outcome.evaluated, outcome.unexpected) for name, outcome in outcomes.items()}

@@ -1,0 +1,124 @@
+"""The stage that judges the raw rows of a day, on rows made by hand."""
+
+import datetime as dt
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from ml_data_platform.events.contracts import SHIPPED_SOURCES, load_contracts
+from ml_data_platform.events.ids import IdKey
+from ml_data_platform.events.schemas import RAW_EVENTS
+from ml_data_platform.stages import validated_events
+from ml_data_platform.stages.result import EngineLimits
+from ml_data_platform.storage.table_store import TableStore
+from ml_data_platform.validation.suites import rules_for
+from ml_data_platform_tests.storage_tables import present
+
+DAY = dt.date(2026, 6, 1)
+NOON = dt.datetime(2026, 6, 1, 12, tzinfo=dt.UTC)
+CONTRACTS = load_contracts(SHIPPED_SOURCES)
+
+
+def landed_row(number, **fields):
+    """One v2 row of the sample shop, as landing routes it."""
+    event = {
+        "event_id": f"e{number}",
+        "user_id": f"u{number % 40}",
+        "session_uuid": f"s{number % 60}",
+        "event_type": "page_view",
+        "event_timestamp": int(NOON.timestamp() * 1000) + number,
+        **fields,
+    }
+    return {
+        "source": "demo_shop",
+        "source_file": "a" * 64,
+        "source_row": number,
+        "event_time": NOON + dt.timedelta(milliseconds=number),
+        "schema_version": 2,
+        "landed": json.dumps(event),
+    }
+
+
+@pytest.fixture
+def judge(tmp_path):
+    """Return a function that publishes raw rows and runs the stage over them."""
+    store = TableStore(tmp_path, present)
+
+    def run(rows):
+        with store.scratch() as scratch:
+            raw = scratch / "raw.parquet"
+            table = pa.Table.from_pylist(rows, schema=RAW_EVENTS.columns.with_metadata(RAW_EVENTS.metadata))
+            pq.write_table(table, raw)
+            staged = store.stage(
+                RAW_EVENTS, DAY, {"data.parquet": raw}, inputs={}, code_version="1", expected_generation=0
+            )
+            store.commit(staged, run_id="r")
+            result = validated_events.build(
+                DAY,
+                store.ref("raw_events", [DAY]),
+                contracts=CONTRACTS,
+                id_key=IdKey("k", b"secret"),
+                store=store,
+                scratch=scratch,
+                inputs={"raw_events/2026-06-01": "x"},
+                engine=EngineLimits(),
+                rules=rules_for("validated_events"),
+                quarantine_rules=rules_for("quarantined_events"),
+                history={},
+            )
+            files = {
+                file.name: pq.read_table(file.path).to_pylist()
+                for staged_table in result.tables.values()
+                for file in staged_table.files
+            }
+        return result, files
+
+    return run
+
+
+def test_a_rare_event_type_cannot_vanish_unseen(judge):
+    """Forty broken purchases among a thousand views are 4 % of the rows and all purchases: the day is refused."""
+    rows = [landed_row(number) for number in range(1000)]
+    rows += [landed_row(number, event_type="purchase", purchase_amount_usd=-1) for number in range(1000, 1040)]
+    result, files = judge(rows)
+    assert [check.name for check in result.failed] == ["each_event_type_is_mostly_valid"]
+    assert "validated_events" not in result.tables
+    rejected = files["disposition=rejected/data.parquet"]
+    assert [row["source_row"] for row in rejected] == list(range(1000, 1040))
+    assert {tuple(row["rules"]) for row in rejected} == {("purchase_amounts_are_in_range",)}
+
+
+def test_few_broken_rows_are_quarantined_and_the_day_is_published(judge):
+    """Ten broken views among a thousand rows are within tolerance; each raw row ends in exactly one place."""
+    rows = [landed_row(number, **({"user_id": None} if number % 100 == 0 else {})) for number in range(1000)]
+    result, files = judge(rows)
+    assert not result.is_blocked
+    assert len(files["data.parquet"]) == 990
+    assert [row["source_row"] for row in files["disposition=rejected/data.parquet"]] == list(range(0, 1000, 100))
+    assert files["disposition=duplicate/data.parquet"] == []
+
+
+def test_the_kept_duplicate_is_the_newest_version_then_the_smallest_place(judge):
+    """Of valid rows with one id the highest version wins, then file and row; a broken one never competes."""
+    older = landed_row(1, event_id="same")
+    older["landed"] = json.dumps(
+        {
+            "event_id": "same",
+            "user_id": "u1",
+            "session_id": "s1",
+            "event_type": "page_view",
+            "timestamp": "2026-06-01T12:00:00.001Z",
+        }
+    )
+    older["schema_version"] = 1
+    rows = [older, landed_row(2, event_id="same"), landed_row(3, event_id="same")]
+    rows += [landed_row(4, event_id="same", user_id=None)]
+    rows += [landed_row(number) for number in range(10, 110)]
+    result, files = judge(rows)
+    assert not result.is_blocked
+    assert [row["source_row"] for row in files["data.parquet"] if row["event_id"] == "demo_shop:same"] == [2]
+    duplicates = files["disposition=duplicate/data.parquet"]
+    assert [(row["source_row"], row["kept_source_row"]) for row in duplicates] == [(1, 2), (3, 2)]
+    assert [row["source_row"] for row in files["disposition=rejected/data.parquet"]] == [4]
