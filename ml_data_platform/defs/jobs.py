@@ -21,22 +21,20 @@ def ingest() -> UnresolvedAssetJobDefinition:
     )
 
 
-def refresh_day(daily: dg.DailyPartitionsDefinition) -> UnresolvedAssetJobDefinition:
+def refresh_day() -> UnresolvedAssetJobDefinition:
     """Define the job that brings a day up to date."""
     return dg.define_asset_job(
         "refresh_day",
         selection=DAILY,
-        partitions_def=daily,
         tags={ONLY_DIRTY_TAG: "true"},
         description="Bring one day up to date: builds what its inputs have changed, leaves the rest.",
     )
 
 
-def rebuild(daily: dg.DailyPartitionsDefinition) -> UnresolvedAssetJobDefinition:
+def rebuild() -> UnresolvedAssetJobDefinition:
     """Define the job that builds a day again."""
     return dg.define_asset_job(
         "rebuild",
         selection=DAILY,
-        partitions_def=daily,
         description="Build every table of one day again from what was landed; the same inputs give the same bytes.",
     )

@@ -32,7 +32,7 @@ def build_definitions(settings: Settings, now: dt.datetime | None = None) -> dg.
         now: A fixed instant in place of the machine's clock; for tests and audits.
     """
     daily = daily_partitions(settings.start_date)
-    take_in, bring_up_to_date = ingest(), refresh_day(daily)
+    take_in, bring_up_to_date = ingest(), refresh_day()
     platform = PlatformResource.of(settings, now)
     return dg.Definitions(
         assets=[
@@ -45,7 +45,7 @@ def build_definitions(settings: Settings, now: dt.datetime | None = None) -> dg.
             label_partitions(daily),
             stratified_partitions(daily),
         ],
-        jobs=[take_in, bring_up_to_date, rebuild(daily)],
+        jobs=[take_in, bring_up_to_date, rebuild()],
         sensors=[landing_sensor(take_in, bring_up_to_date)],
         resources={"platform": platform, "tables": CommittedTables(platform=platform)},
         executor=dg.in_process_executor,
