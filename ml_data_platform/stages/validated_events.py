@@ -19,7 +19,7 @@ from ml_data_platform.events import ids
 from ml_data_platform.events.contracts import SourceContract
 from ml_data_platform.events.lateness import end_of_day, start_of_day
 from ml_data_platform.events.parsing import mapping_query
-from ml_data_platform.events.schemas import QUARANTINED_EVENTS, VALIDATED_EVENTS
+from ml_data_platform.events.schemas import EVENT_TYPES, QUARANTINED_EVENTS, VALIDATED_EVENTS
 from ml_data_platform.events.sql_text import sql_instant, sql_literal
 from ml_data_platform.stages.result import EngineLimits, StageResult, ratio_to_history
 from ml_data_platform.stages.single_table import expected_generation, finish
@@ -217,10 +217,11 @@ def _measure(
                 OR event_timestamp >= {sql_instant(end_of_day(day))})
             FROM read_parquet({sql_literal(str(published))})"""
     ).fetchall()[0]
+    known_types = ", ".join(sql_literal(name) for name in EVENT_TYPES)
     by_type = connection.execute(
         f"""SELECT max(share) FROM (
             SELECT count(*) FILTER (rules IS NOT NULL) / count(*) AS share
-            FROM judged WHERE event_type IS NOT NULL GROUP BY event_type HAVING count(*) >= {ROWS_TO_JUDGE_A_TYPE})"""
+            FROM judged WHERE event_type IN ({known_types}) GROUP BY event_type HAVING count(*) >= {ROWS_TO_JUDGE_A_TYPE})"""
     ).fetchall()[0]
     rejected = pq.read_metadata(quarantine[REJECTED]).num_rows
     duplicates = pq.read_metadata(quarantine[DUPLICATE]).num_rows

@@ -81,7 +81,7 @@ PARTITION_RULES = (
         "validated_events",
         "each_event_type_is_mostly_valid",
         "largest_rejected_share_of_an_event_type",
-        "Of no event type with 30 rows or more does a quarter break rules: rare events cannot vanish unseen.",
+        "Of no known event type with 30 rows or more does over a quarter break rules: rare events cannot vanish unseen.",
         kind="limit",
         tolerance=0.25,
         when_null="no event type has 30 rows",

@@ -90,6 +90,16 @@ def test_a_rare_event_type_cannot_vanish_unseen(judge):
     assert {tuple(row["rules"]) for row in rejected} == {("purchase_amounts_are_in_range",)}
 
 
+def test_unknown_event_types_alone_do_not_refuse_a_day(judge):
+    """Forty rows of an unknown type among a thousand are rejected; no known type lost anything."""
+    rows = [landed_row(number, **({"event_type": "teleport"} if number % 25 == 0 else {})) for number in range(1000)]
+    result, files = judge(rows)
+    assert not result.is_blocked
+    rejected = files["disposition=rejected/data.parquet"]
+    assert {tuple(row["rules"]) for row in rejected} == {("event_types_are_known",)}
+    assert len(rejected) == 40
+
+
 def test_few_broken_rows_are_quarantined_and_the_day_is_published(judge):
     """Ten broken views among a thousand rows are within tolerance; each raw row ends in exactly one place."""
     rows = [landed_row(number, **({"user_id": None} if number % 100 == 0 else {})) for number in range(1000)]
