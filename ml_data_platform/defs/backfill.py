@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import dagster as dg
+from dagster._core.errors import DagsterExecutionInterruptedError
 
 from ml_data_platform.defs.daily import ONLY_DIRTY_TAG
 from ml_data_platform.defs.runs import OWNER_TAG, this_process
@@ -105,6 +106,9 @@ def backfill(
         platform: The opened root.
         days: UTC days.
         on_progress: Called before and after each run.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C was pressed; the run under way is recorded as failed, what is published stays.
     """
     report = BackfillReport()
     state = read_state(platform)
@@ -146,6 +150,9 @@ def _execute(job: dg.JobDefinition, instance: dg.DagsterInstance, run: DueRun, r
         tags={BACKFILL_TAG: "command line", ONLY_DIRTY_TAG: "true", OWNER_TAG: this_process()},
         raise_on_error=False,
     )
+    if any(_is_interrupted(event) for event in result.all_events if event.is_step_failure):
+        # Dagster holds Ctrl-C back until a step can take it, and reports a failed step in its place.
+        raise KeyboardInterrupt
     report.runs += 1
     failed = {event.step_key: _why(event) for event in result.all_events if event.is_step_failure}
     for asset in run.assets:
@@ -158,13 +165,26 @@ def _execute(job: dg.JobDefinition, instance: dg.DagsterInstance, run: DueRun, r
     return bool(result.success)
 
 
+def _is_interrupted(event: dg.DagsterEvent) -> bool:
+    error = event.step_failure_data.error
+    while error is not None:
+        if error.cls_name == DagsterExecutionInterruptedError.__name__:
+            return True
+        error = error.cause
+    return False
+
+
 def _why(event: dg.DagsterEvent) -> str:
     error = event.step_failure_data.error
     while error is not None and error.cause is not None:
         error = error.cause
     if event.step_failure_data.user_failure_data is not None:
         return event.step_failure_data.user_failure_data.description or "failed"
-    return " ".join(error.message.split())[:500] if error is not None else "failed"
+    if error is None:
+        return "failed"
+    message = " ".join(error.message.split())
+    is_named = error.cls_name is not None and error.cls_name in message.partition(":")[0]
+    return (message.partition(": ")[2] if is_named else message)[:500]
 
 
 def _note_blocked(platform: Platform, days: Sequence[dt.date], layer: Sequence[str], report: BackfillReport) -> None:
@@ -172,6 +192,6 @@ def _note_blocked(platform: Platform, days: Sequence[dt.date], layer: Sequence[s
     for decision in plan(read_state(platform), days, assets=layer, is_requested=True):
         if decision.status is Status.BLOCKED and (decision.asset, decision.day) not in failed:
             report.blocked.append(decision)
-        elif decision.status is Status.DIRTY and (decision.asset, decision.day) not in failed:
+        elif decision.status in {Status.DIRTY, Status.WAITING} and (decision.asset, decision.day) not in failed:
             behind = f"not built: it waits for what failed before it on {decision.day}"
             report.failed.append(Failure(decision.asset, decision.day, behind, ""))

@@ -102,7 +102,7 @@ class Decision:
         day: UTC day.
         status: What is to be done.
         reasons: For a dirty partition the inputs that changed, for a blocked one what blocks it.
-        blocked_by: Days whose validation blocks this partition.
+        blocked_by: Days that block this partition: refused ones, else those with a missing upstream.
         required: The inputs required now; empty where it is not needed.
     """
 
@@ -148,21 +148,29 @@ def maturity(state: State, day: dt.date) -> dict[str, dt.datetime]:
     return mature_through(day, watermarks, next_day_is_built=state.head("validated_events", day + ONE_DAY) is not None)
 
 
-def blocking_days(state: State, asset: str, day: dt.date) -> tuple[dt.date, ...]:
-    """Return the days whose missing ``validated_events`` forbid to build ``asset`` of ``day``.
+def missing_upstream(state: State, asset: str, day: dt.date) -> tuple[tuple[str, dt.date], ...]:
+    """Return the partitions without a generation that forbid to build ``asset`` of ``day``.
 
-    A day with landed rows and no published generation must not be read as an empty day. The following day is an
-    exception as long as nobody refused it: without it labels are immature, which is counted and repaired later.
+    What is missing must not be read as empty. Days that have no landed rows are an exception, and so is the following
+    day as long as nobody refused it: without it labels are immature, which is counted and repaired later.
     """
-    blocked = []
+    missing = []
     for upstream, offset in UPSTREAM[asset]:
         upstream_day = day + offset * ONE_DAY
-        if upstream != "validated_events" or state.head(upstream, upstream_day) is not None:
+        if state.head(upstream, upstream_day) is not None:
             continue
         has_rows = bool(state.landed.get(upstream_day))
         if offset == 0 or (has_rows and (offset < 0 or is_refused(state, upstream_day))):
-            blocked.append(upstream_day)
-    return tuple(blocked)
+            missing.append((upstream, upstream_day))
+    return tuple(missing)
+
+
+def refused_days(state: State, asset: str, day: dt.date) -> tuple[dt.date, ...]:
+    """Return the days whose refused rows keep ``asset`` of ``day`` from being built, near or far upstream; sorted."""
+    if asset == "validated_events" and is_refused(state, day):
+        return (day,)
+    missing = missing_upstream(state, asset, day)
+    return tuple(sorted({refused for upstream, of in missing for refused in refused_days(state, upstream, of)}))
 
 
 def is_refused(state: State, day: dt.date) -> bool:
@@ -201,19 +209,16 @@ def decide(state: State, asset: str, day: dt.date, *, is_requested: bool = False
     if asset == "validated_events" and is_refused(state, day):
         reason = "its rows were refused by a blocking check; waits for new inputs"
         return Decision(asset, day, Status.BLOCKED, (reason,), (day,), required)
-    missing = [
-        (upstream, day + offset * ONE_DAY)
-        for upstream, offset in UPSTREAM[asset]
-        if offset == 0 and state.head(upstream, day + offset * ONE_DAY) is None
-    ]
-    blocked_by = blocking_days(state, asset, day)
-    if any(is_refused(state, blocked) for blocked in blocked_by):
-        days = tuple(blocked for blocked in blocked_by if is_refused(state, blocked))
-        reason = f"blocked by validated_events of {', '.join(blocked.isoformat() for blocked in days)}"
-        return Decision(asset, day, Status.BLOCKED, (reason,), days, required)
+    missing = missing_upstream(state, asset, day)
+    if missing:
+        refused = refused_days(state, asset, day)
+        reasons = tuple(f"needs {upstream} of {of}, which is not published" for upstream, of in missing)
+        if refused:
+            reasons = (f"blocked by validated_events of {', '.join(map(str, refused))}",)
+        blocked_by = refused or tuple(sorted({of for _, of in missing}))
+        return Decision(asset, day, Status.BLOCKED, reasons, blocked_by, required)
     if head is None:
-        reasons = ("never built", *(f"after {upstream} of {of.isoformat()}" for upstream, of in missing))
-        return Decision(asset, day, Status.DIRTY, reasons, (), required)
+        return Decision(asset, day, Status.DIRTY, ("never built",), (), required)
     reasons = changed_inputs(head.inputs, required)
     return Decision(asset, day, Status.DIRTY if reasons else Status.CLEAN, reasons, (), required)
 

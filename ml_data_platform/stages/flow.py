@@ -14,7 +14,7 @@ from typing import TypedDict
 
 from ml_data_platform.errors import BlockedUpstreamError, ContractError
 from ml_data_platform.events.lateness import ONE_DAY
-from ml_data_platform.events.planning import State, blocking_days, maturity, required_inputs
+from ml_data_platform.events.planning import State, maturity, missing_upstream, refused_days, required_inputs
 from ml_data_platform.stages import (
     date_partitions,
     label_partitions,
@@ -74,7 +74,7 @@ def build(platform: Platform, asset: str, day: dt.date, refs: Mapping[str, Parti
         scratch: Private folder for temporary files.
 
     Raises:
-        BlockedUpstreamError: A day that is read has landed rows, but no published generation.
+        BlockedUpstreamError: A partition that is read has no published generation, and must not be taken as empty.
         ContractError: Rows of a source whose contract is gone are among the day's rows.
     """
     records = current_records(platform)
@@ -149,15 +149,16 @@ _BUILDERS: Mapping[str, Callable[[Job], StageResult]] = {
 
 
 def _refuse_blocked(state: State, asset: str, day: dt.date) -> None:
-    blocked = blocking_days(state, asset, day)
-    if blocked:
-        days = ", ".join(each.isoformat() for each in blocked)
+    missing = missing_upstream(state, asset, day)
+    if missing:
+        names = ", ".join(f"{upstream} of {of}" for upstream, of in missing)
+        days = refused_days(state, asset, day) or sorted({of for _, of in missing})
         raise BlockedUpstreamError(
-            f"{asset} reads validated_events of {days}, which has no published generation",
-            remedy=f"Build validated_events of {days} first; if its checks are red, look at its quarantined_events.",
+            f"{asset} reads {names}, which has no published generation",
+            remedy="Build that first; where its checks are red, look at the day's quarantined_events.",
             asset=asset,
             partition=day.isoformat(),
-            blocked_by=days,
+            blocked_by=", ".join(map(str, days)),
         )
 
 
