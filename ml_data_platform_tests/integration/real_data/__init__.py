@@ -1,0 +1,1 @@
+"""Runs over real event logs that nobody here wrote."""
