@@ -4,12 +4,17 @@ Belongs here: translating between Dagster's outputs and inputs and the commit pr
 the protocol (``storage.table_store``).
 """
 
+import datetime as dt
 import errno
+from collections.abc import Mapping
 
 import dagster as dg
 
 from ml_data_platform.defs.resources import PlatformResource
-from ml_data_platform.events.planning import required_inputs
+from ml_data_platform.errors import CommitConflictError
+from ml_data_platform.events.lateness import ONE_DAY
+from ml_data_platform.events.planning import changed_inputs, required_inputs
+from ml_data_platform.stages.platform import Platform
 from ml_data_platform.stages.state import read_state
 from ml_data_platform.storage.layout import Layout, parse_day
 from ml_data_platform.storage.table_store import PartitionRef, StagedTable
@@ -34,6 +39,36 @@ def retry_if_transient(error: OSError, attempt: int) -> None:
         raise dg.RetryRequested(max_retries=MAX_RETRIES, seconds_to_wait=FIRST_DELAY_SECONDS * 2**attempt) from error
 
 
+def inputs_required_now(platform: Platform, asset: str, day: dt.date) -> dict[str, str]:
+    """Return what a partition must be built from now; a quarantine is built from what its events are built from."""
+    neighbours = [day + offset * ONE_DAY for offset in (-1, 0, 1)]
+    stage = "validated_events" if asset == "quarantined_events" else asset
+    return required_inputs(read_state(platform, days=neighbours), stage, day)
+
+
+def refuse_stale(platform: Platform, staged: StagedTable, day: dt.date) -> None:
+    """Refuse to replace what is built from current inputs by what is not.
+
+    The store itself compares only when generations collide. A build that pinned its inputs before others published
+    and looked at the head after them meets no such collision.
+
+    Raises:
+        CommitConflictError: The head's inputs are required now, and ours are others.
+    """
+    head = platform.store.head(staged.asset, day)
+    if head is None or head.inputs == staged.inputs:
+        return
+    required = inputs_required_now(platform, staged.asset, day)
+    if dict(head.inputs) == required != dict(staged.inputs):
+        raise CommitConflictError(
+            "what is published is built from the current inputs, and this is not",
+            asset=staged.asset,
+            partition=staged.day,
+            expected="; ".join(changed_inputs(staged.inputs, required)),
+            run_id=head.run_id,
+        )
+
+
 class CommittedTables(dg.ConfigurableIOManager):
     """Publishes a staged table as the next generation of its partition, whole or not at all.
 
@@ -44,14 +79,19 @@ class CommittedTables(dg.ConfigurableIOManager):
     platform: dg.ResourceDependency[PlatformResource]
 
     def handle_output(self, context: dg.OutputContext, obj: StagedTable) -> None:
-        """Commit ``obj`` and report its generation, size and place."""
+        """Commit ``obj`` and report its generation, size and place.
+
+        Raises:
+            CommitConflictError: Others published meanwhile what is built from newer inputs.
+            RetryRequested: An I/O error may pass.
+        """
         platform = self.platform.open()
         day = parse_day(context.partition_key)
-        asset = "validated_events" if obj.asset == "quarantined_events" else obj.asset
 
-        def inputs_are_current(inputs: object) -> bool:
-            return inputs == required_inputs(read_state(platform), asset, day)
+        def inputs_are_current(inputs: Mapping[str, str]) -> bool:
+            return dict(inputs) == inputs_required_now(platform, obj.asset, day)
 
+        refuse_stale(platform, obj, day)
         try:
             commit = platform.store.commit(obj, run_id=context.run_id, inputs_are_current=inputs_are_current)
         except OSError as error:

@@ -1,0 +1,1 @@
+"""Faults of the whole flow: deaths, injected errors, interleaved builds."""
