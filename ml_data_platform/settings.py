@@ -36,6 +36,7 @@ class Settings(BaseModel):
         fold_salt: Salt of the hash that puts a user into a fold; another salt, other folds.
         tolerances: Share of a day's rows that may fail, by check name, over the suites' own values.
         settle_seconds: A file in the landing folder is read once its size and time have stood still so long.
+        sensor_interval_seconds: Least time between two looks of the landing sensor; Dagster itself looks every 5 s.
         max_future_hours: An event later than its landing by more than this has no usable day.
         memory_limit: Bound of DuckDB's memory, e.g. ``1GB``.
         threads: Threads of DuckDB.
@@ -51,6 +52,7 @@ class Settings(BaseModel):
     fold_salt: Annotated[str, Field(min_length=1, max_length=100)] = "fold-1"
     tolerances: dict[str, Annotated[float, Field(ge=0, le=1)]] = {}
     settle_seconds: Annotated[float, Field(ge=0, le=86_400)] = 5.0
+    sensor_interval_seconds: Annotated[int, Field(ge=1, le=86_400)] = 30
     max_future_hours: Annotated[float, Field(ge=0, le=24 * 365)] = 24.0
     memory_limit: str = "1GB"
     threads: Annotated[int, Field(ge=1, le=256)] = 2

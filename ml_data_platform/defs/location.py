@@ -46,7 +46,7 @@ def build_definitions(settings: Settings, now: dt.datetime | None = None) -> dg.
             stratified_partitions(daily),
         ],
         jobs=[take_in, bring_up_to_date, rebuild()],
-        sensors=[landing_sensor(take_in, bring_up_to_date)],
+        sensors=[landing_sensor(take_in, bring_up_to_date, interval_seconds=settings.sensor_interval_seconds)],
         resources={"platform": platform, "tables": CommittedTables(platform=platform)},
         executor=dg.in_process_executor,
     )

@@ -22,7 +22,6 @@ from ml_data_platform.stages.state import read_state
 
 DUE_TAG = "ml_data_platform/due"
 PARTITION_TAG = "dagster/partition"
-INTERVAL_SECONDS = 30
 MAX_ATTEMPTS = 3
 MAX_REQUESTS_PER_TICK = 50
 RUN_LAYERS: tuple[tuple[str, ...], ...] = (LAYERS[0], LAYERS[1] + LAYERS[2])
@@ -37,14 +36,14 @@ UNFINISHED = [
 
 
 def landing_sensor(
-    ingest: UnresolvedAssetJobDefinition, refresh_day: UnresolvedAssetJobDefinition
+    ingest: UnresolvedAssetJobDefinition, refresh_day: UnresolvedAssetJobDefinition, *, interval_seconds: int
 ) -> dg.SensorDefinition:
-    """Define the sensor that starts these jobs."""
+    """Define the sensor that starts these jobs; it looks at most once in ``interval_seconds``."""
 
     @dg.sensor(
         name="landing_sensor",
         jobs=[ingest, refresh_day],
-        minimum_interval_seconds=INTERVAL_SECONDS,
+        minimum_interval_seconds=interval_seconds,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description=(
             "Takes in files once they lie still in the landing folder, and refreshes the days that differ from what "
