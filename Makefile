@@ -9,7 +9,7 @@ DEMO_START := 2026-06-01
 DEMO_END := 2026-06-14
 export ML_DATA_PLATFORM_ROOT := $(ROOT)
 
-.PHONY: help demo dev test test-all lint format lock clean browser
+.PHONY: help demo dev test real-data lint format lock clean browser
 
 help: ## Show what can be done
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -30,6 +30,9 @@ dev: $(VENV)/.installed ## Open the Dagster UI on 127.0.0.1:$(PORT) over the sam
 
 test: $(VENV)/.installed ## Run the tests
 	@$(BIN)/python -m pytest
+
+real-data: $(VENV)/.installed ## All 192 hours of real clicks: what holds of them, and what it costs; needs the files beside the checkout
+	@$(BIN)/python -m benchmarks.globo
 
 lint: $(VENV)/.installed ## Lint, types, import contracts, format
 	@$(BIN)/ruff check .

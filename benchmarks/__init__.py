@@ -1,0 +1,1 @@
+"""Measurements over real data, run by hand."""
