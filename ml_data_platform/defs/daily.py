@@ -15,9 +15,10 @@ from ml_data_platform.defs.checks import check_results, check_specs
 from ml_data_platform.defs.io_manager import retry_if_transient
 from ml_data_platform.defs.partitions import neighbouring_days
 from ml_data_platform.defs.resources import PlatformResource
+from ml_data_platform.defs.runs import is_beside_backfill
 from ml_data_platform.errors import PlatformError
 from ml_data_platform.events.lateness import ONE_DAY
-from ml_data_platform.events.planning import UPSTREAM, State, Status, decide
+from ml_data_platform.events.planning import UPSTREAM, State, Status, decide, missing_upstream
 from ml_data_platform.features.catalog import CATALOG
 from ml_data_platform.stages import flow, state
 from ml_data_platform.stages.platform import Platform
@@ -111,7 +112,7 @@ def build_partition(
     opened = platform.open()
     neighbours = [day + offset * ONE_DAY for offset in (-1, 0, 1)]
     found = state.read_state(opened, pinned=list(refs.values()), days=neighbours)
-    why_not = _why_not_built(found, asset, day, opened.clock())
+    why_not = _why_not_built(found, asset, day, opened.clock()) or _why_not_asked_for(context, found, asset, day)
     if why_not is None and context.run.tags.get(ONLY_DIRTY_TAG) == "true":
         is_clean = decide(found, asset, day).status is Status.CLEAN
         why_not = "its inputs are those of the published generation" if is_clean else None
@@ -144,6 +145,18 @@ def _why_not_built(found: State, asset: str, day: dt.date, now: dt.datetime) -> 
         return None if is_past else "no row of this day was landed, and the day is not over"
     absent = [up for up, offset in UPSTREAM[asset] if offset == 0 and found.head(up, day) is None]
     return f"no row of this day was landed, and its {absent[0]} are not built" if absent else None
+
+
+def _why_not_asked_for(context: dg.AssetExecutionContext, found: State, asset: str, day: dt.date) -> str | None:
+    """Return why a day is left as it is that a backfill runs only because it is a neighbour; none where it is built.
+
+    Who asked for other days did not ask for what this one reads: that it is missing is no failure of theirs.
+    """
+    missing = missing_upstream(found, asset, day)
+    if not missing or not is_beside_backfill(context.instance, context.run, "validated_events", day):
+        return None
+    names = ", ".join(f"{upstream} of {of}" for upstream, of in missing)
+    return f"its backfill did not ask for this day, and {names} is not published"
 
 
 def _nothing_built(context: dg.AssetExecutionContext, opened: Platform, asset: str, why: str) -> Events:

@@ -1,15 +1,18 @@
-"""Runs: which process executes one, and what becomes of those whose process died.
+"""Runs: which process executes one, what becomes of those whose process died, and which days were asked for.
 
-Belongs here: ownership tags and reaping. Does not belong here: starting runs.
+Belongs here: ownership tags, reaping, and what a backfill of the UI targets. Does not belong here: starting runs.
 """
 
+import datetime as dt
 import os
 import socket
 from pathlib import Path
 
 import dagster as dg
+from dagster._core.definitions.events import AssetKeyPartitionKey
 
 OWNER_TAG = "ml_data_platform/owner"
+BACKFILL_TAG = "dagster/backfill"
 UNFINISHED = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.CANCELING]
 
 
@@ -44,6 +47,25 @@ def reap_orphans(instance: dg.DagsterInstance) -> list[str]:
             instance.report_run_failed(run, f"its process {owner} is gone; the partition can be run again")
             reaped.append(run.run_id)
     return reaped[::-1]
+
+
+def is_beside_backfill(instance: dg.DagsterInstance, run: dg.DagsterRun, asset: str, day: dt.date) -> bool:
+    """Tell whether a run's backfill holds ``day`` only because it reads a day that somebody asked for.
+
+    Dagster extends a backfill of ``asset`` to the neighbours of its days downstream.
+
+    Args:
+        instance: Where the backfill is recorded.
+        run: The run; one that no backfill launched was asked for.
+        asset: The upstream asset whose days say what was asked for.
+        day: UTC day.
+    """
+    backfill_id = run.tags.get(BACKFILL_TAG)
+    backfill = instance.get_backfill(backfill_id) if backfill_id else None
+    if backfill is None or backfill.asset_backfill_data is None:
+        return False
+    target, key = backfill.asset_backfill_data.target_subset, dg.AssetKey(asset)
+    return key in target.asset_keys and AssetKeyPartitionKey(key, day.isoformat()) not in target
 
 
 def _start_time(pid: int) -> str:
