@@ -12,7 +12,7 @@ from typing import Any
 import dagster as dg
 
 from ml_data_platform.defs.checks import check_results, check_specs
-from ml_data_platform.defs.io_manager import retry_if_transient
+from ml_data_platform.defs.io_manager import publish, retry_if_transient
 from ml_data_platform.defs.partitions import neighbouring_days
 from ml_data_platform.defs.resources import PlatformResource
 from ml_data_platform.defs.runs import is_beside_backfill
@@ -130,7 +130,7 @@ def build_partition(
             raise dg.Failure(
                 description=str(error), allow_retries=False, metadata={"error": type(error).__name__}
             ) from error
-        yield from _report(context, result, seconds=time.monotonic() - started)
+        yield from _report(context, opened, result, seconds=time.monotonic() - started)
 
 
 def _why_not_built(found: State, asset: str, day: dt.date, now: dt.datetime) -> str | None:
@@ -174,14 +174,20 @@ def _nothing_built(context: dg.AssetExecutionContext, opened: Platform, asset: s
         )
 
 
-def _report(context: dg.AssetExecutionContext, result: StageResult, seconds: float) -> Events:
+def _report(context: dg.AssetExecutionContext, opened: Platform, result: StageResult, seconds: float) -> Events:
+    """Report what was built; tables of one stage are published together, whichever of them a run selects."""
     selected = context.selected_asset_check_keys
     for asset, staged in result.tables.items():
+        metadata = {"seconds": round(seconds, 3), **result.metadata.get(asset, {})}
+        if dg.AssetKey(asset) not in context.selected_asset_keys:
+            facts = {**metadata, **publish(opened, staged, context.run.run_id)}
+            context.log_event(dg.AssetMaterialization(asset, partition=context.partition_key, metadata=facts))
+            continue
         yield dg.MaterializeResult(
             asset_key=asset,
             value=staged,
             data_version=dg.DataVersion(staged.sha256),
-            metadata={"seconds": round(seconds, 3), **result.metadata.get(asset, {})},
+            metadata=metadata,
             check_results=[check for check in check_results(asset, result.checks) if _key_of(check) in selected],
         )
     for asset in {check.asset for check in result.checks} - set(result.tables):

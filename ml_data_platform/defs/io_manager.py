@@ -69,6 +69,31 @@ def refuse_stale(platform: Platform, staged: StagedTable, day: dt.date) -> None:
         )
 
 
+def publish(platform: Platform, staged: StagedTable, run_id: str) -> dict[str, dg.MetadataValue | int | str]:
+    """Commit a staged table and return its generation, size and place as metadata.
+
+    Raises:
+        CommitConflictError: Others published meanwhile what is built from newer inputs.
+        OSError: The storage failed; a commit that went through is recognised when it is tried again.
+    """
+    day = parse_day(staged.day)
+
+    def inputs_are_current(inputs: Mapping[str, str]) -> bool:
+        return dict(inputs) == inputs_required_now(platform, staged.asset, day)
+
+    refuse_stale(platform, staged, day)
+    commit = platform.store.commit(staged, run_id=run_id, inputs_are_current=inputs_are_current)
+    folder = platform.store.objects.local_path(Layout.view_folder(staged.asset, day))
+    return {
+        "dagster/partition_row_count": commit.record.rows,
+        "dagster/uri": dg.MetadataValue.path(str(folder)),
+        "bytes": sum(entry.size_bytes for entry in commit.record.files),
+        "generation": commit.record.generation,
+        "content": commit.record.content,
+        "commit": commit.outcome,
+    }
+
+
 class CommittedTables(dg.ConfigurableIOManager):
     """Publishes a staged table as the next generation of its partition, whole or not at all.
 
@@ -85,29 +110,12 @@ class CommittedTables(dg.ConfigurableIOManager):
             CommitConflictError: Others published meanwhile what is built from newer inputs.
             RetryRequested: An I/O error may pass.
         """
-        platform = self.platform.open()
-        day = parse_day(context.partition_key)
-
-        def inputs_are_current(inputs: Mapping[str, str]) -> bool:
-            return dict(inputs) == inputs_required_now(platform, obj.asset, day)
-
-        refuse_stale(platform, obj, day)
         try:
-            commit = platform.store.commit(obj, run_id=context.run_id, inputs_are_current=inputs_are_current)
+            facts = publish(self.platform.open(), obj, context.run_id)
         except OSError as error:
             retry_if_transient(error, context.step_context.previous_attempt_count)
             raise
-        folder = platform.store.objects.local_path(Layout.view_folder(obj.asset, day))
-        context.add_output_metadata(
-            {
-                "dagster/partition_row_count": commit.record.rows,
-                "dagster/uri": dg.MetadataValue.path(str(folder)),
-                "bytes": sum(entry.size_bytes for entry in commit.record.files),
-                "generation": commit.record.generation,
-                "content": commit.record.content,
-                "commit": commit.outcome,
-            }
-        )
+        context.add_output_metadata(facts)
 
     def load_input(self, context: dg.InputContext) -> PartitionRef:
         """Pin the partitions of the upstream asset that the run reads; absent days stay visible."""
