@@ -8,6 +8,8 @@ decides, which is its source contract.
 from __future__ import annotations
 
 import datetime as dt
+import difflib
+import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -34,7 +36,8 @@ class Settings(BaseModel):
         start_date: First UTC day that has partitions; earlier rows are kept as undated.
         fold_count: Number of folds of ``stratified_partitions``.
         fold_salt: Salt of the hash that puts a user into a fold; another salt, other folds.
-        tolerances: Share of a day's rows that may fail, by check name, over the suites' own values.
+        tolerances: Check name to its tolerance, over the suites' own values; what it means is up to the rule, e.g. the
+            share of a day's rows that may fail. In the environment: a JSON object.
         settle_seconds: A file in the landing folder is read once its size and time have stood still so long.
         sensor_interval_seconds: Least time between two looks of the landing sensor; Dagster itself looks every 5 s.
         max_future_hours: An event later than its landing by more than this has no usable day.
@@ -50,7 +53,7 @@ class Settings(BaseModel):
     start_date: dt.date = dt.date(2026, 1, 1)
     fold_count: Annotated[int, Field(ge=2, le=100)] = 5
     fold_salt: Annotated[str, Field(min_length=1, max_length=100)] = "fold-1"
-    tolerances: dict[str, Annotated[float, Field(ge=0, le=1)]] = {}
+    tolerances: dict[str, Annotated[float, Field(ge=0)]] = {}
     settle_seconds: Annotated[float, Field(ge=0, le=86_400)] = 5.0
     sensor_interval_seconds: Annotated[int, Field(ge=1, le=86_400)] = 30
     max_future_hours: Annotated[float, Field(ge=0, le=24 * 365)] = 24.0
@@ -107,7 +110,7 @@ def load_settings(environment: Mapping[str, str], working_folder: Path, **overri
         name = ".".join(str(part) for part in first["loc"])
         raise SettingsError(
             f"setting `{name}` cannot be used: {first['msg']}",
-            remedy=f"Known settings: {', '.join(sorted(Settings.model_fields))}.",
+            remedy=_known_settings(name) if first["type"] == "extra_forbidden" else "Correct the value.",
             file=str(root / SETTINGS_FILE) if name in from_file else None,
             environment=ENVIRONMENT_PREFIX + name.upper() if name in from_environment else None,
             got=first.get("input"),
@@ -122,10 +125,35 @@ def _absolute(path: object, base: Path) -> Path:
 def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for key, value in environment.items():
+        if not key.startswith(ENVIRONMENT_PREFIX):
+            continue
         name = key.removeprefix(ENVIRONMENT_PREFIX).lower()
-        if key.startswith(ENVIRONMENT_PREFIX) and name in Settings.model_fields and value != "":
-            values[name] = value
+        if name not in Settings.model_fields:
+            raise SettingsError(
+                f"the environment names a setting that does not exist: {key}",
+                remedy=_known_settings(name),
+                environment=key,
+            )
+        if value:
+            values[name] = _from_json(key, value) if name == "tolerances" else value
     return values
+
+
+def _from_json(key: str, value: str) -> object:
+    try:
+        return json.loads(value)
+    except ValueError as error:
+        raise SettingsError(
+            f"{key} is not JSON",
+            remedy='Write an object, e.g. {"duplicate_share_is_within_tolerance": 0.2}.',
+            got=value,
+        ) from error
+
+
+def _known_settings(name: str) -> str:
+    close = difflib.get_close_matches(name, Settings.model_fields, n=1)
+    meant = f"Did you mean {close[0]}? " if close else ""
+    return f"{meant}Known settings: {', '.join(sorted(Settings.model_fields))}."
 
 
 def _from_file(path: Path) -> dict[str, Any]:

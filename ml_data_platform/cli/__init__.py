@@ -5,37 +5,42 @@ Belongs here: arguments, progress and tables. Does not belong here: anything tha
 
 from __future__ import annotations
 
-import sys
-
 import typer
 
 from ml_data_platform.cli import building, feeding, serving
-from ml_data_platform.cli.screen import fail
-from ml_data_platform.errors import PlatformError
+from ml_data_platform.cli.boundary import OneMessage
+from ml_data_platform.cli.lessons import lesson
 
 app = typer.Typer(
     name="ml-data-platform",
+    cls=OneMessage,
     help=(
         "Raw events in, training data that can be trusted out.\n\n"
         "A day's way: [bold]land[/bold] files, [bold]backfill[/bold] the days, look at [bold]status[/bold], open the UI "
         "with [bold]dev[/bold]. Try it on sample events: [bold]demo[/bold]."
+    ),
+    epilog=(
+        "Example: ml-data-platform demo --start 2026-06-01 --end 2026-06-03\n\n"
+        "Exit status of every command: 0 done, 1 not all is well and a message says what, 2 wrong arguments."
     ),
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for room in (feeding, building, serving):
-    room.register(app)
+for command in (
+    serving.init,
+    feeding.generate,
+    feeding.land,
+    building.backfill,
+    building.plan,
+    building.status,
+    serving.dev,
+    serving.demo,
+):
+    app.command(epilog=lesson(command.__name__))(command)
 
 
 def main() -> None:
-    """Run the command line; an error of the platform is one clear message and exit status 1."""
-    try:
-        app()
-    except PlatformError as error:
-        fail(str(error))
-        sys.exit(1)
-    except KeyboardInterrupt:
-        fail("stopped; what is published stays, and running the command again goes on from there")
-        sys.exit(130)
+    """Run the command line."""
+    app()

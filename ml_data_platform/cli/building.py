@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ml_data_platform.cli import screen
+from ml_data_platform.cli import screen, tables
 from ml_data_platform.cli.options import (
+    Days,
     FromOption,
     JsonOption,
     RootOption,
     SourcesOption,
     ToOption,
     days_of,
+    require_root,
     settings_of,
 )
 from ml_data_platform.events.planning import Status
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from ml_data_platform.defs.backfill import BackfillReport, Progress
 
 LAYER_NAMES = ("events", "features", "training partitions")
+ALL_DAYS = Days(None, None)
+OPEN = frozenset({Status.DIRTY, Status.WAITING, Status.BLOCKED})
 
 
 def backfill(
@@ -39,24 +43,26 @@ def backfill(
 ) -> None:
     """Build what is dirty, layer by layer, recorded in the same Dagster history as the UI's runs.
 
-    Without a range: all days with landed rows. Stopped half-way, run it again: what is published is not built twice.
-    The exit status is 1 when a day failed or is blocked; they are listed.
+    Without a range: all days with landed rows. With --from and --to: these days, also those without rows. Stopped
+    half-way, run it again: what is published is not built twice.
     """
-    settings = settings_of(root, sources)
+    settings = require_root(settings_of(root, sources))
+    days = days_of(first, last, settings)
     if dry_run:
-        _plan(settings, first, last, as_json=as_json)
+        show_plan(settings, days, as_json=as_json)
         return
-    report = run_backfill(settings, days_of(first, last, settings))
+    report = run_backfill(settings, days)
     if as_json:
         screen.print_json(_report_json(report))
     else:
-        print_report(report)
+        tables.print_report(report)
     if not report.is_successful:
         raise typer.Exit(1)
 
 
-def run_backfill(settings: Settings, days: list[dt.date] | None) -> BackfillReport:
+def run_backfill(settings: Settings, days: Days) -> BackfillReport:
     """Run a backfill in this process, with a progress bar."""
+    from ml_data_platform.defs.antlr import antlr_notice, installed_antlr
     from ml_data_platform.defs.backfill import backfill as run
     from ml_data_platform.defs.instance import open_instance
     from ml_data_platform.defs.location import build_definitions
@@ -66,35 +72,22 @@ def run_backfill(settings: Settings, days: list[dt.date] | None) -> BackfillRepo
     from ml_data_platform.stages.platform import open_platform
     from ml_data_platform.stages.state import read_state
 
+    notice = antlr_notice(installed_antlr())
+    if notice:
+        screen.note(notice)
     platform = open_platform(settings)
     platform.store.recover()
     with open_instance(settings) as instance, screen.progress("planning") as (bar, task):
         PlatformResource.of(settings).bind(instance)
         for run_id in reap_orphans(instance):
-            screen.err.print(f"a run whose process is gone was reported as failed: {run_id}")
+            screen.note(f"a run whose process is gone was reported as failed: {run_id}")
 
         def on_progress(step: Progress) -> None:
             name = f"{LAYER_NAMES[step.layer]} of {step.run.day}"
             bar.update(task, description=name, completed=step.done, total=step.total)
 
-        wanted = expected_days(read_state(platform)) if days is None else days
+        wanted = days.choose(expected_days(read_state(platform)))
         return run(build_definitions(settings), instance, platform, wanted, on_progress)
-
-
-def print_report(report: BackfillReport) -> None:
-    """Print what a backfill did, and list what failed and what is blocked."""
-    if not report.runs and report.is_successful:
-        screen.out.print("[green]nothing to do[/]: every partition is built from what it should be built from")
-    elif report.runs:
-        days = {day for _, day in report.built}
-        screen.out.print(f"{report.runs} runs, {len(report.built)} partitions built on {len(days)} days")
-    if report.not_complete:
-        screen.out.print(f"not over yet and nothing landed: {', '.join(str(day) for day in report.not_complete)}")
-    for failure in report.failed:
-        screen.out.print(f"[red]failed[/] {failure.asset} of {failure.day}: ", end="")
-        screen.out.print(failure.why, markup=False, highlight=False)
-    for decision in report.blocked:
-        screen.out.print(f"[red]blocked[/] {decision.asset} of {decision.day}: {'; '.join(decision.reasons)}")
 
 
 def _report_json(report: BackfillReport) -> dict[str, object]:
@@ -119,11 +112,13 @@ def plan(
     sources: SourcesOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Say what would be built, and why; the sensor asks the same question."""
-    _plan(settings_of(root, sources), first, last, as_json=as_json)
+    """Say what would be built, and why; the landing sensor asks the same question. Builds nothing."""
+    settings = require_root(settings_of(root, sources))
+    show_plan(settings, days_of(first, last, settings), as_json=as_json)
 
 
-def _plan(settings: Settings, first: dt.date | None, last: dt.date | None, *, as_json: bool) -> None:
+def show_plan(settings: Settings, days: Days, *, as_json: bool = False) -> None:
+    """Print what would be built."""
     from ml_data_platform.events.planning import expected_days
     from ml_data_platform.events.planning import plan as decide_all
     from ml_data_platform.stages.platform import open_platform
@@ -131,15 +126,27 @@ def _plan(settings: Settings, first: dt.date | None, last: dt.date | None, *, as
     from ml_data_platform.stages.summary import decision_json
 
     state = read_state(open_platform(settings))
-    days = days_of(first, last, settings)
-    decisions = decide_all(state, expected_days(state) if days is None else days, is_requested=days is not None)
-    found = [each for each in decisions if each.status in {Status.DIRTY, Status.WAITING, Status.BLOCKED}]
+    known = expected_days(state)
+    decisions = decide_all(state, days.choose(known), is_requested=days.is_range)
+    found = [each for each in decisions if each.status in OPEN]
     if as_json:
         screen.print_json([decision_json(each) for each in found])
     elif found:
-        screen.print_decisions(found)
+        of_days = screen.counted(len({each.day for each in found}), "day")
+        screen.say(f"{screen.counted(len(found), 'partition')} on {of_days} to be built, or blocked")
+        tables.print_decisions(found)
+    elif known or days.is_range:
+        screen.say("nothing to do", style="green", tail=f": {tables.NOTHING_TO_DO}")
     else:
-        screen.out.print("[green]nothing to do[/]: every partition is built from what it should be built from")
+        say_nothing_landed(settings)
+
+
+def say_nothing_landed(settings: Settings) -> None:
+    """Say what comes first in an empty root."""
+    screen.say(
+        f"nothing is landed in {settings.root} yet: drop files into {settings.landing}/<source>/, then run "
+        "`ml-data-platform land`"
+    )
 
 
 def status(
@@ -150,19 +157,23 @@ def status(
     as_json: JsonOption = False,
 ) -> None:
     """Show per day the rows of every stage, the checks, and whether anything is to be done, and why."""
-    settings = settings_of(root, sources)
+    settings = require_root(settings_of(root, sources))
     show_status(settings, days_of(first, last, settings), as_json=as_json)
 
 
-def show_status(settings: Settings, days: list[dt.date] | None, *, as_json: bool = False) -> None:
+def show_status(settings: Settings, days: Days = ALL_DAYS, *, as_json: bool = False) -> None:
     """Print the status of a root."""
     from ml_data_platform.defs.history import check_counts
     from ml_data_platform.defs.instance import open_instance
+    from ml_data_platform.events.planning import expected_days
     from ml_data_platform.stages.platform import open_platform
+    from ml_data_platform.stages.state import read_state
     from ml_data_platform.stages.summary import summarise_days, summarise_landing
 
     platform = open_platform(settings)
-    landing, summaries = summarise_landing(platform), summarise_days(platform, days)
+    landing = summarise_landing(platform)
+    chosen: list[dt.date] = days.choose(expected_days(read_state(platform)))
+    summaries = summarise_days(platform, chosen)
     with open_instance(settings) as instance:
         checks = check_counts(instance)
     if as_json:
@@ -173,16 +184,14 @@ def show_status(settings: Settings, days: list[dt.date] | None, *, as_json: bool
             rows.append({**each.to_json(), "checks": found})
         screen.print_json({"root": str(settings.root), "landing": landing.to_json(), "days": rows})
         return
-    screen.print_landing(landing)
-    screen.print_days(summaries, checks)
-    reasons = [each for summary in summaries for each in summary.decisions if each.status in screen.COLOURS]
-    open_ones = [each for each in reasons if each.status is not Status.CLEAN]
+    tables.print_landing(landing)
+    if summaries:
+        tables.print_days(summaries, checks)
+    elif landing.files:
+        screen.say("no landed row falls on these days")
+    else:
+        say_nothing_landed(settings)
+    open_ones = [each for summary in summaries for each in summary.decisions if each.status in OPEN]
     if open_ones:
-        screen.print_decisions(open_ones, limit=20)
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    app.command()(backfill)
-    app.command()(plan)
-    app.command()(status)
+        screen.say("\nWhat differs from what it should be built from", style="bold")
+        tables.print_decisions(open_ones, limit=20)

@@ -5,43 +5,69 @@ Belongs here: their arguments and output. Does not belong here: generating and l
 
 from __future__ import annotations
 
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ml_data_platform.cli import screen
-from ml_data_platform.cli.options import JsonOption, RootOption, SourcesOption, StartOption, settings_of
+from ml_data_platform.cli import screen, tables
+from ml_data_platform.cli.options import (
+    MAX_DAYS,
+    EventsOption,
+    JsonOption,
+    RootOption,
+    SeedOption,
+    SourcesOption,
+    StartOption,
+    day_argument,
+    settings_of,
+)
 from ml_data_platform.settings import Settings
+
+if TYPE_CHECKING:
+    from ml_data_platform.stages.landed_files import WaitingFiles
+
+SHOWN_NAMES = 3
 
 
 def generate(
-    out: Annotated[
-        Path, typer.Option("--out", help="Folder to write into; DIR/demo_shop/*.jsonl. Can be the landing folder.")
-    ],
+    out: Annotated[Path, typer.Option("--out", file_okay=False, help="Folder, e.g. the landing folder of a root.")],
     start: StartOption,
-    days: Annotated[int, typer.Option("--days", min=1, max=3660, help="Number of days.")],
-    events_per_day: Annotated[
-        int, typer.Option("--events-per-day", min=1, help="Mean number of events a day.")
-    ] = 2_000,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Same seed, same bytes.")] = 7,
+    days: Annotated[int, typer.Option("--days", metavar="N", min=1, max=MAX_DAYS, help="Number of days.")],
+    events_per_day: EventsOption = 2_000,
+    seed: SeedOption = 7,
     poisoned_day: Annotated[
-        str | None, typer.Option("--poisoned-day", metavar="DAY", help="A day with more broken rows than tolerated.")
+        dt.date | None,
+        typer.Option(
+            "--poisoned-day", metavar="DAY", parser=day_argument, help="A day with more broken rows than tolerated."
+        ),
     ] = None,
-    row_truth: Annotated[
-        bool, typer.Option(help="Also write what was planted per row; switch off for huge days.")
-    ] = True,
+    poisoned_share: Annotated[
+        float | None,
+        typer.Option(
+            "--poisoned-share", metavar="SHARE", min=0, max=1, help="Broken rows of that day, 0 to 1. Default: 0.3"
+        ),
+    ] = None,
+    no_row_truth: Annotated[
+        bool, typer.Option("--no-row-truth", help="Write what was planted per day and file only, not per row.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Write sample shop events: hourly files, v1 and v2 mixed, with late, duplicate and broken rows.
 
-    What was planted is written to DIR/_planted, which the platform never reads.
+    Files go to OUT/demo_shop. What was planted is written to OUT/_planted, which the platform never reads.
     """
     from ml_data_platform.generator.generate import generate as write_events
     from ml_data_platform.generator.options import GeneratorOptions
-    from ml_data_platform.storage.layout import parse_day
 
-    options = GeneratorOptions(row_truth=row_truth, poisoned_day=parse_day(poisoned_day) if poisoned_day else None)
+    if poisoned_share is not None and poisoned_day is None:
+        raise typer.BadParameter("name the day too, with --poisoned-day", param_hint="--poisoned-share")
+    options = GeneratorOptions(row_truth=not no_row_truth, poisoned_day=poisoned_day)
+    if poisoned_share is not None:
+        options = replace(options, poisoned_share=poisoned_share)
     with screen.progress("generating events") as (bar, task):
         planted = write_events(
             out,
@@ -52,38 +78,59 @@ def generate(
             options=options,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
+    files = screen.counted(len(planted.files), "file")
     if as_json:
         screen.print_json({"files": len(planted.files), "unchanged": planted.unchanged, "out": str(out)})
     elif planted.unchanged:
-        screen.out.print(f"{len(planted.files)} files are there already, byte for byte")
+        screen.say(f"nothing to write: {files} of these arguments are in {out} already, byte for byte")
     else:
-        screen.out.print(f"wrote {len(planted.files)} files to {out}; what was planted is in {out / '_planted'}")
+        screen.say(f"wrote {files} to {out}; what was planted is in {out / '_planted'}")
 
 
 def land(
     paths: Annotated[
-        list[Path] | None, typer.Argument(help="Files or folders. Without any: what lies ready in the landing folder.")
+        list[Path] | None,
+        typer.Argument(
+            exists=True,
+            help="Files, or folders with all their files. Without any: what lies ready in the landing folder.",
+        ),
     ] = None,
-    source: Annotated[str | None, typer.Option("--source", help="Whose files these are; needed with PATH.")] = None,
+    source: Annotated[
+        str | None, typer.Option("--source", metavar="NAME", help="Whose files these are; needed with paths.")
+    ] = None,
     root: RootOption = None,
     sources: SourcesOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Take files in: keep their bytes, note them in the ledger, route their rows to event days.
 
-    The same bytes again change nothing. A file that cannot be read is recorded with the reason, and the others go on;
-    the exit status is then 1.
+    The same bytes again change nothing. A file that cannot be read is recorded with the reason, and the others go on.
     """
     if paths and source is None:
-        raise typer.BadParameter("name whose files these are", param_hint="--source")
+        raise typer.BadParameter("with paths, name whose files these are, e.g. demo_shop", param_hint="--source")
+    if source is not None and not paths:
+        raise typer.BadParameter(
+            "it goes with paths; without any, each folder of the landing folder is a source", param_hint="--source"
+        )
     land_ready(settings_of(root, sources), paths, source, as_json=as_json)
 
 
 def land_ready(
-    settings: Settings, paths: list[Path] | None = None, source: str | None = None, *, as_json: bool = False
+    settings: Settings, paths: Sequence[Path] | None = None, source: str | None = None, *, as_json: bool = False
 ) -> None:
-    """Land the named paths, or what lies ready in the landing folder, and say what came of it."""
-    from ml_data_platform.stages.landed_files import REFUSED, describe, land_inbox, land_named, summarise
+    """Land the named paths, or what lies ready in the landing folder, and say what came of it.
+
+    Raises:
+        Exit: A file was refused; the status is 1.
+    """
+    from ml_data_platform.stages.landed_files import (
+        REFUSED,
+        describe,
+        land_inbox,
+        land_named,
+        summarise,
+        waiting_files,
+    )
     from ml_data_platform.stages.platform import open_platform
 
     platform = open_platform(settings)
@@ -93,23 +140,57 @@ def land_ready(
             bar.update(task, completed=done, total=total)
 
         results = land_named(platform, str(source), paths, on_file) if paths else land_inbox(platform, on_file)
-    refused = [result for result in results if result.outcome in REFUSED]
+    left = None if paths else waiting_files(platform)
+    refused = [describe(result) for result in results if result.outcome in REFUSED]
     counts = summarise(results)
     if as_json:
-        screen.print_json({**counts, "refused": [describe(result) for result in refused]})
+        waiting = [*left.unsettled, *left.unfinished, *left.stray] if left else []
+        unknown = list(left.unknown_folders) if left else []
+        screen.print_json({**counts, "refused": refused, "waiting": waiting, "unknown_folders": unknown})
     else:
-        new = counts["files"] - counts.get("known_files", 0)
-        screen.out.print(
-            f"{counts['files']:,} files: {new:,} new with {counts['landed_rows']:,} rows on {counts['touched_days']:,} days, "
-            f"{counts.get('known_files', 0):,} known already; {counts['undated_rows']:,} rows without a usable day"
-        )
-        for result in refused:
-            screen.out.print(f"[red]not landed[/] {describe(result)}")
+        _say_landed(counts, [str(path) for path in paths] if paths else [str(settings.landing)])
+        tables.print_refused(refused)
+        if left is not None:
+            _say_left(left, settings, sorted(platform.contracts))
     if refused:
         raise typer.Exit(1)
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    app.command()(generate)
-    app.command()(land)
+def _say_landed(counts: Mapping[str, int], places: Sequence[str]) -> None:
+    named = f"{', '.join(places[:SHOWN_NAMES])}{' …' if len(places) > SHOWN_NAMES else ''}"
+    known, landed = counts.get("known_files", 0), counts.get("landed_files", 0)
+    without_rows = counts.get("empty_files", 0) + counts.get("header_only_files", 0)
+    if not counts["files"]:
+        screen.say("nothing to land", tail=f": there is no new file in {named}")
+    elif known == counts["files"]:
+        screen.say("nothing to land", tail=f": {screen.counted(known, 'file')} known already, byte for byte")
+    if landed:
+        rows, days = screen.counted(counts["landed_rows"], "row"), screen.counted(counts["touched_days"], "day")
+        undated = f"; {screen.counted(counts['undated_rows'], 'row')} without a usable day" * bool(
+            counts["undated_rows"]
+        )
+        screen.say(f"landed {screen.counted(landed, 'file')}", style="green", tail=f" with {rows} on {days}{undated}")
+    if known and known < counts["files"]:
+        screen.say(f"{screen.counted(known, 'file')} known already, byte for byte")
+    if without_rows:
+        screen.say(f"{screen.counted(without_rows, 'file')} without any row")
+
+
+def _say_left(left: WaitingFiles, settings: Settings, sources: Sequence[str]) -> None:
+    """Say which files of the landing folder were not taken in, and what brings them in."""
+    if left.unsettled:
+        why = f"changed less than {settings.settle_seconds:g} seconds ago; run `land` again when they stand still"
+        _say_waiting(left.unsettled, why)
+    if left.unfinished:
+        _say_waiting(left.unfinished, "the name says that it is still being written; rename it when it is whole")
+    if left.stray:
+        _say_waiting(left.stray, f"not in the folder of a source; move it into {settings.landing}/<source>/")
+    if left.unknown_folders:
+        why = f"no source of this name; known are {', '.join(sources)}; write a contract, or rename the folder"
+        _say_waiting([f"{name}/" for name in left.unknown_folders], why, noun="folder")
+
+
+def _say_waiting(names: Sequence[str], why: str, noun: str = "file") -> None:
+    shown = f"{', '.join(names[:SHOWN_NAMES])}{' …' if len(names) > SHOWN_NAMES else ''}"
+    counted = screen.counted(len(names), noun)
+    screen.say("not taken in", style="yellow", tail=f": {counted} ({shown}): {why}")

@@ -1,4 +1,4 @@
-"""Options that several commands share, and how they become settings.
+"""Options that several commands share, and how they become settings and days.
 
 Belongs here: option types. Does not belong here: commands.
 """
@@ -7,14 +7,19 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from ml_data_platform.errors import PartitionKeyError, PlatformError
+from ml_data_platform.errors import PartitionKeyError, SettingsError
 from ml_data_platform.settings import Settings, load_settings
 from ml_data_platform.storage.layout import parse_day
+
+MAX_DAYS = 3_660
+"""The longest range of days that one command takes: about ten years."""
 
 RootOption = Annotated[
     Path | None,
@@ -32,14 +37,16 @@ def day_argument(text: str) -> dt.date:
     try:
         return parse_day(text)
     except PartitionKeyError as error:
-        raise typer.BadParameter("a day is written YYYY-MM-DD, e.g. 2026-06-01") from error
+        raise typer.BadParameter(f"a day is written YYYY-MM-DD, e.g. 2026-06-01; got {text!r}") from error
 
 
 FromOption = Annotated[
-    dt.date | None, typer.Option("--from", metavar="DAY", parser=day_argument, help="First UTC day, YYYY-MM-DD.")
+    dt.date | None,
+    typer.Option("--from", metavar="DAY", parser=day_argument, help="First UTC day. Alone: all known days from it on."),
 ]
 ToOption = Annotated[
-    dt.date | None, typer.Option("--to", metavar="DAY", parser=day_argument, help="Last UTC day, included.")
+    dt.date | None,
+    typer.Option("--to", metavar="DAY", parser=day_argument, help="Last UTC day. Alone: all known days up to it."),
 ]
 StartOption = Annotated[
     dt.date, typer.Option("--start", metavar="DAY", parser=day_argument, help="First UTC day, YYYY-MM-DD.")
@@ -47,30 +54,101 @@ StartOption = Annotated[
 EndOption = Annotated[
     dt.date, typer.Option("--end", metavar="DAY", parser=day_argument, help="Last UTC day, included.")
 ]
+EventsOption = Annotated[int, typer.Option("--events-per-day", metavar="N", min=1, help="Mean number of events a day.")]
+SeedOption = Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Same seed, same bytes.")]
 
 
-def settings_of(root: Path | None, sources: Path | None = None, **overrides: Any) -> Settings:
-    """Return the settings of a command."""
-    return load_settings(os.environ, Path.cwd(), root=root, sources=sources, **overrides)
+@dataclass(frozen=True)
+class Days:
+    """The days that a command is about.
+
+    Attributes:
+        first: First day; none for an open beginning.
+        last: Last day; none for an open end.
+    """
+
+    first: dt.date | None
+    last: dt.date | None
+
+    @property
+    def is_range(self) -> bool:
+        """Whether both ends are named, so that days without rows are asked for too."""
+        return self.first is not None and self.last is not None
+
+    def choose(self, known: Iterable[dt.date]) -> list[dt.date]:
+        """Return the days: all of the range, or those of ``known`` that lie within the open range."""
+        if self.first is not None and self.last is not None:
+            return days_between(self.first, self.last)
+        return [day for day in known if (self.first or day) <= day <= (self.last or day)]
 
 
-def days_of(first: dt.date | None, last: dt.date | None, settings: Settings) -> list[dt.date] | None:
-    """Return the days of a range; none where no range was given.
+def days_between(first: dt.date, last: dt.date, *, names: str = "--from and --to") -> list[dt.date]:
+    """Return the days from ``first`` to ``last``, both included.
 
     Raises:
-        PlatformError: The range is empty or begins before the platform does.
+        BadParameter: There is none, or there are too many.
     """
-    if first is None and last is None:
-        return None
-    first = first or settings.start_date
-    last = last or first
     if last < first:
-        raise PlatformError("the range of days is empty", remedy="Give --from before --to.", got=f"{first} to {last}")
-    if first < settings.start_date:
-        raise PlatformError(
+        raise typer.BadParameter(f"the range is empty: {last} is before {first}", param_hint=names)
+    count = (last - first).days + 1
+    if count > MAX_DAYS:
+        raise typer.BadParameter(f"the range has {count:,} days; at most {MAX_DAYS:,} at once", param_hint=names)
+    return [first + dt.timedelta(days=offset) for offset in range(count)]
+
+
+def days_of(first: dt.date | None, last: dt.date | None, settings: Settings) -> Days:
+    """Return the days that ``--from`` and ``--to`` name.
+
+    Raises:
+        BadParameter: The range is empty or too long.
+        SettingsError: The range begins before the platform does.
+    """
+    if first is not None and last is not None:
+        days_between(first, last)
+    require_start(first, settings)
+    return Days(first, last)
+
+
+def require_start(first: dt.date | None, settings: Settings) -> None:
+    """Refuse a range that begins before the first day of the root.
+
+    Raises:
+        SettingsError: It does.
+    """
+    if first is not None and first < settings.start_date:
+        raise SettingsError(
             "the range begins before the first day of this root",
-            remedy="Set an earlier `start_date` in platform.yaml; rows before it are read again by `land`.",
+            remedy="Give a later day, or set an earlier `start_date` in platform.yaml: `land` then reads the rows again.",
             expected=f"{settings.start_date} or later",
             got=first,
         )
-    return [first + dt.timedelta(days=offset) for offset in range((last - first).days + 1)]
+
+
+def settings_of(root: Path | None, sources: Path | None = None, **overrides: Any) -> Settings:
+    """Return the settings of a command.
+
+    Raises:
+        SettingsError: A setting cannot be used, or the root is a file.
+    """
+    settings = load_settings(os.environ, Path.cwd(), root=root, sources=sources, **overrides)
+    if settings.root.exists() and not settings.root.is_dir():
+        raise SettingsError("the root is a file", remedy="Name a folder with --root.", root=str(settings.root))
+    return settings
+
+
+def require_root(settings: Settings) -> Settings:
+    """Return the settings of a root that exists, so that looking at a mistyped one does not make it.
+
+    Raises:
+        SettingsError: There is no such folder.
+    """
+    if not settings.root.is_dir():
+        raise SettingsError(
+            "there is no root in this place",
+            remedy=(
+                "Name it with --root or $ML_DATA_PLATFORM_ROOT; make one with `ml-data-platform init`, or see one made "
+                "with `ml-data-platform demo`."
+            ),
+            root=str(settings.root),
+        )
+    return settings

@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime as dt
 import os
 import shlex
+import socket
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -15,10 +16,24 @@ from typing import Annotated
 import typer
 import yaml
 
-from ml_data_platform.cli import building, feeding, screen
-from ml_data_platform.cli.options import EndOption, RootOption, SourcesOption, StartOption, day_argument, settings_of
+from ml_data_platform.cli import building, feeding, screen, tables
+from ml_data_platform.cli.options import (
+    EndOption,
+    EventsOption,
+    RootOption,
+    SeedOption,
+    SourcesOption,
+    StartOption,
+    day_argument,
+    days_between,
+    require_start,
+    settings_of,
+)
 from ml_data_platform.errors import SettingsError
-from ml_data_platform.settings import SETTINGS_FILE
+from ml_data_platform.settings import SETTINGS_FILE, Settings
+
+HOST = "127.0.0.1"
+DEFAULT_PORT = 3000
 
 
 def init(
@@ -27,88 +42,126 @@ def init(
         dt.date | None,
         typer.Option("--start-date", metavar="DAY", parser=day_argument, help="First UTC day with partitions."),
     ] = None,
-    landing: Annotated[Path | None, typer.Option("--landing", help="Folder with one subfolder per source.")] = None,
+    landing: Annotated[
+        Path | None,
+        typer.Option("--landing", file_okay=False, help="Folder with one subfolder per source. Default: ROOT/landing"),
+    ] = None,
     sources: SourcesOption = None,
 ) -> None:
-    """Make a root and write its settings; an existing settings file is never overwritten."""
+    """Make a root and write its settings file, platform.yaml; an existing one is never overwritten."""
+    from ml_data_platform.stages.platform import load_sources
+
     settings = settings_of(root, sources, start_date=start_date, landing=landing)
     target = settings.root / SETTINGS_FILE
     if target.exists():
         raise SettingsError("this root has settings already", remedy="Edit the file.", file=str(target))
+    known = sorted(load_sources(settings))
+    kept: dict[str, object] = {"start_date": settings.start_date}
+    kept |= {"landing": str(settings.landing)} if landing else {}
+    kept |= {"sources": str(settings.sources)} if sources else {}
     settings.root.mkdir(parents=True, exist_ok=True)
-    chosen = {"start_date": settings.start_date, "landing": str(landing) if landing else None}
-    chosen["sources"] = str(settings.sources) if settings.sources else None
-    kept = {name: value for name, value in chosen.items() if value is not None}
     target.write_text(yaml.safe_dump(kept, sort_keys=True), encoding="utf-8")
     settings.landing.mkdir(parents=True, exist_ok=True)
-    screen.out.print(f"wrote {target}; drop files into {settings.landing}/<source>/")
+    screen.say(f"wrote {target}")
+    screen.say(f"Next: drop files into {settings.landing}/<source>/ (sources: {', '.join(known)}), then run")
+    of_root = ["--root", str(root)] if root else []
+    for command in ("land", "backfill", "status"):
+        screen.say(f"  {shlex.join(['ml-data-platform', command, *of_root])}", style="cyan")
 
 
 def dev(
     root: RootOption = None,
     sources: SourcesOption = None,
-    port: Annotated[int, typer.Option("--port", min=1, max=65_535, help="Port of the UI on 127.0.0.1.")] = 3000,
+    port: Annotated[
+        int, typer.Option("--port", metavar="N", min=1, max=65_535, help="Port of the UI on 127.0.0.1.")
+    ] = DEFAULT_PORT,
 ) -> None:
     """Open the Dagster UI on 127.0.0.1 over this root: its runs, checks, partitions, and the landing sensor."""
     from ml_data_platform.defs.instance import prepare_home
+    from ml_data_platform.stages.platform import open_platform
 
     settings = settings_of(root, sources)
+    open_platform(settings)
+    require_free_port(port)
     environment = {
         **os.environ,
         "DAGSTER_HOME": str(prepare_home(settings)),
         "ML_DATA_PLATFORM_ROOT": str(settings.root),
         **({"ML_DATA_PLATFORM_SOURCES": str(settings.sources)} if settings.sources else {}),
     }
-    command = [sys.executable, "-m", "dagster", "dev", "-m", "ml_data_platform.definitions"]
-    command += ["--host", "127.0.0.1", "--port", str(port)]
-    screen.err.print(f"the UI opens at http://127.0.0.1:{port} (Ctrl-C ends it)")
+    # Its successor, `dg dev`, is a package more to install and reads pyproject.toml, which an installation has not.
+    quiet = ["-W", "ignore:Function `dev_command` is superseded"]
+    command = [sys.executable, *quiet, "-m", "dagster", "dev", "-m", "ml_data_platform.definitions"]
+    command += ["--host", HOST, "--port", str(port)]
+    screen.err.print(f"root: {settings.root}", markup=False, soft_wrap=True)
+    screen.err.print(f"the UI opens at http://{HOST}:{port} in some seconds (Ctrl-C ends it)", soft_wrap=True)
     os.execve(sys.executable, command, environment)  # noqa: S606 - no shell is wanted
+
+
+def require_free_port(port: int) -> None:
+    """Refuse a port that something listens on.
+
+    Raises:
+        SettingsError: It is taken, or this user may not use it.
+    """
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError as error:
+            raise SettingsError(
+                f"port {port} cannot be used: {error.strerror}",
+                remedy=f"Choose another: `ml-data-platform dev --port {port + 1}`, or `make dev PORT={port + 1}`.",
+            ) from error
 
 
 def demo(
     start: StartOption,
     end: EndOption,
-    events_per_day: Annotated[
-        int, typer.Option("--events-per-day", min=1, help="Mean number of events a day.")
-    ] = 2_000,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Same seed, same bytes.")] = 7,
+    events_per_day: EventsOption = 2_000,
+    seed: SeedOption = 7,
     root: RootOption = None,
 ) -> None:
     """Generate sample events, land them, build every stage, and show a table; again: there is nothing to do."""
     settings = settings_of(root)
-    days = (end - start).days + 1
-    steps = [
-        f"generate --out {settings.landing} --start {start} --days {days} --events-per-day {events_per_day} --seed {seed}",
-        "land",
-        "backfill",
-        "status",
-    ]
+    days = len(days_between(start, end, names="--start and --end"))
+    if end >= dt.datetime.now(dt.UTC).date():
+        raise typer.BadParameter("the days must be over, or their rows lie in the future", param_hint="--end")
+    require_start(start, settings)
+    of_root = ["--root", str(root)] if root else []
+    landing = _from_here(settings.landing)
+    arguments = ["--out", landing, "--start", start, "--days", days, "--events-per-day", events_per_day, "--seed", seed]
 
-    def announce(number: int) -> None:
-        screen.out.print(
-            f"\n[bold]{number}/4[/] [cyan]ml-data-platform {shlex.join(shlex.split(steps[number - 1]))}[/]"
-        )
-
-    announce(1)
-    feeding.generate(settings.landing, start, days, events_per_day, seed)
-    announce(2)
-    settled = settings.model_copy(update={"settle_seconds": 0.0})
-    feeding.land_ready(settled)
-    announce(3)
-    report = building.run_backfill(settings, None)
-    building.print_report(report)
-    announce(4)
-    building.show_status(settings, None)
-    screen.out.print(f"\nThe tables are plain Parquet in [bold]{settings.root / 'data'}[/].")
-    screen.out.print(
-        "Open the UI over them: [bold]make dev[/] (or [bold]ml-data-platform dev[/]), http://127.0.0.1:3000"
-    )
+    _announce(1, "generate", arguments)
+    _generate(settings, start, days, events_per_day, seed)
+    _announce(2, "land", of_root)
+    feeding.land_ready(settings.model_copy(update={"settle_seconds": 0.0}))
+    _announce(3, "backfill", of_root)
+    report = building.run_backfill(settings, building.ALL_DAYS)
+    tables.print_report(report)
+    _announce(4, "status", of_root)
+    building.show_status(settings)
+    screen.say("\nThe tables are plain Parquet in ", tail=_from_here(settings.root / "data"))
+    opener = shlex.join(["ml-data-platform", "dev", *of_root])
+    screen.say(f"Open the UI over them: make dev (or {opener}), http://{HOST}:{DEFAULT_PORT}")
     if not report.is_successful:
         raise typer.Exit(1)
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    app.command()(init)
-    app.command()(demo)
-    app.command()(dev)
+def _announce(number: int, command: str, arguments: list[object] | list[str]) -> None:
+    line = shlex.join(["ml-data-platform", command, *map(str, arguments)])
+    screen.say(f"\n{number}/4 ", style="bold", tail=line)
+
+
+def _generate(settings: Settings, start: dt.date, days: int, events_per_day: int, seed: int) -> None:
+    try:
+        feeding.generate(settings.landing, start, days, events_per_day, seed)
+    except SettingsError as error:
+        remedy = f"{error.remedy} For a demo with other arguments name another --root (with make: ROOT=…)."
+        raise SettingsError(error.what, remedy=remedy, **error.facts) from error
+
+
+def _from_here(path: Path) -> str:
+    """Return a path relative to the working folder where it lies below it."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)

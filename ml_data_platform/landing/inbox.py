@@ -33,6 +33,21 @@ class ReadyFile:
     mtime_ns: int
 
 
+@dataclass(frozen=True)
+class Inbox:
+    """What lies in the landing folder of one source.
+
+    Attributes:
+        ready: Files that may be landed now, ordered by the bytes of their path.
+        unsettled: Files that changed too short a time ago, in the same order.
+        unfinished: Files whose name says that they are still being written.
+    """
+
+    ready: tuple[ReadyFile, ...]
+    unsettled: tuple[ReadyFile, ...]
+    unfinished: tuple[Path, ...]
+
+
 def ready_files(
     landing_folder: Path,
     source: str,
@@ -43,10 +58,7 @@ def ready_files(
 ) -> list[ReadyFile]:
     """Return the files below ``<landing_folder>/<source>`` that are complete, as far as can be told from outside.
 
-    Names that begin with a dot or end in .tmp, .part or .crdownload are not final. A file is complete once its
-    last change is ``settle_seconds`` ago, so one that was renamed in with an old time is at once; whether its
-    content is whole is for landing to find out. Links and other things that are no files are returned too:
-    landing says what is wrong with them.
+    See `look_into`, which says what complete means.
 
     Args:
         landing_folder: Folder with one subfolder per source; it need not exist.
@@ -58,15 +70,38 @@ def ready_files(
     Returns:
         Files ordered by the bytes of their path.
     """
+    inbox = look_into(landing_folder, source, now=now, settle_seconds=settle_seconds)
+    landed = frozenset(known)
+    return [file for file in inbox.ready if file not in landed]
+
+
+def look_into(landing_folder: Path, source: str, *, now: datetime, settle_seconds: float) -> Inbox:
+    """Sort the files below ``<landing_folder>/<source>`` by whether they may be landed now.
+
+    Names that begin with a dot or end in .tmp, .part or .crdownload are not final. A file is complete once its
+    last change is ``settle_seconds`` ago, so one that was renamed in with an old time is at once; whether its
+    content is whole is for landing to find out. Links and other things that are no files are returned too:
+    landing says what is wrong with them.
+
+    Args:
+        landing_folder: Folder with one subfolder per source; it need not exist.
+        source: Source name.
+        now: The present, with a time zone.
+        settle_seconds: How long a file must have stood still.
+    """
     now_ns = int(now.timestamp() * _NANOSECONDS)
-    found = []
-    for path, status in _entries(landing_folder / source):
+    ready: list[ReadyFile] = []
+    unsettled: list[ReadyFile] = []
+    unfinished: list[Path] = []
+    for path, status in sorted(_entries(landing_folder / source), key=lambda entry: os.fsencode(entry[0])):
+        if path.name.lower().endswith(UNFINISHED_SUFFIXES):
+            unfinished.append(path)
+            continue
         # A clock of another machine can date a file into the future; the time of its arrival is then ours.
         changed_ns = status.st_mtime_ns if status.st_mtime_ns <= now_ns else status.st_ctime_ns
-        if now_ns - changed_ns >= settle_seconds * _NANOSECONDS:
-            found.append(ReadyFile(path, status.st_size, status.st_mtime_ns))
-    landed = frozenset(known)
-    return sorted((file for file in found if file not in landed), key=lambda file: os.fsencode(file.path))
+        is_settled = now_ns - changed_ns >= settle_seconds * _NANOSECONDS
+        (ready if is_settled else unsettled).append(ReadyFile(path, status.st_size, status.st_mtime_ns))
+    return Inbox(tuple(ready), tuple(unsettled), tuple(unfinished))
 
 
 def fingerprint(files: Iterable[ReadyFile]) -> str:
@@ -84,7 +119,7 @@ def _entries(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
     for entry in entries:
         if entry.is_dir(follow_symlinks=False):
             yield from _entries(Path(entry.path))
-        elif not entry.name.lower().endswith(UNFINISHED_SUFFIXES):
+        else:
             try:
                 yield Path(entry.path), entry.stat(follow_symlinks=False)
             except FileNotFoundError:

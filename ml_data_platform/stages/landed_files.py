@@ -16,7 +16,7 @@ from pathlib import Path
 
 from ml_data_platform.errors import ContractError
 from ml_data_platform.events.contracts import SourceContract
-from ml_data_platform.landing.inbox import ReadyFile, fingerprint, ready_files
+from ml_data_platform.landing.inbox import ReadyFile, fingerprint, look_into
 from ml_data_platform.landing.landing import LandedFile, LandingTerms, land_file, reroute_outdated
 from ml_data_platform.stages.platform import Platform
 
@@ -38,12 +38,18 @@ class WaitingFiles:
         fingerprint: Changes when any of them does.
         unknown_folders: Folders whose name is no source.
         outdated: Landed files that must be read again, because their contract changed.
+        unsettled: Paths of files that changed too short a time ago to be taken in.
+        unfinished: Paths of files whose name says that they are still being written.
+        stray: Paths of files that lie in the landing folder itself, not in the folder of a source.
     """
 
     files: tuple[tuple[str, ReadyFile], ...]
     fingerprint: str
     unknown_folders: tuple[str, ...]
     outdated: int
+    unsettled: tuple[str, ...] = ()
+    unfinished: tuple[str, ...] = ()
+    stray: tuple[str, ...] = ()
 
     @property
     def is_empty(self) -> bool:
@@ -55,12 +61,18 @@ def waiting_files(platform: Platform) -> WaitingFiles:
     """List what lies still in the landing folder and is not known by place, size and time of change."""
     settings, landing = platform.settings, platform.settings.landing
     found: list[tuple[str, ReadyFile]] = []
+    unsettled: list[str] = []
+    unfinished: list[str] = []
     for source in sorted(platform.contracts):
         seen = set(platform.store.objects.names(f"{SEEN_FOLDER}/{source}"))
-        ready = ready_files(landing, source, now=platform.clock(), settle_seconds=settings.settle_seconds)
-        found += [(source, file) for file in ready if _seen_name(landing, file) not in seen]
-    folders = sorted(path.name for path in landing.iterdir() if path.is_dir()) if landing.is_dir() else []
-    unknown = tuple(name for name in folders if name not in platform.contracts and not name.startswith((".", "_")))
+        inbox = look_into(landing, source, now=platform.clock(), settle_seconds=settings.settle_seconds)
+        found += [(source, file) for file in inbox.ready if _seen_name(landing, file) not in seen]
+        young = [file for file in inbox.unsettled if _seen_name(landing, file) not in seen]
+        unsettled += [file.path.relative_to(landing).as_posix() for file in young]
+        unfinished += [path.relative_to(landing).as_posix() for path in inbox.unfinished]
+    top = sorted(path for path in landing.iterdir() if not path.name.startswith((".", "_"))) if landing.is_dir() else []
+    unknown = tuple(path.name for path in top if path.is_dir() and path.name not in platform.contracts)
+    stray = tuple(path.name for path in top if not path.is_dir())
     wanted = {source: contract.routing_hash(settings.start_date) for source, contract in platform.contracts.items()}
     outdated = [
         record
@@ -68,7 +80,15 @@ def waiting_files(platform: Platform) -> WaitingFiles:
         if record.source in wanted and record.routing_hash != wanted[record.source]
     ]
     identity = fingerprint([file for _, file in found]) + "".join(sorted(record.sha256 for record in outdated))
-    return WaitingFiles(tuple(found), hashlib.sha256(identity.encode()).hexdigest()[:32], unknown, len(outdated))
+    return WaitingFiles(
+        files=tuple(found),
+        fingerprint=hashlib.sha256(identity.encode()).hexdigest()[:32],
+        unknown_folders=unknown,
+        outdated=len(outdated),
+        unsettled=tuple(unsettled),
+        unfinished=tuple(unfinished),
+        stray=stray,
+    )
 
 
 def land_inbox(platform: Platform, progress: Progress = _silent) -> list[LandedFile]:

@@ -10,7 +10,6 @@ import datetime as dt
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from ml_data_platform.errors import InstanceMismatchError
 from ml_data_platform.events.contracts import SHIPPED_SOURCES, SourceContract, load_contracts
@@ -21,6 +20,8 @@ from ml_data_platform.storage.keys import load_or_create_key
 from ml_data_platform.storage.ledger import Ledger
 from ml_data_platform.storage.object_store import LocalObjectStore
 from ml_data_platform.storage.table_store import TableStore
+from ml_data_platform.validation.rules import with_tolerances
+from ml_data_platform.validation.suites import ALL_RULES
 
 Clock = Callable[[], dt.datetime]
 INSTANCE_KEY = "_store/instance.json"
@@ -87,20 +88,27 @@ def open_platform(settings: Settings, clock: Clock = utc_now) -> Platform:
     """Open a root, making its folders and its key on first use.
 
     Raises:
-        ContractError: A source contract is malformed.
-        SettingsError: The contracts' folder does not exist.
+        ContractError: A source contract is malformed, or the contracts' folder does not exist.
+        SettingsError: A tolerance is set for a rule that does not exist, or to a value that the rule cannot have.
     """
+    contracts = load_sources(settings)
+    with_tolerances(ALL_RULES, settings.tolerances)
     store = TableStore(settings.root, clock)
     key_id, secret = load_or_create_key(settings.root)
     return Platform(
         settings=settings,
         store=store,
         ledger=Ledger(LocalObjectStore(settings.root)),
-        contracts=load_contracts(*_folders(settings)),
+        contracts=contracts,
         id_key=IdKey(key_id=key_id, secret=secret),
         clock=clock,
     )
 
 
-def _folders(settings: Settings) -> list[Path]:
-    return [SHIPPED_SOURCES, *([settings.sources] if settings.sources else [])]
+def load_sources(settings: Settings) -> dict[str, SourceContract]:
+    """Read the shipped contracts and the user's own.
+
+    Raises:
+        ContractError: One is malformed, two describe the same source, or the user's folder does not exist.
+    """
+    return load_contracts(SHIPPED_SOURCES, *([settings.sources] if settings.sources else []))

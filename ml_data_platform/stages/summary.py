@@ -84,12 +84,15 @@ class LandingSummary:
         files: Files by source and outcome.
         rows: Rows of all landed files.
         undated: Rows without a usable day, by reason.
-        failures: Files without readable bytes.
+        refused: One line for each file that is not landed, with the reason: those that their contract refuses, then
+            those whose bytes could not be read when they were last tried.
+        failures: Number of files without readable bytes.
     """
 
     files: Mapping[str, Mapping[str, int]]
     rows: int
     undated: Mapping[str, int]
+    refused: tuple[str, ...]
     failures: int
 
     def to_json(self) -> dict[str, object]:
@@ -98,6 +101,7 @@ class LandingSummary:
             "files": {source: dict(counts) for source, counts in self.files.items()},
             "rows": self.rows,
             "undated": dict(self.undated),
+            "refused_files": list(self.refused),
             "unreadable_files": self.failures,
         }
 
@@ -106,15 +110,24 @@ def summarise_landing(platform: Platform) -> LandingSummary:
     """Add up the current ledger records."""
     files: dict[str, dict[str, int]] = {}
     undated: dict[str, int] = {}
+    refused: list[str] = []
     rows = 0
     for record in current_records(platform):
+        if record.status == "rejected":
+            refused.append(f"{record.source}/{record.name}: {record.reason}")
         counts = files.setdefault(record.source, {})
         counts[record.status] = counts.get(record.status, 0) + 1
         rows += record.rows
         for reason, count in record.undated.items():
             undated[reason] = undated.get(reason, 0) + count
+    failures = platform.ledger.failures()
+    unreadable = [f"{failure.source}: {failure.path}: {failure.reason} ({failure.at})" for failure in failures]
     return LandingSummary(
-        dict(sorted(files.items())), rows, dict(sorted(undated.items())), len(platform.ledger.failures())
+        files=dict(sorted(files.items())),
+        rows=rows,
+        undated=dict(sorted(undated.items())),
+        refused=(*sorted(refused), *unreadable),
+        failures=len(failures),
     )
 
 

@@ -1,0 +1,83 @@
+"""What ``--help`` teaches below the options: examples and the meaning of the exit status.
+
+Belongs here: examples, exit statuses and the keys of JSON documents, per command. Does not belong here: what a
+command does (its docstring) and its options.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+_LANDED = "Exit status: 0 all taken in, 1 a file was refused or an error is printed, 2 wrong arguments."
+_DONE = "Exit status: 0 done, 1 an error is printed, 2 wrong arguments."
+
+LESSONS: Mapping[str, tuple[str, ...]] = {
+    "init": (
+        "Example: ml-data-platform init --root shop --start-date 2026-01-01 --sources contracts",
+        "Exit status: 0 done, 1 the root has settings already or a contract is wrong, 2 wrong arguments.",
+    ),
+    "generate": (
+        "Example: ml-data-platform generate --out .platform/landing --start 2026-06-01 --days 3",
+        "A day that is refused: … --poisoned-day 2026-06-02 --poisoned-share 0.4",
+        "JSON keys: files, out, unchanged.",
+        _DONE,
+    ),
+    "land": (
+        "Example: ml-data-platform land",
+        "Example: ml-data-platform land clicks_001.csv.gz more_clicks/ --source globo",
+        (
+            "JSON keys: files, OUTCOME_files (landed, known, empty, header_only, rejected, unreadable), landed_rows,"
+            " undated_rows, touched_days, refused, waiting, unknown_folders."
+        ),
+        _LANDED,
+    ),
+    "backfill": (
+        "Example: ml-data-platform backfill",
+        "Example: ml-data-platform backfill --from 2026-06-01 --to 2026-06-14",
+        "JSON keys: runs, built, failed, blocked, not_complete; with --dry-run the document of `plan`.",
+        "Exit status: 0 every day is built, 1 a day failed or is blocked, 2 wrong arguments, 130 stopped by Ctrl-C.",
+    ),
+    "plan": (
+        "Example: ml-data-platform plan --from 2026-06-01 --to 2026-06-14",
+        (
+            "Status: dirty = would be built now; waiting = once what it reads is built; blocked = a refused day stands"
+            " before it."
+        ),
+        "JSON: a list of objects with the keys asset, day, status, reasons, blocked_by.",
+        _DONE,
+    ),
+    "status": (
+        "Example: ml-data-platform status --from 2026-06-01",
+        (
+            "Columns: mature = rows whose label is known; label = share of positive labels among them; checks = passed/run;"
+            " gen = how often validated_events of the day was published."
+        ),
+        (
+            "JSON keys: root; landing (files, rows, undated, unreadable_files, refused_files); days, each with day, status,"
+            " landed_rows, duplicate_rows, rejected_rows, label_rate, partitions (per table rows, generation), decisions"
+            " (as in `plan`), checks (passed, failed, warned)."
+        ),
+        "Exit status: 0 shown, whatever it says; 1 an error is printed, 2 wrong arguments.",
+    ),
+    "dev": (
+        "Example: ml-data-platform dev --port 3001",
+        (
+            "Materialise days and backfill ranges there. The landing sensor runs from the start: it takes in what is dropped into"
+            " the landing folder, and builds the days that this touched."
+        ),
+        "Exit status: that of `dagster dev`; 1 the port is taken or a contract is wrong, 2 wrong arguments.",
+    ),
+    "demo": (
+        "Example: ml-data-platform demo --start 2026-06-01 --end 2026-06-14",
+        (
+            "Exit status: 0 every day is built, 1 a day failed or an error is printed, 2 wrong arguments, 130 stopped by"
+            " Ctrl-C."
+        ),
+    ),
+}
+"""Command to lines shown below its options."""
+
+
+def lesson(command: str) -> str:
+    """Return the text below the options of a command."""
+    return "\n\n".join(LESSONS[command])

@@ -1,0 +1,144 @@
+"""Tables and lists of the answer: days, decisions, landing and backfills.
+
+Belongs here: laying out what was found, so that it fits a terminal. Does not belong here: finding it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from rich import box
+from rich.table import Table
+
+from ml_data_platform.cli.screen import counted, out, say
+from ml_data_platform.events.planning import Decision, Status
+
+if TYPE_CHECKING:
+    from ml_data_platform.defs.backfill import BackfillReport
+    from ml_data_platform.defs.history import CheckCounts
+    from ml_data_platform.stages.summary import DaySummary, LandingSummary
+
+COLOURS = {Status.CLEAN: "green", Status.DIRTY: "yellow", Status.WAITING: "yellow", Status.BLOCKED: "red"}
+NOTHING_TO_DO = "every partition is built from what it should be built from"
+SHOWN_FILES = 5
+SHOWN_CHECKS = 20
+COUNTS: Mapping[str, Callable[[DaySummary], int | None]] = {
+    "landed": lambda day: day.landed_rows,
+    "valid": lambda day: day.rows["validated_events"],
+    "duplicate": lambda day: day.duplicate_rows,
+    "rejected": lambda day: day.rejected_rows,
+    "sessions": lambda day: day.rows["session_summaries"],
+    "mature": lambda day: day.rows["date_partitions"],
+}
+"""Column to the rows that it counts; the columns add up."""
+DISPENSABLE: Sequence[tuple[str, ...]] = ((), ("gen",), ("gen", "sessions"), ("gen", "sessions", "label"))
+"""Columns that are left out where the terminal is too narrow for all."""
+
+
+def print_days(days: Sequence[DaySummary], checks: Mapping[str, CheckCounts]) -> None:
+    """Print one line per day and a line of totals, then the checks that failed."""
+    for left_out in DISPENSABLE:
+        table = _day_table(days, checks, left_out)
+        if out.measure(table).minimum <= out.width:
+            break
+    out.print(table)
+    if left_out:
+        say(f"left out for lack of columns: {', '.join(left_out)}; a wider terminal or --json shows all", style="dim")
+    failed = [(day.day.isoformat(), checks.get(day.day.isoformat())) for day in days]
+    lines = [(day, "red", "failed", name) for day, found in failed if found for name in found.failed]
+    lines += [(day, "yellow", "warned", name) for day, found in failed if found for name in found.warned]
+    for day, colour, word, name in sorted(lines)[:SHOWN_CHECKS]:
+        say(f"{word} ", style=colour, tail=f"{day} {name}")
+    if len(lines) > SHOWN_CHECKS:
+        say(f"… and {counted(len(lines) - SHOWN_CHECKS, 'check')} more; --json prints all", style="dim")
+
+
+def _day_table(days: Sequence[DaySummary], checks: Mapping[str, CheckCounts], left_out: Sequence[str]) -> Table:
+    table = Table(box=box.SIMPLE, show_edge=False, padding=0, pad_edge=False, header_style="bold", show_footer=True)
+    totals = {name: sum(count(day) or 0 for day in days) for name, count in COUNTS.items()}
+    table.add_column("day (UTC)", footer=counted(len(days), "day"), no_wrap=True)
+    shown = [name for name in (*COUNTS, "label", "checks", "gen") if name not in left_out]
+    for name in shown:
+        footer = f"{totals[name]:,}" if name in totals else ""
+        table.add_column(name, justify="right", footer=footer, no_wrap=True)
+    table.add_column("state", no_wrap=True)
+    for day in days:
+        cells = {name: _number(count(day)) for name, count in COUNTS.items()}
+        cells["label"] = f"{day.label_rate:.2%}" if day.label_rate is not None else "-"
+        cells["checks"] = _checks(checks.get(day.day.isoformat()))
+        cells["gen"] = str(day.generations["validated_events"] or "-")
+        colour = COLOURS.get(day.status, "dim")
+        table.add_row(day.day.isoformat(), *(cells[name] for name in shown), f"[{colour}]{day.status.value}[/]")
+    return table
+
+
+def _number(value: int | None) -> str:
+    return f"{value:,}" if value is not None else "-"
+
+
+def _checks(counts: CheckCounts | None) -> str:
+    if counts is None:
+        return "-"
+    colour = "red" if counts.failed else "yellow" if counts.warned else "green"
+    return f"[{colour}]{counts.passed}/{counts.passed + len(counts.failed) + len(counts.warned)}[/]"
+
+
+def print_landing(landing: LandingSummary) -> None:
+    """Print what was landed, by source and outcome, and the rows without a usable day."""
+    for source, counts in landing.files.items():
+        files = ", ".join(f"{counted(count, 'file')} {status}" for status, count in sorted(counts.items()))
+        say(source, style="bold", tail=f": {files}")
+    if landing.undated:
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in landing.undated.items())
+        say(f"rows without a usable day, kept in data/undated_rows: {reasons}")
+    print_refused(landing.refused)
+
+
+def print_refused(refused: Sequence[str]) -> None:
+    """Print the files that were not landed, with the reasons."""
+    for line in refused[:SHOWN_FILES]:
+        say("not landed ", style="red", tail=line)
+    if len(refused) > SHOWN_FILES:
+        say(f"… and {counted(len(refused) - SHOWN_FILES, 'file')} more; --json prints all", style="dim")
+
+
+def print_decisions(decisions: Sequence[Decision], limit: int = 40) -> None:
+    """Print what would be built, and why; assets of a day with the same reasons share a line."""
+    table = Table(box=box.SIMPLE, show_edge=False, padding=0, pad_edge=False, header_style="bold")
+    for name in ("day (UTC)", "assets", "status", "why"):
+        table.add_column(name, no_wrap=name in {"day (UTC)", "status"})
+    grouped: dict[tuple[str, Status, tuple[str, ...]], list[str]] = {}
+    for decision in decisions:
+        grouped.setdefault((decision.day.isoformat(), decision.status, decision.reasons), []).append(decision.asset)
+    for (day, status, reasons), assets in list(grouped.items())[:limit]:
+        more = f"; and {len(reasons) - 3} more" if len(reasons) > 3 else ""
+        colour = COLOURS.get(status, "dim")
+        table.add_row(day, ", ".join(assets), f"[{colour}]{status.value}[/]", "; ".join(reasons[:3]) + more)
+    out.print(table)
+    if len(grouped) > limit:
+        say(f"… and {counted(len(grouped) - limit, 'line')} more; --json prints all", style="dim")
+
+
+def print_report(report: BackfillReport) -> None:
+    """Print what a backfill did, and list what failed and what is blocked."""
+    if not report.runs and report.is_successful:
+        say("nothing to do", style="green", tail=f": {NOTHING_TO_DO}")
+    elif report.runs:
+        days = {day for _, day in report.built}
+        built = f"{counted(len(report.built), 'partition')} built on {counted(len(days), 'day')}"
+        say(f"{counted(report.runs, 'run')}: {built}")
+    if report.not_complete:
+        named = ", ".join(str(day) for day in report.not_complete[:7])
+        more = f" and {len(report.not_complete) - 7} more" if len(report.not_complete) > 7 else ""
+        say(f"left out, because the day is not over: {named}{more}")
+    _print_grouped("failed", ((each.day.isoformat(), each.why, each.asset) for each in report.failed))
+    _print_grouped("blocked", ((each.day.isoformat(), "; ".join(each.reasons), each.asset) for each in report.blocked))
+
+
+def _print_grouped(word: str, entries: Iterable[tuple[str, str, str]]) -> None:
+    grouped: dict[tuple[str, str], list[str]] = {}
+    for day, why, asset in entries:
+        grouped.setdefault((day, why), []).append(asset)
+    for (day, why), assets in grouped.items():
+        say(f"{word} ", style="red", tail=f"{day} {', '.join(assets)}: {why}")
