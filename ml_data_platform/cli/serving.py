@@ -77,21 +77,22 @@ def dev(
     ] = DEFAULT_PORT,
 ) -> None:
     """Open the Dagster UI on 127.0.0.1 over this root: its runs, checks, partitions, and the landing sensor."""
-    from ml_data_platform.defs.instance import prepare_home
+    from ml_data_platform.defs.instance import WORKSPACE_FILE, prepare_home
     from ml_data_platform.stages.platform import open_platform
 
     settings = settings_of(root, sources)
     open_platform(settings)
     require_free_port(port)
+    home = prepare_home(settings)
     environment = {
         **os.environ,
-        "DAGSTER_HOME": str(prepare_home(settings)),
+        "DAGSTER_HOME": str(home),
         "ML_DATA_PLATFORM_ROOT": str(settings.root),
         **({"ML_DATA_PLATFORM_SOURCES": str(settings.sources)} if settings.sources else {}),
     }
     # Its successor, `dg dev`, is a package more to install and reads pyproject.toml, which an installation has not.
     quiet = ["-W", "ignore:Function `dev_command` is superseded"]
-    command = [sys.executable, *quiet, "-m", "dagster", "dev", "-m", "ml_data_platform.definitions"]
+    command = [sys.executable, *quiet, "-m", "dagster", "dev", "-w", str(home / WORKSPACE_FILE)]
     command += ["--host", HOST, "--port", str(port)]
     screen.err.print(f"root: {settings.root}", markup=False, soft_wrap=True)
     screen.err.print(f"the UI opens at http://{HOST}:{port} in some seconds (Ctrl-C ends it)", soft_wrap=True)

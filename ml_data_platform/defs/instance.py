@@ -1,6 +1,6 @@
 """The Dagster instance of a root: one root, one instance, however it is reached.
 
-Belongs here: where the instance keeps its files, and opening it. Does not belong here: runs.
+Belongs here: where the instance keeps its files, opening it, and refusing another. Does not belong here: runs.
 """
 
 from pathlib import Path
@@ -8,8 +8,13 @@ from typing import Any
 
 import dagster as dg
 import yaml
+from dagster._core.storage.runs import SqliteRunStorage
 
+from ml_data_platform.errors import InstanceMismatchError
 from ml_data_platform.settings import Settings
+
+CODE_LOCATION = "ml_data_platform"
+WORKSPACE_FILE = "workspace.yaml"
 
 
 def instance_config(home: str) -> dict[str, Any]:
@@ -38,15 +43,43 @@ def instance_config(home: str) -> dict[str, Any]:
     }
 
 
+def workspace_config() -> dict[str, Any]:
+    """Return what Dagster loads; under one name everywhere, or a sensor that was stopped would run again."""
+    module = {"module_name": "ml_data_platform.definitions", "location_name": CODE_LOCATION}
+    return {"load_from": [{"python_module": module}]}
+
+
 def prepare_home(settings: Settings) -> Path:
-    """Write the instance's configuration into the root and return its folder, for ``DAGSTER_HOME``."""
+    """Write the instance's and the workspace's configuration into the root; return the folder, for ``DAGSTER_HOME``."""
     home = settings.dagster_home
     home.mkdir(parents=True, exist_ok=True)
-    content = yaml.safe_dump(instance_config(str(home)), sort_keys=False)
-    target = home / "dagster.yaml"
-    if not target.is_file() or target.read_text(encoding="utf-8") != content:
-        target.write_text(content, encoding="utf-8")
+    for name, config in (("dagster.yaml", instance_config(str(home))), (WORKSPACE_FILE, workspace_config())):
+        content, target = yaml.safe_dump(config, sort_keys=False), home / name
+        if not target.is_file() or target.read_text(encoding="utf-8") != content:
+            target.write_text(content, encoding="utf-8")
     return home
+
+
+def require_own_folder(settings: Settings, instance: dg.DagsterInstance) -> None:
+    """Refuse an instance that keeps its runs in the folder of another root, before anything is recorded there.
+
+    Raises:
+        InstanceMismatchError: The instance's SQLite files are not below this root.
+    """
+    if not isinstance(instance.run_storage, SqliteRunStorage):
+        return
+    folder = Path(instance.root_directory).resolve()
+    if folder != settings.dagster_home.resolve():
+        raise InstanceMismatchError(
+            "this Dagster instance is not the one of this root: runs and checks would be split over two histories",
+            remedy=(
+                f"Open the root with `ml-data-platform dev --root {settings.root}`, or start `dagster dev` with "
+                f"DAGSTER_HOME={settings.dagster_home}."
+            ),
+            root=str(settings.root),
+            expected=str(settings.dagster_home),
+            got=str(folder),
+        )
 
 
 def open_instance(settings: Settings) -> dg.DagsterInstance:

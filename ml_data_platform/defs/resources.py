@@ -11,6 +11,7 @@ from typing import Any
 import dagster as dg
 from dagster._core.storage.runs import SqlRunStorage
 
+from ml_data_platform.defs.instance import require_own_folder
 from ml_data_platform.defs.runs import mark_owner
 from ml_data_platform.settings import Settings
 from ml_data_platform.stages.platform import Platform, open_platform, utc_now
@@ -44,7 +45,9 @@ class PlatformResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         """Bind the root to ``instance``; an ephemeral one leaves no history, so it binds nothing."""
         storage = instance.run_storage
         if not instance.is_ephemeral and isinstance(storage, SqlRunStorage):
-            self.open().bind_instance(storage.get_run_storage_id())
+            platform = self.open()
+            require_own_folder(platform.settings, instance)
+            platform.bind_instance(storage.get_run_storage_id())
 
     def open(self) -> Platform:
         """Open the root; the same process opens it once."""
