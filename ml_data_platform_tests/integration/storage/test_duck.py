@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pyarrow.parquet as pq
 import pytest
 
 from ml_data_platform.events.schemas import (
@@ -69,3 +70,17 @@ def test_nothing_is_fetched_from_a_network(tmp_path):
     assert got[:3] == [False, False, str(tmp_path)]
     assert got[3] in {"244.1 MiB", "256.0 MB"}
     connection.close()
+
+
+def test_the_bytes_do_not_tell_what_was_left_out(tmp_path):
+    """A query that leaves rows out writes the same bytes, whether or not those had nulls; every column is optional."""
+    hashes = set()
+    for case, others in {"with nulls": "NULL", "without": "'other'"}.items():
+        with connect(tmp_path) as connection:
+            rows = f"SELECT i, CASE WHEN i < 9 THEN 't' || i ELSE {others} END AS t FROM range(20) r(i)"
+            connection.execute(f"COPY ({rows}) TO '{tmp_path / case}.in' (FORMAT parquet)")
+            kept = f"SELECT * FROM read_parquet('{tmp_path / case}.in') WHERE i < 9 ORDER BY i"
+            connection.cursor().execute(f"COPY ({kept}) TO '{tmp_path / case}.out' (FORMAT parquet)")
+        assert all(field.nullable for field in pq.read_schema(tmp_path / f"{case}.out"))
+        hashes.add((tmp_path / f"{case}.out").read_bytes())
+    assert len(hashes) == 1
