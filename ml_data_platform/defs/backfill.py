@@ -49,7 +49,7 @@ class BackfillReport:
         built: Asset and day of each partition that a run brought up to date.
         failed: What failed in this backfill.
         blocked: Decisions about partitions that were not run, because a refused day stands before them.
-        not_complete: Days of the range that are not over and have no landed rows.
+        not_complete: Days of the range that have not begun, or are not over and have no landed rows.
     """
 
     runs: int = 0
@@ -128,9 +128,10 @@ def backfill(
 
 
 def _buildable(state: State, days: Sequence[dt.date], now: dt.datetime, report: BackfillReport) -> list[dt.date]:
-    """Keep the days that are over, or have landed rows, or were built before."""
+    """Keep the days that have begun and are over, or have landed rows, or were built before."""
     today = now.astimezone(dt.UTC).date()
-    is_known = {day for day in days if day < today or state.landed.get(day) or state.head("raw_events", day)}
+    has_rows = {day for day in days if state.landed.get(day) or state.head("raw_events", day)}
+    is_known = {day for day in days if day < today or (day == today and day in has_rows)}
     report.not_complete = [day for day in days if day not in is_known]
     return [day for day in days if day in is_known]
 

@@ -75,6 +75,7 @@ class State:
         watermarks: Source to watermark.
         configuration: Asset to configuration inputs, e.g. code version, rules, fold count.
         contracts: Source to hash of its contract.
+        today: Last day that has a partition; rows can claim a later one, which is built once it has begun.
     """
 
     landed: Mapping[dt.date, Mapping[str, str]] = field(default_factory=dict)
@@ -83,6 +84,7 @@ class State:
     watermarks: Mapping[str, dt.datetime] = field(default_factory=dict)
     configuration: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     contracts: Mapping[str, str] = field(default_factory=dict)
+    today: dt.date = dt.date.max
 
     def head(self, asset: str, day: dt.date) -> Head | None:
         """Return the published generation of a partition, or none."""
@@ -203,6 +205,8 @@ def decide(state: State, asset: str, day: dt.date, *, is_requested: bool = False
         is_requested: Build the day also when no row of it was ever landed.
     """
     head = state.head(asset, day)
+    if day > state.today:
+        return Decision(asset, day, Status.NOT_NEEDED, ("the day has not begun",))
     if head is None and not is_requested and not is_expected(state, day):
         return Decision(asset, day, Status.NOT_NEEDED)
     required = required_inputs(state, asset, day)

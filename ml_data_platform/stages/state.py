@@ -115,6 +115,7 @@ def read_state(
         },
         configuration={asset: _configuration(platform, asset) for asset in UPSTREAM},
         contracts={source: contract.content_hash for source, contract in platform.contracts.items()},
+        today=now.astimezone(dt.UTC).date(),
     )
 
 
