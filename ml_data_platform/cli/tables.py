@@ -32,7 +32,7 @@ COUNTS: Mapping[str, Callable[[DaySummary], int | None]] = {
     "mature": lambda day: day.rows["date_partitions"],
 }
 """Column to the rows that it counts; the columns add up."""
-DISPENSABLE: Sequence[tuple[str, ...]] = ((), ("gen",), ("gen", "sessions"), ("gen", "sessions", "label"))
+DISPENSABLE: Sequence[tuple[str, ...]] = ((), ("sessions",), ("sessions", "gen"), ("sessions", "gen", "label"))
 """Columns that are left out where the terminal is too narrow for all."""
 
 
@@ -40,7 +40,7 @@ def print_days(days: Sequence[DaySummary], checks: Mapping[str, CheckCounts]) ->
     """Print one line per day and a line of totals, then the checks that failed."""
     for left_out in DISPENSABLE:
         table = _day_table(days, checks, left_out)
-        if out.measure(table).minimum <= out.width:
+        if out.measure(table).maximum <= out.width:
             break
     out.print(table)
     if left_out:
@@ -120,6 +120,16 @@ def print_decisions(decisions: Sequence[Decision], limit: int = 40) -> None:
         say(f"… and {counted(len(grouped) - limit, 'line')} more; --json prints all", style="dim")
 
 
+def print_refused_days(decisions: Iterable[Decision]) -> None:
+    """Say where the rows of refused days are, and what lets the days through."""
+    blocked = [decision for decision in decisions if decision.status is Status.BLOCKED]
+    refused = sorted({day.isoformat() for decision in blocked for day in decision.blocked_by})
+    if refused:
+        shown = f"{', '.join(refused[:3])}{' …' if len(refused) > 3 else ''}"
+        say(f"Refused rows of {shown}, with the names of the rules they broke: data/quarantined_events/dt=DAY.")
+        say("A day is tried again when its files, its contract or its `tolerances` in platform.yaml change.")
+
+
 def print_report(report: BackfillReport) -> None:
     """Print what a backfill did, and list what failed and what is blocked."""
     if not report.runs and report.is_successful:
@@ -134,6 +144,7 @@ def print_report(report: BackfillReport) -> None:
         say(f"left out, because the day is not over: {named}{more}")
     _print_grouped("failed", ((each.day.isoformat(), each.why, each.asset) for each in report.failed))
     _print_grouped("blocked", ((each.day.isoformat(), "; ".join(each.reasons), each.asset) for each in report.blocked))
+    print_refused_days(report.blocked)
 
 
 def _print_grouped(word: str, entries: Iterable[tuple[str, str, str]]) -> None:
