@@ -257,7 +257,8 @@ def plan(
     Decisions see the upstream as it is published now; what reads a dirty partition is ``waiting``, whatever it is by
     itself: plan again once that was built, and what did not change there leaves it clean.
     """
-    chosen = [asset for asset in UPSTREAM if asset in set(assets)]
+    wanted = set(assets)
+    chosen = [asset for asset in UPSTREAM if asset in wanted]
     ordered = sorted(set(days))
     unsettled: set[tuple[str, dt.date]] = set()
     decisions = []
