@@ -108,11 +108,14 @@ def load_settings(environment: Mapping[str, str], working_folder: Path, **overri
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
+        setting = str(first["loc"][0]) if first["loc"] else ""
+        in_environment = setting in from_environment and setting not in given
+        in_file = setting in from_file and setting not in {**from_environment, **given}
         raise SettingsError(
             f"setting `{name}` cannot be used: {first['msg']}",
             remedy=_known_settings(name) if first["type"] == "extra_forbidden" else "Correct the value.",
-            file=str(root / SETTINGS_FILE) if name in from_file else None,
-            environment=ENVIRONMENT_PREFIX + name.upper() if name in from_environment else None,
+            file=str(root / SETTINGS_FILE) if in_file else None,
+            environment=ENVIRONMENT_PREFIX + setting.upper() if in_environment else None,
             got=first.get("input"),
         ) from error
 

@@ -1,0 +1,1 @@
+"""Tests of the Dagster shell's own decisions."""
