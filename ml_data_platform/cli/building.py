@@ -18,9 +18,7 @@ from ml_data_platform.cli.options import (
     RootOption,
     SourcesOption,
     ToOption,
-    days_of,
-    require_root,
-    settings_of,
+    root_and_days,
 )
 from ml_data_platform.events.planning import Status
 from ml_data_platform.settings import Settings
@@ -46,8 +44,7 @@ def backfill(
     Without a range: all days with landed rows. With --from and --to: these days, also those without rows. Stopped
     half-way, run it again: what is published is not built twice.
     """
-    settings = require_root(settings_of(root, sources))
-    days = days_of(first, last, settings)
+    settings, days = root_and_days(root, sources, first, last)
     if dry_run:
         show_plan(settings, days, as_json=as_json)
         return
@@ -113,8 +110,8 @@ def plan(
     as_json: JsonOption = False,
 ) -> None:
     """Say what would be built, and why; the landing sensor asks the same question. Builds nothing."""
-    settings = require_root(settings_of(root, sources))
-    show_plan(settings, days_of(first, last, settings), as_json=as_json)
+    settings, days = root_and_days(root, sources, first, last)
+    show_plan(settings, days, as_json=as_json)
 
 
 def show_plan(settings: Settings, days: Days, *, as_json: bool = False) -> None:
@@ -158,8 +155,8 @@ def status(
     as_json: JsonOption = False,
 ) -> None:
     """Show per day the rows of every stage, the checks, and whether anything is to be done, and why."""
-    settings = require_root(settings_of(root, sources))
-    show_status(settings, days_of(first, last, settings), as_json=as_json)
+    settings, days = root_and_days(root, sources, first, last)
+    show_status(settings, days, as_json=as_json)
 
 
 def show_status(settings: Settings, days: Days = ALL_DAYS, *, as_json: bool = False) -> None:

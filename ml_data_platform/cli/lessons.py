@@ -65,7 +65,7 @@ LESSONS: Mapping[str, tuple[str, ...]] = {
             "Materialise days and backfill ranges there. The landing sensor runs from the start: it takes in what is dropped into"
             " the landing folder, and builds the days that this touched."
         ),
-        "Exit status: that of `dagster dev`; 1 the port is taken or a contract is wrong, 2 wrong arguments.",
+        "Exit status: 0 ended by Ctrl-C, 1 the port is taken or a contract is wrong, 2 wrong arguments.",
     ),
     "demo": (
         "Example: ml-data-platform demo --start 2026-06-01 --end 2026-06-14",

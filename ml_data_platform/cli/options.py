@@ -96,17 +96,20 @@ def days_between(first: dt.date, last: dt.date, *, names: str = "--from and --to
     return [first + dt.timedelta(days=offset) for offset in range(count)]
 
 
-def days_of(first: dt.date | None, last: dt.date | None, settings: Settings) -> Days:
-    """Return the days that ``--from`` and ``--to`` name.
+def root_and_days(
+    root: Path | None, sources: Path | None, first: dt.date | None, last: dt.date | None
+) -> tuple[Settings, Days]:
+    """Return the settings of a root that exists, and the days that ``--from`` and ``--to`` name.
 
     Raises:
         BadParameter: The range is empty or too long.
-        SettingsError: The range begins before the platform does.
+        SettingsError: There is no such root, or the range begins before its first day.
     """
     if first is not None and last is not None:
         days_between(first, last)
+    settings = require_root(settings_of(root, sources))
     require_start(first, settings)
-    return Days(first, last)
+    return settings, Days(first, last)
 
 
 def require_start(first: dt.date | None, settings: Settings) -> None:
@@ -131,8 +134,14 @@ def settings_of(root: Path | None, sources: Path | None = None, **overrides: Any
         SettingsError: A setting cannot be used, or the root is a file.
     """
     settings = load_settings(os.environ, Path.cwd(), root=root, sources=sources, **overrides)
-    if settings.root.exists() and not settings.root.is_dir():
-        raise SettingsError("the root is a file", remedy="Name a folder with --root.", root=str(settings.root))
+    existing = next(path for path in (settings.root, *settings.root.parents) if path.exists())
+    if not existing.is_dir():
+        raise SettingsError(
+            "the root is a file, or lies below one",
+            remedy="Name a folder with --root.",
+            root=str(settings.root),
+            file=str(existing),
+        )
     return settings
 
 

@@ -1,0 +1,61 @@
+"""The command line as tests call it: in a folder of its own, deaf to the environment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from ml_data_platform.cli import app
+from ml_data_platform.settings import ENVIRONMENT_PREFIX
+
+
+class Result:
+    """What one call left: exit status, standard output and standard error."""
+
+    def __init__(self, status: int, out: str, err: str) -> None:
+        self.status, self.out, self.err = status, out, err
+
+    @property
+    def text(self) -> str:
+        """Both streams as one line, without the frames of help texts, so that a wrapped message can be searched."""
+        return " ".join((self.out + self.err).replace("│", " ").split())
+
+    def __repr__(self) -> str:
+        return f"exit {self.status}\n{self.out}\n{self.err}"
+
+
+class CommandLine:
+    """Calls the command line in ``folder``."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __call__(self, *arguments: object, environment: Mapping[str, str] | None = None) -> Result:
+        """Call it in this process; an error that it does not foresee is raised here."""
+        before = Path.cwd()
+        os.chdir(self.folder)
+        try:
+            with pytest.MonkeyPatch.context() as patch:
+                for name in [name for name in os.environ if name.startswith(ENVIRONMENT_PREFIX)]:
+                    patch.delenv(name)
+                patch.setenv("COLUMNS", "80")
+                result = CliRunner().invoke(app, [str(each) for each in arguments], env=dict(environment or {}))
+        finally:
+            os.chdir(before)
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return Result(result.exit_code, result.stdout, result.stderr)
+
+    def ok(self, *arguments: object) -> Result:
+        """Call it and require that it ended well."""
+        result = self(*arguments)
+        assert result.status == 0, result
+        return result
+
+    def tree(self) -> Sequence[str]:
+        """Return every path below the folder."""
+        return sorted(path.relative_to(self.folder).as_posix() for path in self.folder.rglob("*"))
