@@ -13,7 +13,12 @@ from dagster._core.definitions.events import AssetKeyPartitionKey
 
 OWNER_TAG = "ml_data_platform/owner"
 BACKFILL_TAG = "dagster/backfill"
-UNFINISHED = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.CANCELING]
+UNFINISHED = [
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
 
 
 def this_process() -> str:
@@ -43,7 +48,7 @@ def reap_orphans(instance: dg.DagsterInstance) -> list[str]:
     reaped = []
     for run in instance.get_runs(filters=dg.RunsFilter(statuses=UNFINISHED)):
         owner = run.tags.get(OWNER_TAG)
-        if owner is not None and not is_alive(owner):
+        if owner is not None and not is_alive(owner) and not _is_inherited(instance, run):
             instance.report_run_failed(run, f"its process {owner} is gone; the partition can be run again")
             reaped.append(run.run_id)
     return reaped[::-1]
@@ -66,6 +71,12 @@ def is_beside_backfill(instance: dg.DagsterInstance, run: dg.DagsterRun, asset: 
         return False
     target, key = backfill.asset_backfill_data.target_subset, dg.AssetKey(asset)
     return key in target.asset_keys and AssetKeyPartitionKey(key, day.isoformat()) not in target
+
+
+def _is_inherited(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
+    """Tell whether a run that is executed again still carries the owner of the run before it."""
+    before = instance.get_run_by_id(run.parent_run_id) if run.parent_run_id else None
+    return before is not None and before.tags.get(OWNER_TAG) == run.tags.get(OWNER_TAG)
 
 
 def _start_time(pid: int) -> str:

@@ -1,0 +1,116 @@
+"""The command line's backfill in processes that can be killed: one server imports everything, and forks."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+HEAVY = ("great_expectations.expectations", "ml_data_platform.defs.location", "ml_data_platform.cli")
+
+
+class Backfills:
+    """The driving side: start backfills, kill them, wait for them."""
+
+    def __init__(self) -> None:
+        code = "from ml_data_platform_tests.faults.pipeline import backfill_process as p; p.serve()"
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("ML_DATA_PLATFORM_")}
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", code],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=Path(__file__).parents[3],
+            env=environment,
+        )
+
+    def ask(self, **order: Any) -> Any:
+        """Give an order and wait for its answer."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(json.dumps(order, default=str) + "\n")
+        self.process.stdin.flush()
+        return json.loads(self.process.stdout.readline())
+
+    def start(self, *arguments: object, output: Path) -> int:
+        """Run `ml-data-platform backfill` with these arguments; return its process id."""
+        return int(self.ask(do="start", arguments=["backfill", *map(str, arguments)], output=output))
+
+    def is_running(self, child: int) -> bool:
+        """Tell whether a backfill still runs."""
+        return bool(self.ask(do="is_running", child=child))
+
+    def kill(self, child: int) -> int:
+        """Kill a backfill at once; return how it ended, as `wait` does."""
+        return int(self.ask(do="end", child=child, by=signal.SIGKILL))
+
+    def wait(self, child: int) -> int:
+        """Wait for a backfill; return its exit status, or minus the signal that ended it."""
+        return int(self.ask(do="end", child=child, by=0))
+
+
+@contextmanager
+def backfills() -> Iterator[Backfills]:
+    """Start the server and end it."""
+    server = Backfills()
+    try:
+        yield server
+    finally:
+        server.process.stdin.close()
+        server.process.wait(timeout=30)
+        server.process.stdout.close()
+
+
+def serve() -> None:
+    """Answer orders until stdin ends."""
+    for name in HEAVY:
+        importlib.import_module(name)
+    # A fork copies one thread: the others, and what they hold, would be gone in the child.
+    assert threading.active_count() == 1
+    ended: dict[int, int] = {}
+    while line := sys.stdin.readline():
+        order = json.loads(line)
+        what = order.pop("do")
+        answer = _start(**order) if what == "start" else _child(ended, what=what, **order)
+        print(json.dumps(answer), flush=True)
+
+
+def _start(arguments: list[str], output: str) -> int:
+    child = os.fork()
+    if child:
+        return child
+    status = 1
+    try:
+        with Path(output).open("a", encoding="utf-8") as stream:
+            for handle in (1, 2):
+                os.dup2(stream.fileno(), handle)
+            sys.argv = ["ml-data-platform", *arguments]
+            importlib.import_module("ml_data_platform.cli").main()
+        status = 0
+    except SystemExit as error:
+        status = int(error.code or 0)
+    finally:
+        sys.stdout.flush()
+        os._exit(status)
+
+
+def _child(ended: dict[int, int], what: str, child: int, by: int = 0) -> int | bool:
+    if what == "is_running":
+        if child not in ended:
+            found, status = os.waitpid(child, os.WNOHANG)
+            if found:
+                ended[child] = os.waitstatus_to_exitcode(status)
+        return child not in ended
+    if child not in ended:
+        if by:
+            os.kill(child, by)
+        ended[child] = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    return ended[child]

@@ -1,0 +1,92 @@
+"""Labels appear when they are known, and not before: the same root looked at by a clock that moves on."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+
+import pytest
+
+from ml_data_platform.events.planning import UPSTREAM, Status, plan
+from ml_data_platform.stages.state import read_state
+from ml_data_platform_tests.pipeline_root import PipelineRoot, day, settings_for, shop_lines
+
+EVENTS = 20
+LABELLED = """
+source: labelled
+format: jsonl
+schema_version: 2
+label: converted
+"""
+
+
+def midnight(number: int, hours: float = 0) -> dt.datetime:
+    """Return the beginning of a day, or some hours after it."""
+    return dt.datetime.combine(day(number), dt.time(), tzinfo=dt.UTC) + dt.timedelta(hours=hours)
+
+
+def labels(root: PipelineRoot, number: int) -> list[tuple[bool, int | None]]:
+    """Return whether the labels of a day are mature, and what they are, in the order of events."""
+    return [(row["label_is_mature"], row["label"]) for row in root.rows("session_features", day(number))]
+
+
+def changes(before: PipelineRoot, root: PipelineRoot) -> set[tuple[str, int]]:
+    """Bring a root up to date; return the partitions with a new generation, days as numbers."""
+    old = before.generations()
+    assert root.backfill().is_successful
+    return {
+        (name, (of - day(1)).days + 1) for (name, of), new in root.generations().items() if new != old.get((name, of))
+    }
+
+
+def test_labels_mature_with_the_clock(tmp_path: Path) -> None:
+    """A day's labels are known once the day after it is over, built and complete; each midnight costs what it changes."""
+    folder = PipelineRoot(settings_for(tmp_path / "root"), now=midnight(2, 12))
+    for number in (1, 2):
+        folder.drop(f"{number}.jsonl", shop_lines(day(number), EVENTS))
+    unknown = [(False, None)] * EVENTS
+    # Every session of five ends in a purchase, which converts the four events before it.
+    known = [(True, 1), (True, 1), (True, 1), (True, 1), (True, 0)] * (EVENTS // 5)
+
+    assert folder.backfill().is_successful
+    assert labels(folder, 1) == labels(folder, 2) == unknown
+    assert folder.rows("date_partitions", day(1)) == []
+    assert (day(3) not in {of for _, of in folder.heads()}) is True
+
+    almost = folder.at(midnight(3, -1 / 3600))
+    assert changes(folder, almost) == set()
+
+    at_midnight = folder.at(midnight(3))
+    features = {("session_features", 1), ("session_features", 2)}
+    training = {"date_partitions", "label_partitions", "stratified_partitions"}
+    assert changes(folder, at_midnight) == features | {(asset, 1) for asset in training}
+    assert (labels(folder, 1), labels(folder, 2)) == (known, unknown)
+    assert len(folder.rows("label_partitions", day(1), "label=positive/data.parquet")) == EVENTS * 4 // 5
+    assert len(folder.rows("date_partitions", day(1))) == EVENTS
+    assert changes(folder, folder.at(midnight(3, 23.9))) == set()
+
+    third = {(asset, 3) for asset in (*UPSTREAM, "quarantined_events")}
+    second = {(asset, 2) for asset in ("session_features", *training)}
+    assert changes(folder, folder.at(midnight(4))) == third | second
+    assert labels(folder, 2) == known
+    # Built empty is not the same as not built: the third day has generations, the fourth has none.
+    assert folder.rows("validated_events", day(3)) == []
+    assert day(4) not in {of for _, of in folder.heads()}
+
+    assert changes(folder, folder.at(midnight(300))) == set()
+    state = read_state(folder.at(midnight(300)).platform)
+    decisions = plan(state, [day(4), day(5)])
+    assert {each.status for each in decisions} == {Status.NOT_NEEDED}
+
+
+@pytest.mark.parametrize("hours", [6, 30])
+def test_declared_labels_need_no_maturity(tmp_path: Path, hours: float) -> None:
+    """Where the producer labels its events, the label is known as soon as the event is."""
+    (tmp_path / "sources").mkdir()
+    (tmp_path / "sources" / "labelled.yaml").write_text(LABELLED)
+    root = PipelineRoot(settings_for(tmp_path / "root", sources=tmp_path / "sources"), now=midnight(1, hours))
+    lines = [{**line, "converted": number % 3 % 2} for number, line in enumerate(shop_lines(day(1), EVENTS, hour=1))]
+    root.drop("a.jsonl", lines, source="labelled")
+    assert root.backfill([day(1)]).is_successful
+    assert labels(root, 1) == [(True, number % 3 % 2) for number in range(EVENTS)]
+    assert len(root.rows("date_partitions", day(1))) == EVENTS

@@ -1,0 +1,72 @@
+"""A run whose process is gone is reported as failed; no other run is touched."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import dagster as dg
+import pytest
+
+from ml_data_platform.defs.runs import OWNER_TAG, reap_orphans, this_process
+
+STATUS = dg.DagsterRunStatus
+OWNER = "import os; from ml_data_platform.defs import runs; print(runs.this_process(), flush=True); input()"
+
+
+@dg.job
+def some_job() -> None:
+    """A job without steps."""
+
+
+@pytest.fixture
+def child() -> Iterator[subprocess.Popen[str]]:
+    """A process that says who it is, and waits."""
+    with subprocess.Popen([sys.executable, "-c", OWNER], stdin=-1, stdout=-1, text=True) as process:
+        yield process
+        process.kill()
+
+
+def test_only_runs_of_dead_processes_are_reaped(instance: dg.DagsterInstance, child: subprocess.Popen[str]) -> None:
+    """Killed owners lose their unfinished runs; the living, the finished and the unowned keep theirs."""
+    assert child.stdout is not None
+    owner = child.stdout.readline().strip()
+    reused = owner + "0"
+
+    def start(status: STATUS, *, by: str | None, again: str | None = None) -> str:
+        tags = {} if by is None else {OWNER_TAG: by}
+        run = instance.create_run_for_job(some_job, status=status, tags=tags, parent_run_id=again, root_run_id=again)
+        return run.run_id
+
+    runs = {
+        name: start(status, by=by)
+        for name, status, by in [
+            ("started", STATUS.STARTED, owner),
+            ("starting", STATUS.STARTING, owner),
+            ("canceling", STATUS.CANCELING, owner),
+            ("done", STATUS.SUCCESS, owner),
+            ("waiting", STATUS.NOT_STARTED, owner),
+            ("mine", STATUS.STARTED, this_process()),
+            ("elsewhere", STATUS.STARTED, "another-host/1/boot-1"),
+            ("unowned", STATUS.STARTED, None),
+            ("of a used id", STATUS.STARTED, reused),
+        ]
+    }
+
+    # Dagster copies the tags of a run that a person executes again; its own process has not marked it yet.
+    runs["again"] = start(STATUS.STARTING, by=owner, again=runs["done"])
+
+    def statuses() -> dict[str, STATUS]:
+        return {name: instance.get_run_by_id(run_id).status for name, run_id in runs.items()}
+
+    before = statuses()
+    assert reap_orphans(instance) == [runs["of a used id"]]
+    child.kill()
+    child.wait(timeout=10)
+    assert reap_orphans(instance) == [runs[name] for name in ("started", "starting", "canceling", "waiting")]
+    failed = dict.fromkeys(("started", "starting", "canceling", "waiting", "of a used id"), STATUS.FAILURE)
+    assert statuses() == before | failed
+    assert reap_orphans(instance) == []
+    logs = [entry.dagster_event for entry in instance.all_logs(runs["started"])]
+    assert any(event is not None and owner in str(event.message) for event in logs)
