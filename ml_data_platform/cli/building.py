@@ -132,7 +132,7 @@ def show_plan(settings: Settings, days: Days, *, as_json: bool = False) -> None:
         of_days = screen.counted(len({each.day for each in found}), "day")
         screen.say(f"{screen.counted(len(found), 'partition')} on {of_days} to be built, or blocked")
         tables.print_decisions(found)
-        tables.print_refused_days(found)
+        tables.print_refused_days(tables.refused_days(found))
     elif known or days.is_range:
         screen.say("nothing to do", style="green", tail=f": {tables.NOTHING_TO_DO}")
     else:
@@ -193,4 +193,4 @@ def show_status(settings: Settings, days: Days = ALL_DAYS, *, as_json: bool = Fa
     if open_ones:
         screen.say("\nWhat differs from what it should be built from", style="bold")
         tables.print_decisions(open_ones, limit=20)
-        tables.print_refused_days(open_ones)
+        tables.print_refused_days(tables.refused_days(open_ones))

@@ -5,6 +5,7 @@ Belongs here: laying out what was found, so that it fits a terminal. Does not be
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 COLOURS = {Status.CLEAN: "green", Status.DIRTY: "yellow", Status.WAITING: "yellow", Status.BLOCKED: "red"}
 NOTHING_TO_DO = "every partition is built from what it should be built from"
 SHOWN_FILES = 5
+UNBOUNDED = 1_000
 SHOWN_CHECKS = 20
 COUNTS: Mapping[str, Callable[[DaySummary], int | None]] = {
     "landed": lambda day: day.landed_rows,
@@ -40,7 +42,7 @@ def print_days(days: Sequence[DaySummary], checks: Mapping[str, CheckCounts]) ->
     """Print one line per day and a line of totals, then the checks that failed."""
     for left_out in DISPENSABLE:
         table = _day_table(days, checks, left_out)
-        if out.measure(table).maximum <= out.width:
+        if out.measure(table, options=out.options.update(max_width=UNBOUNDED)).maximum <= out.width:
             break
     out.print(table)
     if left_out:
@@ -120,14 +122,18 @@ def print_decisions(decisions: Sequence[Decision], limit: int = 40) -> None:
         say(f"… and {counted(len(grouped) - limit, 'line')} more; --json prints all", style="dim")
 
 
-def print_refused_days(decisions: Iterable[Decision]) -> None:
+def print_refused_days(days: Iterable[dt.date]) -> None:
     """Say where the rows of refused days are, and what lets the days through."""
-    blocked = [decision for decision in decisions if decision.status is Status.BLOCKED]
-    refused = sorted({day.isoformat() for decision in blocked for day in decision.blocked_by})
+    refused = sorted({day.isoformat() for day in days})
     if refused:
         shown = f"{', '.join(refused[:3])}{' …' if len(refused) > 3 else ''}"
         say(f"Refused rows of {shown}, with the names of the rules they broke: data/quarantined_events/dt=DAY.")
         say("A day is tried again when its files, its contract or its `tolerances` in platform.yaml change.")
+
+
+def refused_days(decisions: Iterable[Decision]) -> set[dt.date]:
+    """Return the days whose refusal blocks any of these partitions."""
+    return {day for decision in decisions if decision.status is Status.BLOCKED for day in decision.blocked_by}
 
 
 def print_report(report: BackfillReport) -> None:
@@ -144,7 +150,8 @@ def print_report(report: BackfillReport) -> None:
         say(f"left out, because the day is not over: {named}{more}")
     _print_grouped("failed", ((each.day.isoformat(), each.why, each.asset) for each in report.failed))
     _print_grouped("blocked", ((each.day.isoformat(), "; ".join(each.reasons), each.asset) for each in report.blocked))
-    print_refused_days(report.blocked)
+    refused = {each.day for each in report.failed if each.is_refused and each.asset == "validated_events"}
+    print_refused_days(refused | refused_days(report.blocked))
 
 
 def _print_grouped(word: str, entries: Iterable[tuple[str, str, str]]) -> None:

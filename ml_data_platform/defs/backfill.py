@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import dagster as dg
-from dagster._core.errors import DagsterExecutionInterruptedError
+from dagster._core.errors import DagsterAssetCheckFailedError, DagsterExecutionInterruptedError
 
 from ml_data_platform.defs.daily import ONLY_DIRTY_TAG
 from ml_data_platform.defs.runs import OWNER_TAG, this_process
@@ -32,12 +32,14 @@ class Failure:
         day: UTC day.
         why: What the run said.
         run_id: The run.
+        is_refused: Whether its own blocking checks refused it: it is built again once its inputs change.
     """
 
     asset: str
     day: dt.date
     why: str
     run_id: str
+    is_refused: bool = False
 
 
 @dataclass
@@ -155,10 +157,11 @@ def _execute(job: dg.JobDefinition, instance: dg.DagsterInstance, run: DueRun, r
         # Dagster holds Ctrl-C back until a step can take it, and reports a failed step in its place.
         raise KeyboardInterrupt
     report.runs += 1
-    failed = {event.step_key: _why(event) for event in result.all_events if event.is_step_failure}
+    failed = {event.step_key: event for event in result.all_events if event.is_step_failure}
     for asset in run.assets:
         if asset in failed:
-            report.failed.append(Failure(asset, run.day, failed[asset], result.run_id))
+            why, is_refused = _why(failed[asset])
+            report.failed.append(Failure(asset, run.day, why, result.run_id, is_refused))
         elif result.success or any(event.step_key == asset and event.is_step_success for event in result.all_events):
             report.built.append((asset, run.day))
     if not result.success and not failed:
@@ -175,17 +178,20 @@ def _is_interrupted(event: dg.DagsterEvent) -> bool:
     return False
 
 
-def _why(event: dg.DagsterEvent) -> str:
+def _why(event: dg.DagsterEvent) -> tuple[str, bool]:
+    """Return what a failed step said, without the classes that it came through, and whether checks refused it."""
     error = event.step_failure_data.error
     while error is not None and error.cause is not None:
         error = error.cause
     if event.step_failure_data.user_failure_data is not None:
-        return event.step_failure_data.user_failure_data.description or "failed"
+        return event.step_failure_data.user_failure_data.description or "failed", False
     if error is None:
-        return "failed"
+        return "failed", False
     message = " ".join(error.message.split())
+    if error.cls_name == DagsterAssetCheckFailedError.__name__:
+        return f"refused by blocking checks: {message.rpartition(': ')[2].replace(',', ', ')}"[:500], True
     is_named = error.cls_name is not None and error.cls_name in message.partition(":")[0]
-    return (message.partition(": ")[2] if is_named else message)[:500]
+    return (message.partition(": ")[2] if is_named else message)[:500], False
 
 
 def _note_blocked(platform: Platform, days: Sequence[dt.date], layer: Sequence[str], report: BackfillReport) -> None:

@@ -1,0 +1,109 @@
+"""What `land` says about files that it does not take in."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from ml_data_platform_tests.command_line import CommandLine
+
+EVENT = '{"event_id":"1","user_id":"u","session_uuid":"s","event_type":"search","event_timestamp":1780300000000}\n'
+
+
+def _drop(cli: CommandLine, name: str, content: str | bytes = EVENT, *, is_settled: bool = True) -> Path:
+    path = cli.folder / ".platform" / "landing" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    if is_settled:
+        os.utime(path, (1_780_300_000, 1_780_300_000))
+    return path
+
+
+def test_nothing_to_land_is_said_in_words(cli: CommandLine) -> None:
+    """An empty landing folder is no table of zeros; so are files that are known."""
+    assert "nothing to land" in cli.ok("land").out
+    path = _drop(cli, "demo_shop/a.jsonl")
+    assert "landed 1 file with 1 row on 1 day" in cli.ok("land").out
+    assert "nothing to land" in cli.ok("land").out
+    assert "known already" in cli.ok("land", path, "--source", "demo_shop").out
+
+
+def test_files_that_wait_are_named_with_the_reason(cli: CommandLine) -> None:
+    """A file too young, one still being written, one outside of any source, and a folder of no source."""
+    _drop(cli, "demo_shop/young.jsonl", is_settled=False)
+    _drop(cli, "demo_shop/whole.jsonl.part")
+    _drop(cli, "loose.jsonl")
+    _drop(cli, "demo_shp/typo.jsonl")
+    _drop(cli, "_planted/truth.json")
+    result = cli.ok("land")
+    for name, reason in (
+        ("demo_shop/young.jsonl", "less than 5 seconds ago"),
+        ("demo_shop/whole.jsonl.part", "still being written"),
+        ("loose.jsonl", "not in the folder of a source"),
+        ("demo_shp/", "no source of this name; known are demo_shop, globo"),
+    ):
+        (line,) = [line for line in result.out.splitlines() if f"({name})" in line]
+        assert reason in line
+    assert "_planted" not in result.out
+    document = json.loads(cli.ok("land", "--json").out)
+    assert document["waiting"] == ["demo_shop/young.jsonl", "demo_shop/whole.jsonl.part", "loose.jsonl"]
+    assert document["unknown_folders"] == ["demo_shp"]
+    assert document["files"] == 0
+
+
+def test_a_file_that_was_landed_does_not_wait(cli: CommandLine) -> None:
+    """Taken in without waiting, a young file is known: it is not reported as too young afterwards."""
+    _drop(cli, "demo_shop/young.jsonl", is_settled=False)
+    (cli.folder / ".platform" / "platform.yaml").write_text("settle_seconds: 0\n")
+    assert "landed 1 file" in cli.ok("land").out
+    (cli.folder / ".platform" / "platform.yaml").write_text("settle_seconds: 3600\n")
+    assert "not taken in" not in cli.ok("land").out
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("cut.jsonl.gz", gzip.compress(EVENT.encode() * 1000)[:-20], "gzip"),
+        ("text.csv", "a;b\n1;2\n", "header"),
+    ],
+)
+def test_a_refused_file_holds_up_no_other(cli: CommandLine, name: str, content: str | bytes, reason: str) -> None:
+    """Exit status 1, the file and the reason, now and in `status`; the good file is in."""
+    source = "globo" if name.endswith("csv") else "demo_shop"
+    _drop(cli, f"{source}/{name}", content)
+    _drop(cli, "demo_shop/good.jsonl")
+    result = cli("land")
+    assert result.status == 1
+    (line,) = [line for line in result.out.splitlines() if line.startswith("not landed")]
+    assert f"{source}/{name}" in line
+    assert reason in line.lower()
+    assert "landed 1 file with 1 row" in result.out
+    status = cli.ok("status")
+    assert f"{source}/{name}" in status.out
+
+
+def test_file_names_that_are_no_text(cli: CommandLine) -> None:
+    """A name that is not UTF-8 is landed and printed, not a crash."""
+    folder = cli.folder / ".platform" / "landing" / "demo_shop"
+    folder.mkdir(parents=True)
+    (folder / os.fsdecode(b"\xff.jsonl.part")).write_text(EVENT)
+    assert "\\udcff.jsonl.part" in cli.ok("land").out
+
+
+def test_init_writes_paths_that_mean_the_same_later(cli: CommandLine) -> None:
+    """Paths are given relative to the working folder, and in the file to the root: what is written must be neither."""
+    (cli.folder / "contracts").mkdir()
+    cli.ok("init", "--root", "deep/root", "--landing", "inbox", "--sources", "contracts", "--start-date", "2026-05-01")
+    dropped = cli.folder / "inbox" / "demo_shop" / "a.jsonl"
+    dropped.parent.mkdir()
+    dropped.write_text(EVENT)
+    os.utime(dropped, (1_780_300_000, 1_780_300_000))
+    elsewhere = CommandLine(cli.folder / "contracts")
+    assert "landed 1 file" in elsewhere.ok("land", "--root", cli.folder / "deep" / "root").out
+    again = cli("init", "--root", "deep/root")
+    assert again.status == 1
+    assert "has settings already" in again.err
