@@ -1,0 +1,1 @@
+"""Tests of the tree: layers, names, packaging, and what Dagster loads."""
