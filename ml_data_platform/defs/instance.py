@@ -38,7 +38,7 @@ def instance_config(home: str) -> dict[str, Any]:
         "run_coordinator": {
             "module": "dagster._core.run_coordinator",
             "class": "QueuedRunCoordinator",
-            "config": {"dequeue_use_threads": False},
+            "config": {"dequeue_interval_seconds": 1, "dequeue_use_threads": False},
         },
     }
 
