@@ -115,7 +115,7 @@ def _loaded_names(tree: ast.Module) -> Iterator[str]:
 
 
 def test_the_clock_and_the_environment_are_arguments_of_the_core(checkout: Path) -> None:
-    """The core asks neither: the same inputs, the same answer. (Switching a library's telemetry off sets, it asks not.)"""
+    """The core asks neither: the same inputs, the same answer."""
     asked = re.compile(
         r"datetime\.now\(|dt\.datetime\.now|time\.time\(|date\.today\(|os\.environ\[[^]]*\](?! = )|os\.environ\.get\(|os\.getenv|utcnow\("
     )
