@@ -17,7 +17,7 @@ from ml_data_platform.defs.daily import ONLY_DIRTY_TAG
 from ml_data_platform.defs.resources import PlatformResource
 from ml_data_platform.defs.runs import reap_orphans
 from ml_data_platform.events.planning import LAYERS, Decision, DueRun, due_runs, expected_days, plan
-from ml_data_platform.stages.landed_files import waiting_files
+from ml_data_platform.stages.landed_files import WaitingFiles, waiting_files
 from ml_data_platform.stages.state import read_state
 
 DUE_TAG = "ml_data_platform/due"
@@ -77,7 +77,7 @@ def landing_sensor(
             if request is not None:
                 requests.append(request)
         if not requests:
-            return dg.SensorResult(skip_reason=_why_nothing(decisions, len(running)))
+            return dg.SensorResult(skip_reason=_why_nothing(decisions, len(running), waiting))
         return dg.SensorResult(run_requests=requests)
 
     return landing_sensor
@@ -116,7 +116,9 @@ def due_key(due: DueRun, decisions: Sequence[Decision]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def _why_nothing(decisions: Sequence[Decision], running: int) -> str:
+def _why_nothing(decisions: Sequence[Decision], running: int, waiting: WaitingFiles) -> str:
     counts = Counter(each.status.value for each in decisions)
     found = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
-    return f"{running} runs under way; partitions: {found or 'none'} at {dt.datetime.now(dt.UTC):%H:%M:%S} UTC"
+    left = [*(f"{name}/ (no such source)" for name in waiting.unknown_folders), *waiting.stray]
+    ignored = f"; not taken in: {', '.join(left[:3])}{' …' if len(left) > 3 else ''}" if left else ""
+    return f"{running} runs under way; partitions: {found or 'none'} at {dt.datetime.now(dt.UTC):%H:%M:%S} UTC{ignored}"

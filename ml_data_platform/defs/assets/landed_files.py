@@ -5,7 +5,7 @@ import dagster as dg
 from ml_data_platform.defs.daily import OWNERS
 from ml_data_platform.defs.io_manager import retry_if_transient
 from ml_data_platform.defs.resources import PlatformResource
-from ml_data_platform.stages.landed_files import REFUSED, describe, land_inbox, summarise
+from ml_data_platform.stages.landed_files import REFUSED, describe, land_inbox, summarise, waiting_files
 
 
 def landed_files() -> dg.AssetsDefinition:
@@ -40,10 +40,13 @@ def landed_files() -> dg.AssetsDefinition:
             retry_if_transient(error, context.retry_number)
             raise
         refused = [result for result in results if result.outcome in REFUSED]
+        left = waiting_files(opened)
         return dg.MaterializeResult(
             metadata={
                 **summarise(results),
                 "refused": dg.MetadataValue.md("\n".join(f"- {describe(result)}" for result in refused[:20]) or "none"),
+                "folders_of_no_source": ", ".join(left.unknown_folders) or "none",
+                "files_outside_of_folders": ", ".join(left.stray[:20]) or "none",
             },
             check_results=[
                 dg.AssetCheckResult(

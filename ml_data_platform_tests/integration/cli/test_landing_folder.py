@@ -107,3 +107,20 @@ def test_init_writes_paths_that_mean_the_same_later(cli: CommandLine) -> None:
     again = cli("init", "--root", "deep/root")
     assert again.status == 1
     assert "has settings already" in again.err
+
+
+def test_the_sensor_names_folders_of_no_source(cli: CommandLine) -> None:
+    """Who looks into the UI learns why a dropped file is not taken in: nothing runs for it."""
+    import dagster as dg
+
+    from ml_data_platform.defs.location import build_definitions
+    from ml_data_platform.defs.resources import PlatformResource
+    from ml_data_platform_tests.pipeline_root import settings_for
+
+    _drop(cli, "demo_shp/typo.jsonl")
+    settings = settings_for(cli.folder / ".platform")
+    sensor = build_definitions(settings).resolve_sensor_def("landing_sensor")
+    with dg.DagsterInstance.ephemeral() as instance:
+        resources = {"platform": PlatformResource.of(settings)}
+        result = sensor.evaluate_tick(dg.build_sensor_context(instance=instance, resources=resources))
+    assert "demo_shp/ (no such source)" in str(result.skip_message)
