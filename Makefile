@@ -1,4 +1,4 @@
-# Everything a fresh machine needs is Python >= 3.11 and make.
+# Everything a fresh machine needs is Python >= 3.11 and make. Variables: PYTHON, VENV, ROOT, PORT.
 PYTHON ?= python3
 VENV ?= .venv
 ROOT ?= .platform
@@ -18,8 +18,8 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python >= 3.11 is needed; set PYTHON=…"; exit 1; }
 	@echo "Making the environment in $(VENV) …"
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements.lock
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps -r requirements.lock
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
 demo: $(VENV)/.installed ## Sample events through every stage, a table per day; the second time there is nothing to do

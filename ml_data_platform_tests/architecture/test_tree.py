@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from ml_data_platform import errors
 from ml_data_platform.errors import PlatformError
@@ -161,6 +162,19 @@ def test_files_that_a_user_expects_are_there(checkout: Path) -> None:
         "workspace.yaml",
     ):
         assert (checkout / name).stat().st_size > 0, name
+
+
+def test_pre_commit_checks_what_make_lint_checks(checkout: Path) -> None:
+    """A commit that pre-commit lets through passes `make lint`: the same tools, from the same environment."""
+    hooks = [
+        hook
+        for repository in yaml.safe_load((checkout / ".pre-commit-config.yaml").read_text(encoding="utf-8"))["repos"]
+        for hook in repository["hooks"]
+    ]
+    lint = (checkout / "Makefile").read_text(encoding="utf-8").partition("\nlint:")[2].partition("\n\n")[0]
+    tools = {tuple(line.split("/")[-1].split()[:2]) for line in lint.splitlines()[1:]}
+    assert {tuple(hook["entry"].split("/")[-1].split()[:2]) for hook in hooks} == tools
+    assert {hook["language"] for hook in hooks} == {"system"}
 
 
 def test_no_file_names_a_place_that_only_one_machine_has(checkout: Path) -> None:
