@@ -51,10 +51,20 @@ def backfill(
     report = run_backfill(settings, days)
     if as_json:
         screen.print_json(_report_json(report))
+    elif not report.runs and not days.is_range and not _has_days(settings):
+        say_nothing_landed(settings)
     else:
         tables.print_report(report)
     if not report.is_successful:
         raise typer.Exit(1)
+
+
+def _has_days(settings: Settings) -> bool:
+    from ml_data_platform.events.planning import expected_days
+    from ml_data_platform.stages.platform import open_platform
+    from ml_data_platform.stages.state import read_state
+
+    return bool(expected_days(read_state(open_platform(settings))))
 
 
 def run_backfill(settings: Settings, days: Days) -> BackfillReport:

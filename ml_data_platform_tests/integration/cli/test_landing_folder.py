@@ -32,6 +32,16 @@ def test_nothing_to_land_is_said_in_words(cli: CommandLine) -> None:
     assert "known already" in cli.ok("land", path, "--source", "demo_shop").out
 
 
+@pytest.mark.parametrize("command", ["backfill", "plan", "status"])
+def test_an_empty_root_says_what_comes_first(cli: CommandLine, command: str) -> None:
+    """Nothing landed is not "all is built": the next step is named, with the folder."""
+    cli.ok("init")
+    result = cli.ok(command)
+    assert "nothing is landed" in result.out
+    assert str(cli.folder / ".platform" / "landing") in result.out
+    assert "ml-data-platform land" in result.out
+
+
 def test_files_that_wait_are_named_with_the_reason(cli: CommandLine) -> None:
     """A file too young, one still being written, one outside of any source, and a folder of no source."""
     _drop(cli, "demo_shop/young.jsonl", is_settled=False)
