@@ -156,7 +156,7 @@ def _announce(number: int, command: str, arguments: list[object] | list[str]) ->
 
 def _generate(settings: Settings, start: dt.date, days: int, events_per_day: int, seed: int) -> None:
     try:
-        feeding.generate(settings.landing, start, days, events_per_day, seed)
+        feeding.generate(Path(_from_here(settings.landing)), start, days, events_per_day, seed)
     except SettingsError as error:
         remedy = f"{error.remedy} For a demo with other arguments name another --root (with make: ROOT=…)."
         raise SettingsError(error.what, remedy=remedy, **error.facts) from error
