@@ -8,8 +8,10 @@ from typing import Any
 
 import dagster as dg
 import yaml
+from dagster._core.instance import InstanceRef
 from dagster._core.storage.runs import SqliteRunStorage
 
+from ml_data_platform.defs.open_history import keep_open
 from ml_data_platform.errors import InstanceMismatchError
 from ml_data_platform.settings import Settings
 
@@ -83,5 +85,6 @@ def require_own_folder(settings: Settings, instance: dg.DagsterInstance) -> None
 
 
 def open_instance(settings: Settings) -> dg.DagsterInstance:
-    """Open the instance of a root; use it as a context manager."""
-    return dg.DagsterInstance.from_config(str(prepare_home(settings)))
+    """Open the instance of a root for this process, with its history kept open; use it as a context manager."""
+    home = str(prepare_home(settings))
+    return dg.DagsterInstance.from_ref(keep_open(InstanceRef.from_dir(home), f"{home}/storage"))

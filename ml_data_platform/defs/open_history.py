@@ -1,0 +1,161 @@
+"""Dagster's history in SQLite, kept open: for a process that runs one day after the other.
+
+Belongs here: how often the history's files are opened and flushed. Does not belong here: what is written into
+them, which is Dagster's; and what other processes do: the UI uses Dagster's own classes over the same files.
+
+Dagster opens a database for every single event, and closing its last connection writes its log back; it makes a
+database per run, and looks through its migrations for each. A day has hundreds of events, most of them of checks,
+and this was more than half of what a small day cost.
+"""
+
+import os
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from dagster._core.instance import InstanceRef
+from dagster._core.storage.event_log import SqliteEventLogStorage
+from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME
+from dagster._core.storage.runs import SqliteRunStorage
+from dagster._core.storage.schedules import SqliteScheduleStorage
+from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
+from dagster._serdes import ConfigurableClassData
+from sqlalchemy import Connection, Engine, NullPool, create_engine, text
+
+BUSY_TIMEOUT_SECONDS = 30
+
+
+class OpenEventLog(SqliteEventLogStorage):
+    """Dagster's event log with two files kept open: the index, and the run that was written to last."""
+
+    def __init__(self, base_dir: str) -> None:
+        self._open: dict[str, Connection] = {}
+        self._empty_shard: bytes | None = None
+        super().__init__(base_dir)
+
+    @contextmanager
+    def _connect(self, shard: str) -> Iterator[Connection]:
+        with self._db_lock:
+            connection = self._open.get(shard) or self._opened(shard)
+            with connection.begin():
+                yield connection
+
+    def _opened(self, shard: str) -> Connection:
+        # Closing a run's file writes it out, which is what a UI that shows the run waits for.
+        self._close([name for name in self._open if name != INDEX_SHARD_NAME])
+        engine = _engine(self.conn_string_for_shard(shard))
+        if shard not in self._initialized_dbs:
+            self._initdb(engine)
+            self._initialized_dbs.add(shard)
+        self._open[shard] = _connected(engine)
+        return self._open[shard]
+
+    def _initdb(self, engine: Engine, for_index_shard: bool = False) -> None:
+        path = Path(str(engine.url.database))
+        if for_index_shard or path == Path(self.path_for_shard(INDEX_SHARD_NAME)):
+            super()._initdb(engine, for_index_shard=for_index_shard)
+        elif self._empty_shard is None:
+            is_new = not path.exists()
+            super()._initdb(engine)
+            # Only one that this process made is known to be empty.
+            self._empty_shard = path.read_bytes() if is_new else None
+        elif not _put_if_absent(path, self._empty_shard):
+            super()._initdb(engine)
+
+    def _close(self, shards: list[str]) -> None:
+        for shard in shards:
+            self._open.pop(shard).close()
+
+    def wipe(self) -> None:
+        """Delete all events."""
+        self._close(list(self._open))
+        super().wipe()
+
+    def dispose(self) -> None:
+        """Close the files."""
+        self._close(list(self._open))
+        super().dispose()
+
+
+class OpenRunStorage(SqliteRunStorage):
+    """Dagster's run storage with its file kept open."""
+
+    def __init__(self, conn_string: str, inst_data: ConfigurableClassData | None = None) -> None:
+        self._lock = threading.Lock()
+        self._open: Connection | None = None
+        super().__init__(conn_string, inst_data)
+
+    @contextmanager
+    def connect(self) -> Iterator[Connection]:
+        """Begin a transaction; one within another, or on another thread, has a connection of its own."""
+        if not self._lock.acquire(blocking=False):
+            with super().connect() as connection:
+                yield connection
+            return
+        try:
+            self._open = self._open or _connected(_engine(self._conn_string))
+            with self._open.begin():
+                yield self._open
+        finally:
+            self._lock.release()
+
+    def dispose(self) -> None:
+        """Close the file."""
+        if self._open is not None:
+            self._open.close()
+            self._open = None
+        super().dispose()
+
+
+class OpenSqliteStorage(DagsterSqliteStorage):
+    """Dagster's storage in SQLite, with the files that every event touches kept open."""
+
+    def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
+        self.base_dir = base_dir
+        self._run_storage = OpenRunStorage.from_local(str(Path(base_dir) / "history"))
+        self._event_log_storage = OpenEventLog(str(Path(base_dir) / "history" / "runs"))
+        self._schedule_storage = SqliteScheduleStorage.from_local(str(Path(base_dir) / "schedules"))
+        self._inst_data = inst_data
+        # Not Dagster's own of this class: it would open everything a second time.
+        super(DagsterSqliteStorage, self).__init__()  # type: ignore[no-untyped-call]
+
+    @classmethod
+    def from_config_value(cls, inst_data: ConfigurableClassData, config_value: Any) -> "OpenSqliteStorage":
+        """Make the storage from its configuration."""
+        return cls(inst_data=inst_data, **config_value)
+
+
+def keep_open(ref: InstanceRef, base_dir: str) -> InstanceRef:
+    """Return the reference of an instance whose SQLite files below ``base_dir`` stay open while it is used."""
+    config = ConfigurableClassData(__name__, OpenSqliteStorage.__name__, f"base_dir: {base_dir!r}\n")
+    return ref._replace(storage_data=config)
+
+
+def _engine(conn_string: str) -> Engine:
+    # Connections are used under a lock, by whichever thread holds it.
+    arguments = {"timeout": BUSY_TIMEOUT_SECONDS, "check_same_thread": False}
+    return create_engine(conn_string, poolclass=NullPool, connect_args=arguments)
+
+
+def _connected(engine: Engine) -> Connection:
+    connection = engine.connect()
+    # In WAL mode a power cut then costs the last events, never the file. What is published stands in the commit log.
+    connection.execute(text("PRAGMA synchronous=NORMAL"))
+    connection.commit()
+    return connection
+
+
+def _put_if_absent(path: Path, content: bytes) -> bool:
+    handle, temp = tempfile.mkstemp(prefix=f".{path.stem}-", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content)
+        with suppress(OSError):
+            os.link(temp, path)
+            return True
+    finally:
+        Path(temp).unlink(missing_ok=True)
+    return False

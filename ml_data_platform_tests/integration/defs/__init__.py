@@ -1,0 +1,1 @@
+"""Dagster's own files under a root."""
