@@ -10,9 +10,12 @@ is built and never at module level.
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import sys
+import threading
 import warnings
+from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
@@ -26,6 +29,8 @@ from ml_data_platform.validation.rules import Rule, require_unique_names
 Positions = npt.NDArray[np.int64]
 # Without a query text and without named index columns: those cost several times the evaluation itself.
 RESULT_FORMAT = {"result_format": "COMPLETE", "return_unexpected_index_query": False}
+# More than the assets have; a suite keeps the last chunk that it saw.
+MAX_SUITES = 12
 
 
 class ExpectationSuite:
@@ -77,6 +82,30 @@ class ExpectationSuite:
         # Results come back in another order than the suite: each carries its rule's name.
         answers = {result.expectation_config.meta["rule"]: result for result in report.results}
         return {rule.name: _positions(rule, answers.get(rule.name), len(frame)) for rule in self._rules}
+
+
+class _Suites(threading.local):
+    """Suites of this thread, the last used last; an evaluation keeps state in its suite, so threads share none."""
+
+    def __init__(self) -> None:
+        self.by_rules: OrderedDict[str, ExpectationSuite] = OrderedDict()
+
+
+_SUITES = _Suites()
+
+
+def suite_for(rules: tuple[Rule, ...]) -> ExpectationSuite:
+    """Return a suite of these rules; the same rules are built once, since that costs more than a small evaluation.
+
+    Raises:
+        ValidationSetupError: Great Expectations does not accept an expectation or its arguments.
+    """
+    key = json.dumps([rule.to_json() for rule in rules], sort_keys=True)
+    found = _SUITES.by_rules.pop(key, None) or ExpectationSuite(rules)
+    _SUITES.by_rules[key] = found
+    if len(_SUITES.by_rules) > MAX_SUITES:
+        _SUITES.by_rules.popitem(last=False)
+    return found
 
 
 def _great_expectations() -> Any:

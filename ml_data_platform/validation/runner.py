@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from ml_data_platform.errors import ValidationSetupError, bounded
-from ml_data_platform.validation.expectations import ExpectationSuite, Positions
+from ml_data_platform.validation.expectations import Positions, suite_for
 from ml_data_platform.validation.outcomes import (
     MAX_EXAMPLE_CHARACTERS,
     MAX_EXAMPLES,
@@ -43,7 +43,7 @@ class RowValidator:
         self._rules = tuple(rules)
         for rule in self._rules:
             _require_scope(rule, "row")
-        self._suite = ExpectationSuite(self._rules)
+        self._suite = suite_for(self._rules)
         self._columns = tuple(dict.fromkeys(column for rule in self._rules for column in rule.columns))
         self._numeric = dict.fromkeys(
             name for rule in self._rules if rule.expectation in COMPARISONS for name in rule.columns
@@ -156,7 +156,7 @@ def check_metrics(rules: Iterable[Rule], metrics: Mapping[str, float | int | Non
         _require_metric(rule, metrics)
     names = dict.fromkeys(rule.columns[0] for rule in given)
     frame = pd.DataFrame({name: pd.Series([metrics[name]], dtype="float64") for name in names})
-    found = ExpectationSuite(given).evaluate(frame)
+    found = suite_for(given).evaluate(frame)
     return tuple(_table_outcome(rule, metrics[rule.columns[0]], len(found[rule.name])) for rule in given)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -198,3 +199,33 @@ def test_validation_is_silent_and_works_with_warnings_as_errors():
     )
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], check=False, capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_a_suite_that_is_used_again_remembers_nothing():
+    """Each partition is judged by its own rows, also after bad rows, after an error, and under another tolerance."""
+    rules = rules_named("user_ids_are_present", "event_types_are_known")
+    bad = event_rows(5)
+    bad.loc[[1, 3], "user_id"] = None
+    for _ in range(2):
+        first, second = RowValidator(rules), RowValidator(rules)
+        assert first.validate(bad)["user_ids_are_present"].tolist() == [1, 3]
+        assert second.validate(event_rows(4))["user_ids_are_present"].tolist() == []
+        assert [outcome.unexpected for outcome in second.outcomes()] == [0, 0]
+        with pytest.raises(ValidationSetupError):
+            RowValidator(rules).validate(event_rows(3).drop(columns="user_id"))
+        lenient = RowValidator(with_tolerances(rules, {"user_ids_are_present": 0.5}))
+        lenient.validate(bad)
+        assert [outcome.passed for outcome in lenient.outcomes()] == [True, True]
+
+
+def test_threads_share_no_suite():
+    """Rows that are judged at the same time by the same rules do not mix."""
+    rules = rules_named("user_ids_are_present", "event_types_are_known")
+
+    def judge(count: int) -> list[int]:
+        rows = event_rows(count)
+        rows.loc[count - 1, "user_id"] = None
+        return [RowValidator(rules).validate(rows)["user_ids_are_present"].tolist() for _ in range(5)]
+
+    with ThreadPoolExecutor(3) as pool:
+        assert list(pool.map(judge, (3, 30, 300))) == [[[2]] * 5, [[29]] * 5, [[299]] * 5]
