@@ -14,7 +14,16 @@ from ml_data_platform.validation.row_rules import EVENT_ROW_RULES, FEATURE_ROW_R
 from ml_data_platform.validation.rules import Rule, hash_rules, with_tolerances
 from ml_data_platform.validation.table_rules import PARTITION_RULES
 
-__all__ = ["ALL_RULES", "ROW_RULES", "TABLE_RULES", "Rule", "metric_names", "rules_for", "rules_hash", "with_tolerances"]
+__all__ = [
+    "ALL_RULES",
+    "ROW_RULES",
+    "TABLE_RULES",
+    "Rule",
+    "metric_names",
+    "rules_for",
+    "rules_hash",
+    "with_tolerances",
+]
 
 ROW_RULES: Mapping[str, tuple[Rule, ...]] = {
     "validated_events": EVENT_ROW_RULES,
