@@ -1,4 +1,4 @@
-"""Fixtures that several rooms share: one small root that is built once, and copies of it.
+"""What several rooms share: one small root that is built once, copies of it, and how properties are tried.
 
 What is imported here is imported by every test run, so the platform is imported by the fixtures that need it.
 """
@@ -10,11 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
     import dagster as dg
 
     from ml_data_platform_tests.pipeline_root import PipelineRoot
+
+# A property does not depend on how busy the machine is.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 
 @pytest.fixture(scope="session")

@@ -110,7 +110,7 @@ class World:
         """Hash what a partition says: a layer that drops most of what it reads says little."""
         read: dict[str, Any] = {
             "raw_events": lambda: sorted(self.files.get(of, ())),
-            "validated_events": lambda: [self._of("raw_events", of), self.contract],
+            "validated_events": lambda: [self._of("raw_events", of), self.files.get(of) and self.contract],
             "session_features": lambda: [
                 *(self._of("validated_events", of + offset * DAY) for offset in (-1, 0, 1)),
                 self.mature_through(of),
