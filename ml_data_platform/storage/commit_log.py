@@ -19,6 +19,7 @@ from ml_data_platform.errors import (
 )
 from ml_data_platform.storage.layout import Layout, check_sha256, day_key
 from ml_data_platform.storage.object_store import LocalObjectStore
+from ml_data_platform.storage.record_cache import RecordCache
 from ml_data_platform.storage.records import canonical_json, check_fields, check_instant, read_fields
 
 FORMAT = 1
@@ -136,11 +137,17 @@ class CommitLog:
 
     def __init__(self, objects: LocalObjectStore) -> None:
         self.objects = objects
+        self._heads: RecordCache[LogRecord] = RecordCache()
 
     def head(self, asset: str, day: str) -> LogRecord | None:
         """Return the newest generation; None for a partition that was never published."""
-        generations = self._generations(Layout.log_folder(asset, day))
-        return self.read(asset, day, max(generations)) if generations else None
+        versions = self.objects.versions(Layout.log_folder(asset, day))
+        generations = {generation: name for name in versions if (generation := Layout.generation(name))}
+        if not generations:
+            return None
+        newest = max(generations)
+        key, version = Layout.log_key(asset, day, newest), versions[generations[newest]]
+        return self._heads.get(key, version, lambda _: self.read(asset, day, newest))
 
     def heads(self, asset: str) -> dict[str, LogRecord]:
         """Return the newest generation of every published day, by day in order."""

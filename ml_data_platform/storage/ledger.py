@@ -14,7 +14,8 @@ from typing import Any
 from ml_data_platform.errors import PlatformError
 from ml_data_platform.storage.layout import FAILURES_FOLDER, LEDGER_FOLDER, Layout, check_name
 from ml_data_platform.storage.ledger_record import FORMAT, LedgerRecord
-from ml_data_platform.storage.object_store import LocalObjectStore
+from ml_data_platform.storage.object_store import LocalObjectStore, Version
+from ml_data_platform.storage.record_cache import RecordCache
 from ml_data_platform.storage.records import canonical_json, check_instant, read_fields
 
 __all__ = ["Failure", "Ledger", "LedgerRecord"]
@@ -39,6 +40,7 @@ class Ledger:
 
     def __init__(self, objects: LocalObjectStore) -> None:
         self.objects = objects
+        self._known: RecordCache[LedgerRecord] = RecordCache()
 
     def append(self, record: LedgerRecord) -> bool:
         """Add a record.
@@ -74,8 +76,8 @@ class Ledger:
         wanted = routing_hashes or {}
         current: dict[tuple[str, str], LedgerRecord] = {}
         for source in self.sources():
-            for key in self._record_keys(source):
-                record = self._read(key)
+            for key, version in self._record_keys(source).items():
+                record = self._known.get(key, version, self._read)
                 kept = current.get((source, record.sha256))
                 if kept is None or _rank(record, wanted.get(source)) > _rank(kept, wanted.get(source)):
                     current[source, record.sha256] = record
@@ -116,9 +118,10 @@ class Ledger:
         found = [Failure(**self._fields(key, _FAILURE_TYPES)) for key in keys]
         return tuple(sorted(found, key=lambda failure: (failure.source, failure.path, failure.reason)))
 
-    def _record_keys(self, source: str) -> list[str]:
+    def _record_keys(self, source: str) -> dict[str, Version]:
         folder = Layout.ledger_folder(source)
-        return [f"{folder}/{name}" for name in sorted(self.objects.names(folder)) if name.endswith(".json")]
+        versions = sorted(self.objects.versions(folder).items())
+        return {f"{folder}/{name}": version for name, version in versions if name.endswith(".json")}
 
     def _read(self, key: str) -> LedgerRecord:
         return LedgerRecord.from_json(self.objects.read_bytes(key), where=key)

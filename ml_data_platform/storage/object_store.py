@@ -13,7 +13,7 @@ import errno
 import hashlib
 import os
 import shutil
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
@@ -25,6 +25,7 @@ from ml_data_platform.storage.scratch import file_lock, private_folder, reap_dea
 READ_ONLY = 0o444
 # Inside the class, `list` is the method.
 Names = list[str]
+Version = tuple[int, int, int]
 _NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EXDEV})
 
 
@@ -128,6 +129,19 @@ class LocalObjectStore:
                 return [entry.name for entry in entries]
         except (FileNotFoundError, NotADirectoryError):
             return []
+
+    def versions(self, folder: str) -> dict[str, Version]:
+        """Return the names directly in a folder, each with a value that changes when the bytes under it do."""
+        versions = {}
+        try:
+            with os.scandir(self.local_path(folder)) as entries:
+                for entry in entries:
+                    with suppress(FileNotFoundError):
+                        state = entry.stat(follow_symlinks=False)
+                        versions[entry.name] = (state.st_ino, state.st_size, state.st_mtime_ns)
+        except (FileNotFoundError, NotADirectoryError):
+            return {}
+        return versions
 
     def delete(self, key: str) -> None:
         """Remove an object; nothing happens where there is none."""

@@ -104,7 +104,7 @@ def test_recovery_of_a_clean_root_reads_one_record_per_partition_and_takes_no_lo
     read, lock = LocalObjectStore.read_bytes, LocalObjectStore.lock
     monkeypatch.setattr(LocalObjectStore, "read_bytes", lambda self, key: reads.append(key) or read(self, key))
     monkeypatch.setattr(LocalObjectStore, "lock", lambda self, key, **how: locks.append(key) or lock(self, key, **how))
-    assert store.recover().partitions_checked == 30
+    assert TableStore(store.root, present).recover().partitions_checked == 30
     assert (len(reads), locks) == (30, [])
     assert len(files_below(store.root / LOCKS_FOLDER)) == 31
 
