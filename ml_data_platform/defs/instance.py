@@ -23,6 +23,7 @@ def instance_config(home: str) -> dict[str, Any]:
     """Return the configuration of an instance that keeps everything below ``home``."""
     return {
         "telemetry": {"enabled": False},
+        "nux": {"enabled": False},
         "storage": {"sqlite": {"base_dir": f"{home}/storage"}},
         "local_artifact_storage": {
             "module": "dagster._core.storage.root",
