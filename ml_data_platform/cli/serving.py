@@ -88,6 +88,7 @@ def dev(
         **os.environ,
         "DAGSTER_HOME": str(home),
         "ML_DATA_PLATFORM_ROOT": str(settings.root),
+        "ML_DATA_PLATFORM_LANDING": str(settings.landing),
         **({"ML_DATA_PLATFORM_SOURCES": str(settings.sources)} if settings.sources else {}),
     }
     # Its successor, `dg dev`, is a package more to install and reads pyproject.toml, which an installation has not.
@@ -96,6 +97,8 @@ def dev(
     command += ["--host", HOST, "--port", str(port)]
     screen.err.print(f"root: {settings.root}", markup=False, soft_wrap=True)
     screen.err.print(f"the UI opens at http://{HOST}:{port} in some seconds (Ctrl-C ends it)", soft_wrap=True)
+    # In any other folder with a dagster.yaml, such as the checkout, Dagster warns that it does not use that one.
+    os.chdir(home)
     os.execve(sys.executable, command, environment)  # noqa: S606 - no shell is wanted
 
 
