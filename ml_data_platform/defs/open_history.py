@@ -34,6 +34,7 @@ class OpenEventLog(SqliteEventLogStorage):
     def __init__(self, base_dir: str) -> None:
         self._open: dict[str, Connection] = {}
         self._empty_shard: bytes | None = None
+        self._tables: set[str] = set()
         super().__init__(base_dir)
 
     @contextmanager
@@ -64,6 +65,12 @@ class OpenEventLog(SqliteEventLogStorage):
             self._empty_shard = path.read_bytes() if is_new else None
         elif not _put_if_absent(path, self._empty_shard):
             super()._initdb(engine)
+
+    def has_table(self, table_name: str) -> bool:
+        """Tell whether a table is there; asked for every check, and a table that was there is not dropped."""
+        if table_name not in self._tables and super().has_table(table_name):
+            self._tables.add(table_name)
+        return table_name in self._tables
 
     def _close(self, shards: list[str]) -> None:
         for shard in shards:
