@@ -6,6 +6,7 @@ rule says (``validation.suites``).
 
 import warnings
 from collections.abc import Iterable
+from typing import Any
 
 import dagster as dg
 
@@ -39,8 +40,22 @@ def check_results(asset: str, outcomes: Iterable[CheckOutcome]) -> list[dg.Asset
             passed=outcome.passed,
             severity=dg.AssetCheckSeverity.ERROR if outcome.blocking else dg.AssetCheckSeverity.WARN,
             description=outcome.description,
-            metadata=outcome.metadata(),
+            metadata=_shown(outcome),
         )
         for outcome in outcomes
         if outcome.asset == asset
     ]
+
+
+def _shown(outcome: CheckOutcome) -> dict[str, Any]:
+    """Return an outcome as the UI shows it: numbers become plots, so what never moves is text."""
+    rule = outcome.rule
+    arguments = ", ".join(f"{name}={value!r}" for name, value in rule["kwargs"].items())
+    examples = "\n".join(f"- `{example}`" for example in outcome.examples)
+    return {
+        **outcome.metadata(),
+        "tolerance": f"{outcome.tolerance:g}",
+        "examples": dg.MetadataValue.md(examples) if examples else "none",
+        "expectation": f"{rule['expectation']}({arguments})",
+        "rule": dg.MetadataValue.json(dict(rule)),
+    }

@@ -17,6 +17,7 @@ from ml_data_platform.defs.partitions import neighbouring_days
 from ml_data_platform.defs.resources import PlatformResource
 from ml_data_platform.defs.runs import is_beside_backfill
 from ml_data_platform.errors import PlatformError
+from ml_data_platform.events.descriptions import COLUMN_DESCRIPTIONS
 from ml_data_platform.events.lateness import ONE_DAY
 from ml_data_platform.events.planning import UPSTREAM, State, Status, decide, missing_upstream
 from ml_data_platform.features.catalog import CATALOG
@@ -86,14 +87,16 @@ def _asset_in(asset: str, upstream: str) -> dg.AssetIn:
 
 
 def _column_schema(asset: str) -> dg.TableSchema:
-    described = {column.name: column for column in CATALOG.get(asset, ())}
+    columns = CATALOG.get(asset, ())
+    roles = {column.name: {"role": column.role} for column in columns}
+    descriptions = COLUMN_DESCRIPTIONS.get(asset) or {column.name: column.description for column in columns}
     return dg.TableSchema(
         columns=[
             dg.TableColumn(
                 name=field.name,
                 type=str(field.type),
-                description=described[field.name].description if field.name in described else None,
-                tags={"role": described[field.name].role} if field.name in described else None,
+                description=descriptions[field.name],
+                tags=roles.get(field.name),
             )
             for field in state.TABLES[asset].columns
         ]

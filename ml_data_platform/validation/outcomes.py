@@ -31,6 +31,7 @@ class CheckOutcome:
         examples: At most 5 offending values, first rows first, each at most 120 characters.
         rule: The rule as JSON-able values.
         description: The rule in one sentence.
+        value: Table rules: the metric, where it is not null.
     """
 
     name: str
@@ -44,11 +45,13 @@ class CheckOutcome:
     examples: tuple[str, ...]
     rule: Mapping[str, Any]
     description: str
+    value: float | None = None
 
     def metadata(self) -> dict[str, Any]:
         """Return JSON-able facts under stable keys, for a user interface."""
         return {
             "observed": self.observed,
+            **({} if self.value is None else {"observed_value": self.value}),
             "unexpected_count": self.unexpected,
             "evaluated_count": self.evaluated,
             "unexpected_percent": 100 * self.unexpected / self.evaluated if self.evaluated else 0.0,

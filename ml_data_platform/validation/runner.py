@@ -176,6 +176,7 @@ def _table_outcome(rule: Rule, value: float | None, unexpected: int) -> CheckOut
         examples=(),
         rule=rule.to_json(),
         description=rule.description,
+        value=None if value is None else float(value),
     )
 
 
