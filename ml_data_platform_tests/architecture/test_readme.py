@@ -34,7 +34,7 @@ def test_every_guarantee_is_proved_by_a_test_that_exists(readme: str, checkout: 
     """Each row names a test function that stands in the file named, and no row is without one."""
     section = _section(readme, "Guarantees")
     rows = [line for line in section.splitlines() if line.startswith("| ")][1:]
-    named = re.findall(r"`([a-z_/]+\.py)::(test_[a-z0-9_]+)`", section)
+    named = re.findall(r"`([a-z0-9_/]+\.py)::(test_[a-z0-9_]+)`", section)
     assert len(named) == len(rows) > 10
     for path, name in named:
         tree = ast.parse((checkout / "ml_data_platform_tests" / path).read_text(encoding="utf-8"))
