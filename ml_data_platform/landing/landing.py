@@ -173,6 +173,7 @@ def _route(kept: Kept, contract: SourceContract, terms: LandingTerms, *, name: s
                     folder=folder,
                     memory_limit=terms.memory_limit,
                     threads=terms.threads,
+                    engine=terms.engine,
                 )
                 status = "landed" if routed.account.rows else "header_only"
         except LandingError as error:

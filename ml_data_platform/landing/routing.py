@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
@@ -96,6 +97,7 @@ def route_file(
     folder: Path,
     memory_limit: str,
     threads: int,
+    engine: duckdb.DuckDBPyConnection | None = None,
 ) -> RoutedFile:
     """Send the rows of a kept file to their event days.
 
@@ -110,6 +112,7 @@ def route_file(
         folder: Scratch folder for the fragments and what the engine spills.
         memory_limit: Bound of the engine's memory, e.g. ``1GB``.
         threads: Threads of the engine.
+        engine: An engine to work with, of these bounds; by default one is opened.
 
     Returns:
         One fragment of schema LANDED_ROWS and one of UNDATED_ROWS, each in its declared order.
@@ -121,7 +124,9 @@ def route_file(
     """
     routing = routing_query(contract, "landed_chunk", start_date=start_date, latest=latest)
     account = Account()
-    with connect(folder, memory_limit=memory_limit, threads=threads) as engine:
+    with ExitStack() as stack:
+        if engine is None:
+            engine = stack.enter_context(connect(folder, memory_limit=memory_limit, threads=threads))
         try:
             with _Spill(folder, LANDED_ROWS) as dated, _Spill(folder, UNDATED_ROWS) as undated:
                 for chunk in read_chunks(kept, contract, connection=engine):

@@ -1,15 +1,20 @@
 """What landing depends on, and what it answers.
 
-Belongs here: the two values that go into and come out of landing. Does not belong here: the steps.
+Belongs here: the two values that go into and come out of landing, and the engine that many files share. Does not belong here: the steps.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Literal
 
+import duckdb
+
 from ml_data_platform.errors import SettingsError
+from ml_data_platform.storage import duck
 from ml_data_platform.storage.ledger import Ledger, LedgerRecord
 from ml_data_platform.storage.object_store import LocalObjectStore
 from ml_data_platform.storage.table_store import TableStore
@@ -54,6 +59,7 @@ class LandingTerms:
         memory_limit: Bound of the engine's memory, e.g. ``1GB``.
         threads: Threads of the engine.
         key_id: Id of the key that user ids are hashed with, noted in the record.
+        engine: Routes the rows; by default each file opens its own. Of one thread, see `with_one_engine`.
     """
 
     store: TableStore
@@ -63,6 +69,7 @@ class LandingTerms:
     memory_limit: str = "1GB"
     threads: int = 2
     key_id: str | None = None
+    engine: duckdb.DuckDBPyConnection | None = None
 
     def __post_init__(self) -> None:
         if self.now.tzinfo is None:
@@ -82,3 +89,13 @@ class LandingTerms:
     def landed_at(self) -> str:
         """The present as the ledger writes it."""
         return self.now.astimezone(UTC).isoformat()
+
+
+@contextmanager
+def with_one_engine(terms: LandingTerms) -> Iterator[LandingTerms]:
+    """Give terms whose engine serves all files landed within the block: opening one costs as much as a small file."""
+    with (
+        terms.store.scratch() as folder,
+        duck.connect(folder, memory_limit=terms.memory_limit, threads=terms.threads) as engine,
+    ):
+        yield replace(terms, engine=engine)

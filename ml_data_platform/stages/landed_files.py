@@ -18,6 +18,7 @@ from ml_data_platform.errors import ContractError
 from ml_data_platform.events.contracts import SourceContract
 from ml_data_platform.landing.inbox import ReadyFile, fingerprint, look_into
 from ml_data_platform.landing.landing import LandedFile, LandingTerms, land_file, reroute_outdated
+from ml_data_platform.landing.terms import with_one_engine
 from ml_data_platform.stages.platform import Platform
 
 Progress = Callable[[int, int, LandedFile], None]
@@ -99,19 +100,21 @@ def land_inbox(platform: Platform, progress: Progress = _silent) -> list[LandedF
         progress: Called after each file with the number done, the number in all, and the result.
     """
     waiting = waiting_files(platform)
-    terms = landing_terms(platform)
+    if waiting.is_empty:
+        return []
     results: list[LandedFile] = []
     total = len(waiting.files) + waiting.outdated
-    for source, file in waiting.files:
-        name = file.path.relative_to(platform.settings.landing / source).as_posix()
-        result = land_file(file.path, platform.contracts[source], terms, name=name)
-        if result.outcome != "unreadable":
-            _note_seen(platform, source, file)
-        results.append(result)
-        progress(len(results), total, result)
-    again = reroute_outdated(
-        platform.contracts, terms, progress=lambda result: progress(len(results) + 1, total, result)
-    )
+    with with_one_engine(landing_terms(platform)) as terms:
+        for source, file in waiting.files:
+            name = file.path.relative_to(platform.settings.landing / source).as_posix()
+            result = land_file(file.path, platform.contracts[source], terms, name=name)
+            if result.outcome != "unreadable":
+                _note_seen(platform, source, file)
+            results.append(result)
+            progress(len(results), total, result)
+        again = reroute_outdated(
+            platform.contracts, terms, progress=lambda result: progress(len(results) + 1, total, result)
+        )
     return results + again
 
 
@@ -131,11 +134,11 @@ def land_named(
     """
     contract = contract_of(platform, source)
     files = [found for path in paths for found in _files_in(path)]
-    terms = landing_terms(platform)
     results = []
-    for path, name in files:
-        results.append(land_file(path, contract, terms, name=name))
-        progress(len(results), len(files), results[-1])
+    with with_one_engine(landing_terms(platform)) as terms:
+        for path, name in files:
+            results.append(land_file(path, contract, terms, name=name))
+            progress(len(results), len(files), results[-1])
     return results
 
 

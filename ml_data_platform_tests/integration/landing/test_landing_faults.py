@@ -11,6 +11,7 @@ import pytest
 from ml_data_platform.events.contracts import SourceContract
 from ml_data_platform.landing import keeping, landing, routing
 from ml_data_platform.landing.landing import LandingTerms, land_file
+from ml_data_platform.landing.terms import with_one_engine
 from ml_data_platform.storage.ledger import Ledger
 from ml_data_platform.storage.object_store import LocalObjectStore
 from ml_data_platform.storage.table_store import TableStore
@@ -106,6 +107,21 @@ def test_too_little_memory_is_noted_and_more_repairs_it(tmp_path):
     assert "too large for the engine's memory" in landed.reason
     enough = land_file(path, SHOP, replace(small, memory_limit="1GB"))
     assert (enough.outcome, dict(enough.record.rows_per_day)) == ("landed", {"2026-06-02": 90})
+
+
+def test_a_shared_engine_lands_the_next_file_after_one_that_was_too_large(tmp_path, undisturbed):
+    """What one file did to the engine is nothing to the next: it lands as it does alone."""
+    path, _ = undisturbed
+    large = tmp_path / "large"
+    row = b'{"session_id":"s","timestamp":"2026-06-02T00:00:00Z","text":"%s"}\n'
+    large.write_bytes(b"".join(row % (b"%06d" % number * 150_000) for number in range(90)))
+    small = LandingTerms(TableStore(tmp_path / "root", lambda: NOW), START, NOW, threads=1, memory_limit="48MB")
+    with with_one_engine(small) as terms:
+        outcomes = [land_file(each, SHOP, terms).outcome for each in (large, path, large, path)]
+    assert outcomes == ["unreadable", "landed", "unreadable", "known"]
+    alone = LandingTerms(TableStore(tmp_path / "alone", lambda: NOW), START, NOW, threads=2)
+    land_file(path, SHOP, alone)
+    assert [record.fragment for record in small.ledger.records()] == [r.fragment for r in alone.ledger.records()]
 
 
 def test_storage_that_fails_is_not_the_files_fault(tmp_path, monkeypatch, undisturbed):
