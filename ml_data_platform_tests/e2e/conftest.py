@@ -21,6 +21,8 @@ from ml_data_platform_tests.e2e.dagster_process import DagsterDev
 from ml_data_platform_tests.e2e.user_interface import Run, UserInterface
 from ml_data_platform_tests.pipeline_root import day, shop_lines
 
+TEST_SECONDS = 1_800
+"""Bound of one test, in which a machine that does other things too starts both processes."""
 EVENTS = 60
 GOOD_DAYS = [day(number).isoformat() for number in (1, 2)]
 """Two days of good events; the first is the first of the platform, and of the day after nothing was landed."""

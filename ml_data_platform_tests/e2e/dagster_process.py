@@ -176,7 +176,12 @@ def _heeded_interrupts() -> Iterator[None]:
 
 
 def _descendants(pid: int) -> dict[int, str]:
-    """Return the process ids below ``pid``, each with its start time, so that a used-again id is not mistaken."""
+    """Return the process ids below ``pid``, each with its start time, so that a used-again id is not mistaken.
+
+    Without ``/proc`` there are none: the children then end with their parent unseen.
+    """
+    if not Path("/proc").is_dir():
+        return {}
     parents = {int(path.name): _status(int(path.name)) for path in Path("/proc").iterdir() if path.name.isdecimal()}
     found: dict[int, str] = {}
     wave = [pid]

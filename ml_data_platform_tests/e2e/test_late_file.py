@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from ml_data_platform_tests.e2e.checkout import Checkout
-from ml_data_platform_tests.e2e.conftest import EVENTS, SecondLife
+from ml_data_platform_tests.e2e.conftest import EVENTS, TEST_SECONDS, SecondLife
 from ml_data_platform_tests.pipeline_root import day, shop_lines
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(TEST_SECONDS)]
 LATE_EVENTS = 10
 UNFINISHED = ["QUEUED", "NOT_STARTED", "STARTING", "STARTED"]
 

@@ -9,10 +9,10 @@ import pytest
 from ml_data_platform.generator.truth import DayTruth
 from ml_data_platform.validation.suites import rules_for
 from ml_data_platform_tests.e2e.checkout import Checkout
-from ml_data_platform_tests.e2e.conftest import POISONED, POISONED_DAYS, FirstLife, SecondLife
+from ml_data_platform_tests.e2e.conftest import POISONED, POISONED_DAYS, TEST_SECONDS, FirstLife, SecondLife
 from ml_data_platform_tests.pipeline_root import day
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(TEST_SECONDS)]
 BLOCKING = "rejected_share_is_within_tolerance"
 FEATURES = ("session_features", "date_partitions", "label_partitions", "stratified_partitions")
 Planted = tuple[dict[Any, list[str]], dict[Any, DayTruth]]

@@ -7,10 +7,10 @@ import json
 import pytest
 
 from ml_data_platform.stages.state import TABLES
-from ml_data_platform_tests.e2e.conftest import GOOD_DAYS, POISONED, FirstLife, SecondLife
+from ml_data_platform_tests.e2e.conftest import GOOD_DAYS, POISONED, TEST_SECONDS, FirstLife, SecondLife
 from ml_data_platform_tests.pipeline_root import day
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(TEST_SECONDS)]
 
 
 def test_runs_partitions_and_checks_survive_a_restart(first_life: FirstLife, second_life: SecondLife) -> None:

@@ -7,9 +7,17 @@ import pytest
 from ml_data_platform.stages.state import TABLES
 from ml_data_platform.validation.suites import rules_for
 from ml_data_platform_tests.e2e.checkout import Checkout
-from ml_data_platform_tests.e2e.conftest import EVENTS, GOOD_DAYS, NEVER_LANDED, SINGLE_FILE, FirstLife, SecondLife
+from ml_data_platform_tests.e2e.conftest import (
+    EVENTS,
+    GOOD_DAYS,
+    NEVER_LANDED,
+    SINGLE_FILE,
+    TEST_SECONDS,
+    FirstLife,
+    SecondLife,
+)
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(TEST_SECONDS)]
 
 
 def test_the_sensor_runs_without_being_switched_on(first_life: FirstLife) -> None:
