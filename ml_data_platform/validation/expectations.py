@@ -113,7 +113,11 @@ def _great_expectations() -> Any:
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
     _defer_import("scipy.stats")
     import great_expectations as gx  # noqa: PLC0415 - costs seconds: only those who validate pay
+    from great_expectations.execution_engine import pandas_execution_engine  # noqa: PLC0415 - so does this
 
+    # Frames smaller than this are hashed, twice per evaluation and for as long as judging them takes; the hash goes
+    # into metadata that nobody reads.
+    pandas_execution_engine.HASH_THRESHOLD = 0
     return gx
 
 

@@ -229,3 +229,16 @@ def test_threads_share_no_suite():
 
     with ThreadPoolExecutor(3) as pool:
         assert list(pool.map(judge, (3, 30, 300))) == [[[2]] * 5, [[29]] * 5, [[299]] * 5]
+
+
+def test_frames_are_not_hashed(monkeypatch):
+    """Great Expectations fingerprints small frames for its metadata, at more than the price of judging them."""
+    from great_expectations.execution_engine import pandas_execution_engine
+
+    hashed = []
+    monkeypatch.setattr(pandas_execution_engine, "hash_pandas_dataframe", lambda frame: hashed.append(len(frame)))
+    RowValidator(EVENT_RULES).validate(event_rows(5))
+    assert hashed == []
+    monkeypatch.setattr(pandas_execution_engine, "HASH_THRESHOLD", 1e9)
+    RowValidator(EVENT_RULES).validate(event_rows(5))
+    assert hashed == [5, 5], "the test would notice"
