@@ -1,7 +1,7 @@
 """The real clicks, all 192 hours, through the whole flow: what holds of them, and what it costs.
 
 Run by ``make real-data``; ends with status 1 when anything does not hold. The clicks are read where they lie
-(``../shared/data`` beside the checkout, or where ``ML_DATA_PLATFORM_REAL_DATA`` says); the root is temporary.
+(``../shared/data`` beside the checkout, or where ``EVENT_LOGS_FOLDER`` says); the root is temporary.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     folder = clicks_folder(os.environ)
     if not folder.is_dir():
-        out.print(f"the real clicks are not in {folder}; ML_DATA_PLATFORM_REAL_DATA names another place")
+        out.print(f"the real clicks are not in {folder}; EVENT_LOGS_FOLDER names another place")
         return 1
     with tempfile.TemporaryDirectory(prefix="globo-") as temporary:
         top = options.keep or Path(temporary)

@@ -1,7 +1,7 @@
 """The real clicks of the news portal, read with pandas and plain Python alone.
 
 An oracle: it shares no code with the platform. The clicks lie beside the checkout, or in the folder that the
-environment variable ``ML_DATA_PLATFORM_REAL_DATA`` names; they are read there and never copied.
+environment variable ``EVENT_LOGS_FOLDER`` names; they are read there and never copied.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import pandas as pd
 from ml_data_platform_tests.session_oracle import Event
 
 SOURCE = "globo"
-FOLDER_VARIABLE = "ML_DATA_PLATFORM_REAL_DATA"
+FOLDER_VARIABLE = "EVENT_LOGS_FOLDER"
 DAY_MS = 86_400_000
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 COLUMNS = (

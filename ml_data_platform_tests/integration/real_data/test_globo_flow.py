@@ -25,7 +25,7 @@ pytestmark = [
     pytest.mark.real_data,
     pytest.mark.skipif(
         not FOLDER.is_dir(),
-        reason=f"the real clicks are not in {FOLDER}; ML_DATA_PLATFORM_REAL_DATA names another place",
+        reason=f"the real clicks are not in {FOLDER}; EVENT_LOGS_FOLDER names another place",
     ),
 ]
 
