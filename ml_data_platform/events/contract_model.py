@@ -1,7 +1,8 @@
 """What a source contract may say.
 
-Belongs here: the contract's model, what must hold between its keys, and its hashes. Does not belong
-here: finding and reading the YAML files (contracts) and the SQL that a contract leads to (parsing).
+Belongs here: the contract's model, what must hold between its keys, and its hashes. Does not belong here: the
+sections below its keys (contract_parts), finding and reading the YAML files (contracts), and the SQL that a
+contract leads to (parsing).
 """
 
 from __future__ import annotations
@@ -14,93 +15,37 @@ from datetime import date
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from ml_data_platform.events.contract_errors import VERSION_FORMS, Problem, contract_error
-from ml_data_platform.events.evolution import SCHEMA_VERSIONS, EventField
+from ml_data_platform.events.contract_parts import (
+    ContractPart,
+    CsvDialect,
+    EventTimeReading,
+    EventTypeReading,
+    Lateness,
+    Text,
+    VersionColumn,
+)
+from ml_data_platform.events.evolution import SCHEMA_VERSIONS, EventField, FieldType
+from ml_data_platform.events.time_formats import DIRECTIVES, format_fault
 
-MAX_TEXT = 256
 LABEL_FIELD = "label"
 # Zones that mean another thing on another machine, or nothing.
 _UNUSABLE_ZONES = frozenset({"localtime", "Factory", "posixrules"})
 
-Text = Annotated[str, Field(min_length=1, max_length=MAX_TEXT)]
-EventType = Literal["page_view", "add_to_cart", "purchase", "search", "other"]
 
-
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class CsvDialect(_Part):
-    """How a CSV file is cut into cells.
-
-    Attributes:
-        delimiter: One character between cells.
-        quote: One character around cells that hold the delimiter; doubled inside them.
-    """
-
-    delimiter: Annotated[str, Field(pattern=r"\A[^\r\n\x00]\z")] = ","
-    quote: Annotated[str, Field(pattern=r"\A[^\r\n\x00]\z")] = '"'
-
-
-class VersionColumn(_Part):
-    """Each row names its schema version.
-
-    Attributes:
-        column: Landed column with the version's number.
-    """
-
-    column: Text
-
-
-class EventTimeReading(_Part):
-    """How the text of the event time is read.
-
-    Attributes:
-        epoch_unit: Unit of integer times, counted from 1970-01-01T00:00:00Z.
-        zone: IANA zone of ISO-8601 texts that carry no offset of their own.
-    """
-
-    epoch_unit: Literal["s", "ms", "us", "ns"] = "ms"
-    zone: Text = "UTC"
-
-
-class EventTypeReading(_Part):
-    """How the producer's event types become canonical ones.
-
-    Attributes:
-        mapping: Landed value to canonical type. A canonical name stands for itself unless mapped.
-        default: Type of every other landed value, and of rows without one; None = such a row is rejected.
-    """
-
-    mapping: dict[Text, EventType] = {}
-    default: EventType | None = None
-
-
-class Lateness(_Part):
-    """How late events of this producer may be.
-
-    Attributes:
-        watermark: ``clock``: a day is complete ``max_delay_hours`` after its end.
-        max_delay_hours: Hours from an event to its landing that are usual for the producer.
-    """
-
-    watermark: Literal["clock"] = "clock"
-    max_delay_hours: Annotated[int, Field(ge=0, le=24 * 366)] = 0
-
-
-class SourceContract(_Part):
+class SourceContract(ContractPart):
     """What one producer lands and how it is read. See the attributes for the YAML keys.
 
     Attributes:
         source: Name of the producer: the file's stem, the landing subfolder, the prefix of its event ids.
         description: For people; no hash depends on it.
-        format: ``csv`` or ``jsonl``; gzip is recognised by its bytes.
+        format: ``csv``, ``jsonl`` or ``parquet``; gzip is recognised by its bytes.
         csv: Only with format ``csv``.
         schema_version: A number, ``infer`` (per row by marker fields), or ``{column: name}``.
-        columns: Field of the schema version to landed column. With ``jsonl`` a dot descends into an object
-            and a field that is not listed lands under its own name; null says that it does not land.
+        columns: Field of the schema version to landed column. With ``jsonl`` and ``parquet`` a dot descends into an
+            object and a field that is not listed lands under its own name; null says that it does not land.
         event_time: How the event time is read.
         event_type: How event types are read.
         identity: Landed columns that identify an event of a producer without event ids; empty = the whole row.
@@ -113,10 +58,10 @@ class SourceContract(_Part):
 
     source: Annotated[str, Field(pattern=r"\A[a-z][a-z0-9_]{0,62}\z")]
     description: Annotated[str, Field(max_length=2_000)] = ""
-    format: Literal["csv", "jsonl"]
+    format: Literal["csv", "jsonl", "parquet"]
     csv: CsvDialect = CsvDialect()
     schema_version: int | Literal["infer"] | VersionColumn = "infer"
-    columns: dict[str, Text | None] = {}
+    columns: dict[str, Text | None] = Field(default_factory=dict)
     event_time: EventTimeReading = EventTimeReading()
     event_type: EventTypeReading = EventTypeReading()
     identity: Annotated[tuple[Text, ...], Field(strict=False)] = ()
@@ -151,11 +96,35 @@ class SourceContract(_Part):
         """Return the landed columns that fields of the version take, each once, in field order."""
         declared = self.schema_version
         extra = (declared.column,) if isinstance(declared, VersionColumn) else ()
-        return tuple(dict.fromkeys((*self.fields(version).values(), *extra)))
+        return tuple(dict.fromkeys((*self.fields(version).values(), *self.time_columns(version)[1:], *extra)))
+
+    def time_columns(self, version: int) -> tuple[str, ...]:
+        """Return the landed columns whose texts, joined by a space, are the event time of rows of the version."""
+        described = SCHEMA_VERSIONS[version]
+        first = self.fields(version)[described.time_field]
+        is_text = described.fields[described.time_field].type is FieldType.ISO_INSTANT
+        second = self.event_time.time_column if is_text else None
+        return (first,) if second is None else (first, second)
+
+    def required_columns(self, version: int) -> tuple[str, ...]:
+        """Return the landed columns that a file with a fixed set of columns must have for rows of the version.
+
+        A field that is optional and lands under its own name only because nothing else is said may be absent.
+        """
+        fields = SCHEMA_VERSIONS[version].fields
+        unsaid = {
+            column
+            for name, column in self.fields(version).items()
+            if name not in self.columns
+            and name != LABEL_FIELD
+            and (not fields[name].required or (name == "event_type" and self.event_type.default is not None))
+        }
+        taken = tuple(column for column in self.landed_columns(version) if column not in unsaid)
+        return tuple(dict.fromkeys((*taken, *self.identity)))
 
     def path(self, column: str) -> tuple[str, ...]:
         """Return the keys that lead to a landed column within the landed JSON object."""
-        return tuple(column.split(".")) if self.format == "jsonl" else (column,)
+        return (column,) if self.format == "csv" else tuple(column.split("."))
 
     @property
     def known_columns(self) -> frozenset[str]:
@@ -167,7 +136,7 @@ class SourceContract(_Part):
         """Return the landed column that holds a field of any version, or None where the field does not land."""
         if name == LABEL_FIELD:
             return self.label
-        return self.columns.get(name, name if self.format == "jsonl" else None)
+        return self.columns.get(name, None if self.format == "csv" else name)
 
     @cached_property
     def content_hash(self) -> str:
@@ -195,7 +164,7 @@ class SourceContract(_Part):
         }
         if self.unknown_columns == "freeze":
             facts["unknown_columns"] = "freeze"
-        if self.unknown_columns == "freeze" or self.format == "csv":
+        if self.unknown_columns == "freeze" or self.format != "jsonl":
             # A file can be refused for its columns: once the contract is corrected, it is read again.
             facts["known_columns"] = sorted(self.known_columns)
         return _hash(facts)
@@ -213,9 +182,23 @@ def _problems(contract: SourceContract) -> Iterator[Problem]:
         return
     yield from _dialect_problems(contract)
     yield from _column_problems(contract)
-    if not _is_zone(contract.event_time.zone):
+    yield from _event_time_problems(contract)
+
+
+def _event_time_problems(contract: SourceContract) -> Iterator[Problem]:
+    said = contract.event_time
+    if not _is_zone(said.zone):
         zones = tuple(sorted(zoneinfo.available_timezones() - _UNUSABLE_ZONES))
-        yield Problem("event_time.zone", "is no IANA time zone", contract.event_time.zone, zones)
+        yield Problem("event_time.zone", "is no IANA time zone", said.zone, zones)
+    fault = format_fault(said.format) if said.format is not None else None
+    if fault is not None:
+        yield Problem("event_time.format", fault, said.format, tuple(f"%{name}" for name in DIRECTIVES))
+    versions = (SCHEMA_VERSIONS[number] for number in contract.versions)
+    if all(version.fields[version.time_field].type is FieldType.EPOCH_INSTANT for version in versions):
+        for key in ("format", "time_column"):
+            if getattr(said, key) is not None:
+                why = "has no meaning where the event time is an integer; take a schema version that writes it as text"
+                yield Problem(f"event_time.{key}", why, getattr(said, key))
 
 
 def _dialect_problems(contract: SourceContract) -> Iterator[Problem]:
@@ -239,7 +222,8 @@ def _column_problems(contract: SourceContract) -> Iterator[Problem]:
         if field.required and not is_defaulted and contract.landed_column(name) is None:
             yield Problem(f"columns.{name}", "a required field needs a landed column", None)
     named = [(f"columns.{name}", column) for name, column in contract.columns.items()]
-    named += [("label", contract.label), *((f"identity.{at}", name) for at, name in enumerate(contract.identity))]
+    named += [("label", contract.label), ("event_time.time_column", contract.event_time.time_column)]
+    named += [*((f"identity.{at}", name) for at, name in enumerate(contract.identity))]
     for key, column in named:
         if column is not None and not all(contract.path(column)):
             yield Problem(key, "a dotted path has an empty part", column)

@@ -6,12 +6,13 @@ pass over its JSON. Does not belong here: running them, files, rules about what 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from types import MappingProxyType
 
 from ml_data_platform.errors import ContractError
-from ml_data_platform.events.contract_model import SourceContract, VersionColumn
+from ml_data_platform.events.contract_model import SourceContract
+from ml_data_platform.events.contract_parts import VersionColumn
 from ml_data_platform.events.event_mapping import map_source
 from ml_data_platform.events.evolution import SCHEMA_VERSIONS, FieldType, SchemaVersion
 from ml_data_platform.events.readings import read_epoch_instant, read_iso_instant
@@ -25,6 +26,7 @@ from ml_data_platform.events.sql_text import (
     sql_list,
     sql_literal,
 )
+from ml_data_platform.events.time_formats import read_formatted_instant
 
 __all__ = [
     "UNDATED_REASONS",
@@ -77,15 +79,15 @@ def routing_query(
         SettingsError: ``latest`` has no time zone.
     """
     declared = contract.schema_version
-    timed = {number: contract.fields(number)[versions[number].time_field] for number in contract.versions}
+    timed = {number: contract.time_columns(number) for number in contract.versions}
     markers = {number: _marker_columns(contract, versions[number]) for number in contract.versions}
     named = (declared.column,) if isinstance(declared, VersionColumn) else ()
-    columns = tuple(dict.fromkeys((*named, *timed.values(), *(name for names in markers.values() for name in names))))
+    columns = tuple(dict.fromkeys(name for names in (named, *timed.values(), *markers.values()) for name in names))
     at = {column: f"texts[{position}]" for position, column in enumerate(columns, start=1)}
     pointers = {column: sql_literal(json_pointer(contract.path(column))) for column in columns}
 
     version = _row_version(contract, at, pointers, markers)
-    text = by_version({number: at[column] for number, column in timed.items()})
+    text = by_version({number: _joined([at[column] for column in columns]) for number, columns in timed.items()})
     instant = by_version({number: _read_time(contract, versions[number]) for number in contract.versions})
     reason = _undated_reason(contract, versions, start_date=start_date, latest=latest)
     return f"""
@@ -124,15 +126,32 @@ def _row_version(
     for number in reversed(later):
         # A key may be present and null; looking for the key itself is dear, so only rows without a value pay.
         has_value = " OR ".join(f"{at[column]} IS NOT NULL" for column in markers[number])
-        has_key = " OR ".join(f"json_exists(landed, {pointers[column]})" for column in markers[number])
-        cases += f"WHEN {has_value} THEN {number} WHEN {has_key} THEN {number} "
+        cases += f"WHEN {has_value} THEN {number} "
+        if contract.format == "jsonl":
+            # Only here can a row have a key of its own; elsewhere every row has all columns of its file.
+            has_key = " OR ".join(f"json_exists(landed, {pointers[column]})" for column in markers[number])
+            cases += f"WHEN {has_key} THEN {number} "
     return f"CASE {cases}ELSE {lowest} END" if cases else str(lowest)
 
 
+def _joined(texts: Sequence[str]) -> str:
+    if len(texts) == 1:
+        return texts[0]
+    # A date without its time of day is no event time, and neither is a time of day without its date.
+    is_whole = " AND ".join(f"{present(text)} IS NOT NULL" for text in texts)
+    return f"CASE WHEN {is_whole} THEN concat_ws(' ', {', '.join(texts)}) END"
+
+
 def _read_time(contract: SourceContract, version: SchemaVersion) -> str:
+    said = contract.event_time
+    iso = read_iso_instant("event_time_landed", said.zone)
     if version.fields[version.time_field].type is FieldType.EPOCH_INSTANT:
-        return read_epoch_instant("event_time_landed", contract.event_time.epoch_unit)
-    return read_iso_instant("event_time_landed", contract.event_time.zone)
+        epoch = read_epoch_instant("event_time_landed", said.epoch_unit)
+        # Parquet has instants of its own, which land as ISO-8601 whatever the version writes.
+        return f"coalesce({epoch}, {iso})" if contract.format == "parquet" else epoch
+    if said.format is None:
+        return iso
+    return read_formatted_instant("event_time_landed", said.format, said.zone)
 
 
 def _undated_reason(

@@ -38,8 +38,8 @@ def read_integer(text: str) -> str:
 
 
 def read_binary(text: str) -> str:
-    """Return SQL for the TINYINT 0 or 1 that ``text`` is, else NULL."""
-    return f"CASE {text} WHEN '0' THEN 0::TINYINT WHEN '1' THEN 1::TINYINT END"
+    """Return SQL for the TINYINT 0 or 1 that ``text`` is, also as ``false`` or ``true``, else NULL."""
+    return f"CASE WHEN {text} IN ('0', 'false') THEN 0::TINYINT WHEN {text} IN ('1', 'true') THEN 1::TINYINT END"
 
 
 def read_epoch_instant(text: str, unit: str) -> str:

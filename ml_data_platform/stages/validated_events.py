@@ -30,7 +30,7 @@ from ml_data_platform.validation.outcomes import CheckOutcome
 from ml_data_platform.validation.rules import Rule
 from ml_data_platform.validation.runner import RowValidator, check_metrics
 
-CODE_VERSION = "1"
+CODE_VERSION = "2"
 CHUNK_ROWS = 131_072
 ROWS_TO_JUDGE_A_TYPE = 30
 NOT_JUDGED = frozenset({"landed", "attributes", "source_file", "source_row", "source", "client_version", "event_time"})

@@ -7,7 +7,6 @@ import gzip
 import json
 from collections import Counter
 from datetime import UTC, date, datetime
-from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
@@ -15,16 +14,16 @@ import pytest
 from ml_data_platform.events.contracts import SHIPPED_SOURCES, load_contract
 from ml_data_platform.landing.landing import LandingTerms, land_paths
 from ml_data_platform.storage.table_store import TableStore
+from ml_data_platform_tests.real_logs import GLOBO, needs_real_logs
 
-FOLDER = Path(__file__).parents[4] / "shared" / "data" / "globo_clicks"
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 
 
 @pytest.mark.real_data
-@pytest.mark.skipif(not FOLDER.is_dir(), reason="the real event logs are not beside the checkout")
+@needs_real_logs
 def test_real_hours_land_to_the_last_click(tmp_path):
     """Twelve hourly files, one of them a bare header: days and cells are those that the csv module reads."""
-    paths = [FOLDER / f"clicks_hour_{hour:03d}.csv.gz" for hour in (0, 1, 2, 20, 21, 22, 23, 24, 100, 150, 190, 191)]
+    paths = [GLOBO / f"clicks_hour_{hour:03d}.csv.gz" for hour in (0, 1, 2, 20, 21, 22, 23, 24, 100, 150, 190, 191)]
     terms = LandingTerms(TableStore(tmp_path, lambda: NOW), date(2017, 10, 1), NOW, threads=1)
     contract = load_contract(SHIPPED_SOURCES / "globo.yaml")
     for path, landed in zip(paths, land_paths(paths, contract, terms), strict=True):

@@ -80,6 +80,17 @@ names = st.one_of(
 )
 
 
+time_formats = st.one_of(
+    names,
+    st.lists(
+        st.sampled_from(["%Y", "%y", "%m", "%b", "%d", "%H", "%I", "%M", "%S", "%f", "%p", "%z", "%%", "-", "'", "("])
+    )
+    .map("".join)
+    .filter(bool),
+    st.sampled_from(["%d.%m.%Y %H:%M", "%Y%m%d", "%b %d %y, %I %p", "%d'(\n%m[%Y"]),
+)
+
+
 @st.composite
 def whole_contracts(draw):
     """Return mappings that are valid but for what a strange name may break."""
@@ -94,6 +105,7 @@ def whole_contracts(draw):
         "event_time": {
             "epoch_unit": draw(st.sampled_from(["s", "ms", "us", "ns"])),
             "zone": draw(st.sampled_from(["UTC", "Asia/Tokyo"])),
+            **draw(st.fixed_dictionaries({}, optional={"time_column": names, "format": time_formats})),
         },
         "event_type": draw(
             st.fixed_dictionaries(

@@ -32,6 +32,7 @@ EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 KINDS = {"page_view", "add_to_cart", "purchase", "search", "other"}
 V1_FIELDS = {"event_id", "user_id", "session_id", "event_type", "timestamp"}
 V2_FIELDS = {"event_id", "user_id", "session_uuid", "event_type", "event_timestamp", "client_version"}
+LABELS = {"0": 0, "1": 1, "false": 0, "true": 1}
 SHARED = {"sequence", "session_duration_seconds", "purchase_amount_usd", "bought"}
 
 texts = st.one_of(st.text(max_size=6), st.sampled_from(["", " ", "\t\n", "{", "[1]", '{"a":1}', "'", "null", "NaN"]))
@@ -155,13 +156,13 @@ def mapped(row, version, secret):
         "session_duration_seconds": duration,
         "purchase_amount_usd": amount,
         "client_version": present(row.get("client_version")) if version == 2 else None,
-        "label": int(bought) if bought in {"0", "1"} else None,
+        "label": LABELS.get(bought),
         "attributes": {key: value for key, value in row.items() if key not in fields} or None,
         "fails": (
             sequence_fails,
             duration_fails,
             amount_fails,
-            bought not in {None, "0", "1"},
+            bought is not None and bought not in LABELS,
             kind is not None and kind not in {*KINDS, "VIEW"},
         ),
         "nested_fields": {key for key in row.keys() & fields if isinstance(row[key], (list, dict))},

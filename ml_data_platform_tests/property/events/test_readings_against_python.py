@@ -55,11 +55,16 @@ def test_integers_are_decimal_digits_within_64_bits(evaluate, texts):
     assert evaluate(read_integer("text"), texts) == expected
 
 
-@given(texts=st.lists(st.one_of(st.sampled_from(["0", "1", "true", "01", "1.0", "-1", " 1"]), st.text(max_size=2))))
+@given(
+    texts=st.lists(
+        st.one_of(st.sampled_from(["0", "1", "true", "false", "True", "01", "1.0", "-1", " 1"]), st.text(max_size=2))
+    )
+)
 @settings(max_examples=30, deadline=None)
 def test_labels_are_zero_or_one(evaluate, texts):
-    """Only the texts 0 and 1 are labels."""
-    assert evaluate(read_binary("text"), texts) == [{"0": 0, "1": 1}.get(text) for text in texts]
+    """Only 0, 1 and the two truth values of JSON are labels."""
+    labels = {"0": 0, "1": 1, "false": 0, "true": 1}
+    assert evaluate(read_binary("text"), texts) == [labels.get(text) for text in texts]
 
 
 @given(

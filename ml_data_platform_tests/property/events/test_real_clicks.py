@@ -6,23 +6,20 @@ import csv
 import datetime as dt
 import gzip
 import json
-from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
 from ml_data_platform.events.contracts import SHIPPED_SOURCES, load_contracts
 from ml_data_platform.events.parsing import mapping_query, routing_query
-
-DATA = Path(__file__).parents[4] / "shared" / "data"
+from ml_data_platform_tests.real_logs import GLOBO, needs_real_logs
 
 
 @pytest.mark.real_data
+@needs_real_logs
 def test_an_hour_of_real_clicks(duck):
     """Each click has its day, its user and session as counted in the file, and its other columns as attributes."""
-    path = DATA / "globo_clicks" / "clicks_hour_000.csv.gz"
-    if not path.exists():
-        pytest.skip("the real event logs do not lie beside the checkout")
+    path = GLOBO / "clicks_hour_000.csv.gz"
     globo = load_contracts(SHIPPED_SOURCES)["globo"]
     with gzip.open(path, "rt", encoding="utf-8", newline="") as file:
         clicks = list(csv.DictReader(file))

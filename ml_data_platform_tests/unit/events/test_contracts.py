@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from ml_data_platform.errors import ContractError
-from ml_data_platform.events.contract_model import EventTimeReading
+from ml_data_platform.events.contract_parts import EventTimeReading
 from ml_data_platform.events.contracts import (
     SHIPPED_SOURCES,
     SourceContract,
@@ -28,6 +28,7 @@ CSV = {
     "event_type": {"mapping": {"VIEW": "page_view"}, "default": "other"},
 }
 JSONL = {"source": "shop", "format": "jsonl"}
+VERSION_1 = {"schema_version": 1, "columns": {"user_id": "u", "session_id": "s", "timestamp": "at"}}
 
 
 def contract(raw=CSV, **changes):
@@ -44,8 +45,8 @@ def refused(text_or_raw):
 
 
 def test_the_shipped_contracts_load():
-    """Every shipped contract is a valid one, and the folder has the two that the platform comes with."""
-    assert set(load_contracts(SHIPPED_SOURCES)) >= {"demo_shop", "globo"}
+    """Every shipped contract is a valid one, and the folder has the four that the platform comes with."""
+    assert set(load_contracts(SHIPPED_SOURCES)) >= {"demo_shop", "deskdrop", "globo", "softshop"}
 
 
 def test_globo_reads_the_columns_of_the_real_file():
@@ -67,6 +68,25 @@ def test_json_fields_land_under_their_own_names_unless_told():
     assert plain.fields(1)["user_id"] == "who.id"
     assert plain.fields(1)["timestamp"] == "timestamp"
     assert plain.path("who.id") == ("who", "id")
+
+
+def test_the_time_of_day_may_have_a_column_of_its_own():
+    """Where the event time is text, it may be of two columns, which a file must have and no attribute repeats."""
+    two = contract(**VERSION_1, event_time={"time_column": "clock"})
+    assert two.time_columns(1) == ("at", "clock")
+    assert two.landed_columns(1) == ("u", "s", "at", "clock")
+    assert two.known_columns >= {"at", "clock"}
+
+
+def test_parquet_columns_need_be_there_only_where_something_says_so():
+    """Under its own name a field is looked for; only required and named ones, identity and label must be there."""
+    plain = {**JSONL, "format": "parquet", "schema_version": 2}
+    needed = {"user_id", "session_uuid", "event_type", "event_timestamp"}
+    assert set(contract(plain).required_columns(2)) == needed
+    assert set(contract(plain, event_type={"default": "other"}).required_columns(2)) == needed - {"event_type"}
+    said = contract(plain, columns={"sequence": "n", "event_id": None}, identity=["a.b"], label="bought")
+    assert set(said.required_columns(2)) == needed | {"n", "a.b", "bought"}
+    assert said.path("a.b") == ("a", "b")
 
 
 def test_csv_columns_may_have_dots():
@@ -116,6 +136,11 @@ def test_typos_are_named_with_what_was_meant(raw, key, meant):
         ({**CSV, "csv": {"delimiter": '"'}}, "csv.quote"),
         ({**CSV, "csv": {"delimiter": ";;"}}, "csv.delimiter"),
         ({**JSONL, "csv": {"delimiter": ";"}}, "csv"),
+        ({**CSV, "event_time": {"format": "%d.%m.%Y"}}, "event_time.format"),
+        ({**CSV, "event_time": {"time_column": "clock"}}, "event_time.time_column"),
+        ({**JSONL, "event_time": {"format": "%d.%m."}}, "event_time.format"),
+        ({**JSONL, "event_time": {"format": ""}}, "event_time.format"),
+        ({**JSONL, "event_time": {"time_column": "a..b"}}, "event_time.time_column"),
         ({**JSONL, "columns": {"user_id": "a..b"}}, "columns.user_id"),
         ({**JSONL, "columns": {"user_id": None}}, "columns.user_id"),
         ({**JSONL, "source": "Shop"}, "source"),
@@ -229,7 +254,9 @@ def test_routing_hash_knows_only_what_reads_a_file_and_dates_a_row():
         contract(columns={**CSV["columns"], "event_timestamp": "then"}),
         contract(event_time={"epoch_unit": "s"}),
         contract(csv={"delimiter": ";"}),
-        contract(schema_version=1, columns={"user_id": "u", "session_id": "s", "timestamp": "at"}),
+        contract(**VERSION_1),
+        contract(**VERSION_1, event_time={"format": "%d.%m.%Y"}),
+        contract(**VERSION_1, event_time={"time_column": "clock"}),
         contract(unknown_columns="freeze"),
         contract(unknown_columns="freeze", identity=["cookie", "page"]),
     ]
