@@ -230,14 +230,13 @@ def decide(state: State, asset: str, day: dt.date, *, is_requested: bool = False
 def is_expected(state: State, day: dt.date) -> bool:
     """Tell whether ``day`` is to be built without being asked for.
 
-    So are days with landed rows, and a complete day that follows one: the labels before it need to know that it
-    is empty.
+    So are days with landed rows, and a day that follows one and is complete for a source with rows there: the labels
+    before it need to know that it is empty. Sources that have nothing to do with these days have no say.
     """
     if state.landed.get(day):
         return True
-    if not state.landed.get(day - ONE_DAY) or not state.watermarks:
-        return False
-    return is_complete(day, max(state.watermarks.values()))
+    watermarks = [state.watermarks[name] for name in state.sources_of(day - ONE_DAY) if name in state.watermarks]
+    return any(is_complete(day, watermark) for watermark in watermarks)
 
 
 def expected_days(state: State) -> list[dt.date]:
