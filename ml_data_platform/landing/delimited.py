@@ -15,7 +15,7 @@ from io import BufferedIOBase
 import duckdb
 import pyarrow as pa
 
-from ml_data_platform.errors import LandingError, bounded
+from ml_data_platform.errors import LandingError
 from ml_data_platform.landing.chunks import (
     CHUNK,
     MALFORMED_ROW,
@@ -23,12 +23,11 @@ from ml_data_platform.landing.chunks import (
     MAX_CHUNK_ROWS,
     WRONG_FIELD_COUNT,
 )
+from ml_data_platform.landing.column_names import EXTRA_FIELDS_KEY, is_text, refuse_unusable_names
 from ml_data_platform.landing.line_feed import LineFeed
 from ml_data_platform.landing.lines import read_blocks, unparsed
 
 MAX_FIELD_CHARACTERS = 131_072
-UNPARSED_KEY = "_unparsed"
-EXTRA_FIELDS_KEY = "_extra_fields"
 
 
 @dataclass
@@ -113,18 +112,7 @@ class DelimitedReader:
         remedy = "Send the file with one header line that names each column once."
         if record is None or isinstance(record, str):
             raise LandingError("The CSV file has no readable header line.", got=record, remedy=remedy)
-        repeated = sorted({name for name in record if record.count(name) > 1})
-        reserved = sorted({UNPARSED_KEY, EXTRA_FIELDS_KEY} & set(record))
-        unreadable = [name for name in record if not name.strip() or not _is_text(name)]
-        if repeated or reserved or unreadable:
-            raise LandingError(
-                "The header of the CSV file has names that are empty, repeated, reserved or not UTF-8.",
-                header=bounded(_printable(",".join(record))),
-                repeated=repeated or None,
-                reserved=reserved or None,
-                unreadable=[_printable(name) for name in unreadable] or None,
-                remedy=remedy,
-            )
+        refuse_unusable_names(record, remedy=remedy)
         return record
 
     def _chunk(self, batch: _Batch, connection: duckdb.DuckDBPyConnection) -> pa.Table:
@@ -138,7 +126,7 @@ class DelimitedReader:
         good_rows: list[list[str]] = []
         defects = [(number, unparsed(_bytes(line)), MALFORMED_ROW) for number, line in batch.malformed.items()]
         for number, row in zip(batch.numbers, batch.rows, strict=True):
-            if not all(map(_is_text, row)):
+            if not all(map(is_text, row)):
                 defects.append((number, unparsed(_bytes(",".join(row))), MALFORMED_ROW))
             elif len(row) != width:
                 defects.append((number, _uneven(self.header, row), WRONG_FIELD_COUNT))
@@ -183,15 +171,3 @@ def _literal(text: str) -> str:
 
 def _bytes(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
-
-
-def _printable(text: str) -> str:
-    return _bytes(text).decode("utf-8", "backslashreplace")
-
-
-def _is_text(cell: str) -> bool:
-    try:
-        cell.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

@@ -67,12 +67,11 @@ def open_landed(path: Path) -> Iterator[BufferedIOBase]:
     Raises:
         LandingError: The gzip data is truncated or damaged.
     """
-    with path.open("rb") as plain:
-        is_gzip = plain.read(2) == _GZIP_MAGIC
-        plain.seek(0)
-        if not is_gzip:
+    if not is_gzip(path):
+        with path.open("rb") as plain:
             yield plain
-            return
+        return
+    with path.open("rb") as plain:
         try:
             with gzip.GzipFile(fileobj=plain) as unzipped:
                 yield unzipped
@@ -85,6 +84,17 @@ def open_landed(path: Path) -> Iterator[BufferedIOBase]:
             raise LandingError(
                 "The gzip data is damaged.", reason=str(error), remedy="Ask the producer to send the file again."
             ) from error
+
+
+def is_gzip(path: Path) -> bool:
+    """Return whether a file begins as gzip does."""
+    with path.open("rb") as file:
+        return file.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC
+
+
+def foreign_format(head: bytes) -> str | None:
+    """Return the format that the first bytes of a file belong to, where that is a known one and no lines of text."""
+    return next((name for magic, name in _FOREIGN_FORMATS.items() if head.startswith(magic)), None)
 
 
 def is_without_content(path: Path) -> bool:
@@ -151,11 +161,11 @@ def _after_line(stream: BufferedIOBase, block_bytes: int) -> bytes:
 
 
 def _refuse_foreign(head: bytes) -> None:
-    for magic, name in _FOREIGN_FORMATS.items():
-        if head.startswith(magic):
-            raise LandingError(
-                "The file is not lines of UTF-8 text.",
-                expected="UTF-8 text, plain or gzip",
-                got=name,
-                remedy="Send it in the format that the source's contract declares, or correct the contract.",
-            )
+    found = foreign_format(head)
+    if found is not None:
+        raise LandingError(
+            "The file is not lines of UTF-8 text.",
+            expected="UTF-8 text, plain or gzip",
+            got=found,
+            remedy="Send it in the format that the source's contract declares, or correct the contract.",
+        )

@@ -129,7 +129,7 @@ def route_file(
             engine = stack.enter_context(connect(folder, memory_limit=memory_limit, threads=threads))
         try:
             with _Spill(folder, LANDED_ROWS) as dated, _Spill(folder, UNDATED_ROWS) as undated:
-                for chunk in read_chunks(kept, contract, connection=engine):
+                for chunk in read_chunks(kept, contract, connection=engine, scratch=folder):
                     account.rows += chunk.num_rows
                     routed = _query(engine, routing, chunk)
                     _write(routed, account, dated, undated, keys=(contract.source, sha256))

@@ -1,0 +1,97 @@
+"""The names of a file's columns: which can be used, which a contract asks for, which it allows.
+
+Belongs here: refusing a whole file for its columns. Does not belong here: reading it (the readers), and what a column
+means (``events``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from ml_data_platform.errors import LandingError, bounded
+from ml_data_platform.events.contracts import SourceContract
+
+MAX_NAMES_SHOWN = 20
+UNPARSED_KEY = "_unparsed"
+EXTRA_FIELDS_KEY = "_extra_fields"
+
+
+def refuse_unusable_names(names: Sequence[str], *, remedy: str) -> None:
+    """Check that each column has a name of its own that is text.
+
+    Args:
+        names: Column names in the file's order; bytes that are not UTF-8 as lone surrogates.
+        remedy: What a producer should do.
+
+    Raises:
+        LandingError: Names are empty, repeated, reserved, or not UTF-8.
+    """
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    reserved = sorted({UNPARSED_KEY, EXTRA_FIELDS_KEY} & set(names))
+    unreadable = [name for name in names if not name.strip() or not is_text(name)]
+    if repeated or reserved or unreadable:
+        raise LandingError(
+            "The file has columns whose names are empty, repeated, reserved or not UTF-8.",
+            header=bounded(_printable(",".join(names))),
+            repeated=[_printable(name) for name in repeated] or None,
+            reserved=reserved or None,
+            unreadable=[_printable(name) for name in unreadable] or None,
+            remedy=remedy,
+        )
+
+
+def require_columns(names: Sequence[str], contract: SourceContract) -> None:
+    """Check that a file has every column that its contract reads, for one of its schema versions.
+
+    Raises:
+        LandingError: Columns are missing.
+    """
+    needed = {version: _top_level(contract, version) for version in contract.versions}
+    missing = {version: [name for name in columns if name not in names] for version, columns in needed.items()}
+    nearest = min(missing, key=lambda version: len(missing[version]))
+    if missing[nearest]:
+        raise LandingError(
+            "The file lacks columns that its contract reads.",
+            missing=_shown(missing[nearest]),
+            expected=_shown(needed[nearest]),
+            got=_shown(names),
+            remedy="Send the file with these columns, or correct `columns`, `csv.delimiter` or the header's names in the contract.",
+        )
+
+
+def refuse_unknown_columns(names: Iterable[str], contract: SourceContract) -> None:
+    """Check that a file has no column beyond the contract's, where the contract freezes them.
+
+    Raises:
+        LandingError: There are such columns, and ``unknown_columns`` is ``freeze``.
+    """
+    unknown = sorted(set(names) - contract.known_columns)
+    if unknown and contract.unknown_columns == "freeze":
+        raise LandingError(
+            "The file has columns that its contract does not name, and the contract freezes them.",
+            unknown=_shown(unknown),
+            expected=_shown(sorted(contract.known_columns)),
+            remedy="Name the columns in the contract, or set `unknown_columns` to `evolve` or `discard`.",
+        )
+
+
+def is_text(name: str) -> bool:
+    """Return whether a text that was decoded with surrogates is UTF-8."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _top_level(contract: SourceContract, version: int) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(contract.path(column)[0] for column in contract.required_columns(version)))
+
+
+def _printable(text: str) -> str:
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def _shown(names: Sequence[str]) -> str:
+    more = len(names) - MAX_NAMES_SHOWN
+    return ", ".join(names[:MAX_NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,185 @@
+"""Reading a Parquet file in a process of its own, with a bound on its memory.
+
+Belongs here: starting that process, what it is sent and what it says, and both its ends of the pipe. Does not belong
+here: reading Parquet (``parquet``).
+
+A few kilobytes of Parquet can stand for terabytes: runs, dictionaries and shared prefixes are expanded while pages are
+decoded, whatever the footer says, and decoders of hostile bytes crash. So neither memory nor a crash may be the
+platform's own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import pyarrow as pa
+
+from ml_data_platform.errors import LandingError
+from ml_data_platform.landing.chunks import CHUNK, MAX_CHUNK_CHARACTERS, MAX_CHUNK_ROWS
+
+MAX_DECODED_BYTES = 1024 * 1024 * 1024
+_COLUMNS_KEY = b"columns"
+_REFUSED, _TOO_LARGE = 3, 4
+_MAX_COMPLAINT_BYTES = 16_384
+_PACKAGE_FOLDER = Path(__file__).parents[2]
+
+
+@contextmanager
+def read_parquet(
+    path: Path, scratch: Path, *, max_decoded_bytes: int = MAX_DECODED_BYTES
+) -> Iterator[tuple[list[str], Iterator[pa.Table]]]:
+    """Read a Parquet file under guard.
+
+    Args:
+        path: A regular file.
+        scratch: Private folder for temporary files; the caller removes it.
+        max_decoded_bytes: Memory that decoded rows may take at one time.
+
+    Yields:
+        The names of its columns, and its rows as tables of schema ``CHUNK`` in file order.
+
+    Raises:
+        LandingError: The file as a whole cannot be read, or decodes to more than ``max_decoded_bytes`` at one time.
+    """
+    with tempfile.TemporaryFile(dir=scratch) as complaints:
+        child = subprocess.Popen(  # noqa: S603 - this very module, without a shell
+            [sys.executable, "-m", __name__, str(path.absolute()), str(scratch.absolute()), str(max_decoded_bytes)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=complaints,
+            env=_environment(),
+            cwd=scratch,
+        )
+        assert child.stdout is not None
+        try:
+            stream = _opened(child, complaints, max_decoded_bytes)
+            names = json.loads(stream.schema.metadata[_COLUMNS_KEY])
+            yield names, _tables(stream, child, complaints, max_decoded_bytes)
+        finally:
+            child.kill()
+            child.stdout.close()
+            child.wait()
+
+
+def _environment() -> dict[str, str]:
+    # Nothing of the platform's own environment, which may hold secrets; few threads and arenas, so that what is
+    # counted is what is decoded.
+    return {
+        "PYTHONPATH": str(_PACKAGE_FOLDER),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "ARROW_DEFAULT_MEMORY_POOL": "system",
+        "MALLOC_ARENA_MAX": "1",
+        "OMP_NUM_THREADS": "1",
+    }
+
+
+def _opened(child: subprocess.Popen[bytes], complaints: IO[bytes], limit: int) -> pa.ipc.RecordBatchStreamReader:
+    try:
+        return pa.ipc.open_stream(child.stdout)
+    except (pa.ArrowInvalid, OSError):
+        _raise_complaint(child, complaints, limit)
+        raise
+
+
+def _tables(
+    stream: pa.ipc.RecordBatchStreamReader, child: subprocess.Popen[bytes], complaints: IO[bytes], limit: int
+) -> Iterator[pa.Table]:
+    batches: list[pa.RecordBatch] = []
+    try:
+        for batch in stream:
+            batches.append(batch)
+            rows = sum(held.num_rows for held in batches)
+            if rows + batch.num_rows > MAX_CHUNK_ROWS or sum(held.nbytes for held in batches) > MAX_CHUNK_CHARACTERS:
+                yield pa.Table.from_batches(batches).combine_chunks()
+                batches = []
+    except (pa.ArrowInvalid, OSError):
+        _raise_complaint(child, complaints, limit)
+        raise
+    # A process that dies between two batches leaves a stream that looks complete.
+    _raise_complaint(child, complaints, limit)
+    if batches:
+        yield pa.Table.from_batches(batches).combine_chunks()
+
+
+def _raise_complaint(child: subprocess.Popen[bytes], complaints: IO[bytes], limit: int) -> None:
+    """Raise what the process had to complain about; return when it ended well."""
+    status = child.wait()
+    if status == 0:
+        return
+    complaints.seek(0)
+    said = complaints.read(_MAX_COMPLAINT_BYTES)
+    if status == _REFUSED:
+        complaint = json.loads(said)
+        raise LandingError(complaint["what"], remedy=complaint["remedy"], **complaint["facts"])
+    if status == _TOO_LARGE:
+        raise LandingError(
+            "The pages of the Parquet file decode to more than the memory that a file may take.",
+            remedy="Ask the producer for smaller row groups and values; a file that does this on purpose is an attack.",
+            expected=f"at most {limit:,} bytes at one time",
+        )
+    died = f"it died of {signal.Signals(-status).name}" if status < 0 else f"it ended with status {status}"
+    raise LandingError(
+        f"The Parquet file cannot be read: the process that decoded it failed, {died}.",
+        remedy="Ask the producer to send the file again.",
+        reason=said.decode("utf-8", "backslashreplace")[-300:] or None,
+    )
+
+
+def main(arguments: list[str]) -> int:
+    """Send a file's rows to standard output as an Arrow stream; this is the guarded process.
+
+    Args:
+        arguments: The file, a scratch folder, and the bytes of memory that it may take beyond what it has.
+
+    Returns:
+        The exit status.
+    """
+    from ml_data_platform.landing.parquet import open_parquet, read_rows  # noqa: PLC0415 - only this process needs it
+
+    path, scratch, limit = Path(arguments[0]), Path(arguments[1]), int(arguments[2])
+    pa.set_cpu_count(1)
+    pa.set_io_thread_count(1)
+    _limit_memory(limit)
+    try:
+        with open_parquet(path, scratch) as parquet, os.fdopen(os.dup(1), "wb") as out:
+            schema = CHUNK.with_metadata({_COLUMNS_KEY: json.dumps(parquet.schema_arrow.names)})
+            with pa.ipc.new_stream(out, schema) as sink:
+                for batch in read_rows(parquet, path.stat().st_size):
+                    sink.write_batch(batch.replace_schema_metadata(schema.metadata))
+    except LandingError as error:
+        facts: dict[str, Any] = {name: _bare(value) for name, value in error.facts.items()}
+        sys.stderr.write(json.dumps({"what": error.what, "remedy": error.remedy, "facts": facts}))
+        return _REFUSED
+    except MemoryError:
+        return _TOO_LARGE
+    except BrokenPipeError:
+        return 0
+    return 0
+
+
+def _bare(value: object) -> object:
+    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
+
+
+def _limit_memory(extra: int) -> None:
+    pages = (
+        int(Path("/proc/self/statm").read_text(encoding="ascii").split()[5]) if Path("/proc/self/statm").exists() else 0
+    )
+    limit = pages * resource.getpagesize() + extra
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+    # A crash on hostile bytes must not fill the disk with the memory that held them.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

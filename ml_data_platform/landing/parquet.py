@@ -1,0 +1,163 @@
+"""Parquet as chunks of landed rows.
+
+Belongs here: opening a Parquet file, and its rows as JSON text in bounded chunks. Does not belong here: how a value is
+written (``typed_text``), and keeping a hostile file from taking the machine's memory (``guarded``), under whose
+guard this runs: it knows no contract and no engine, so that the guarded process starts fast.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from ml_data_platform.errors import LandingError, bounded
+from ml_data_platform.landing.chunks import CHUNK, MALFORMED_ROW
+from ml_data_platform.landing.lines import MAX_ROW_BYTES, foreign_format, is_gzip, open_landed, unparsed
+from ml_data_platform.landing.typed_text import escaped, json_objects, readable_rows
+
+# Values that repeat are expanded a batch at a time, so batches are small; the other end of the pipe joins them.
+MAX_BATCH_ROWS = 2_048
+BATCH_BYTES = 8 * 1024 * 1024
+COPY_BYTES = 1024 * 1024
+# Rows of a few distinct values cost almost nothing in Parquet: real logs stay far below, bombs do not.
+MAX_TEXT_PER_BYTE = 2_000
+MIN_TEXT_ALLOWED = 256 * 1024 * 1024
+
+_MAGIC = b"PAR1"
+_MIN_BYTES = 12
+
+
+@contextmanager
+def open_parquet(path: Path, scratch: Path) -> Iterator[pq.ParquetFile]:
+    """Open a Parquet file, decompressed first where it is gzip as a whole.
+
+    Args:
+        path: A regular file.
+        scratch: Folder for the decompressed content; the caller removes it.
+
+    Raises:
+        LandingError: It is another format, truncated, damaged, or encrypted.
+    """
+    plain = path
+    if is_gzip(path):
+        plain = scratch / "unzipped.parquet"
+        with open_landed(path) as stream, plain.open("wb") as target:
+            shutil.copyfileobj(stream, target, COPY_BYTES)
+    _refuse_other_formats(plain)
+    with _damage_as_landing_error():
+        # 96-bit times reach further than nanoseconds do; buffered reading keeps no column chunk whole.
+        parquet = pq.ParquetFile(
+            plain,
+            coerce_int96_timestamp_unit="us",
+            buffer_size=COPY_BYTES,
+            pre_buffer=False,
+            page_checksum_verification=True,
+        )
+    with parquet:
+        yield parquet
+
+
+def read_rows(parquet: pq.ParquetFile, size_bytes: int) -> Iterator[pa.RecordBatch]:
+    """Read the rows.
+
+    Args:
+        parquet: The opened file; its column names are distinct.
+        size_bytes: Bytes of the file as landed.
+
+    Yields:
+        Batches of schema ``CHUNK`` in file order; ``source_row`` counts from 1.
+
+    Raises:
+        LandingError: The file is damaged, holds another number of rows than its footer says, or decodes to far more
+            than a file of its size.
+    """
+    allowed = MIN_TEXT_ALLOWED + MAX_TEXT_PER_BYTE * size_bytes
+    rows, text_bytes = 0, 0
+    with _damage_as_landing_error():
+        for batch in parquet.iter_batches(batch_size=_batch_rows(parquet.metadata), use_threads=False):
+            chunk = _chunk(batch, rows + 1)
+            rows += chunk.num_rows
+            text_bytes += chunk.nbytes
+            if text_bytes > allowed:
+                raise LandingError(
+                    "The Parquet file decodes to far more than a file of its size holds.",
+                    remedy="Ask the producer for the file; if it is meant so, split it.",
+                    expected=f"at most {allowed:,} bytes of text from {size_bytes:,} bytes",
+                    got=f"more than that by row {rows:,} of {parquet.metadata.num_rows:,}",
+                )
+            yield chunk
+    if rows != parquet.metadata.num_rows:
+        raise LandingError(
+            "The Parquet file holds another number of rows than its footer says.",
+            remedy="Ask the producer to send the file again.",
+            expected=parquet.metadata.num_rows,
+            got=rows,
+        )
+
+
+def _chunk(batch: pa.RecordBatch, first_row: int) -> pa.RecordBatch:
+    batch = _without_dictionaries(batch)
+    numbers = pa.arange(first_row, first_row + batch.num_rows)
+    good = readable_rows(batch)
+    landed = json_objects(batch if good is None else escaped(batch))
+    fits = pc.less_equal(pc.binary_length(landed), MAX_ROW_BYTES)
+    good = fits if good is None else pc.and_(good, fits)
+    if pc.all(good, min_count=0).as_py():
+        return pa.RecordBatch.from_arrays([numbers, landed, pa.nulls(batch.num_rows, pa.string())], schema=CHUNK)
+    texts = [
+        text.as_py() if is_good else unparsed(text.as_buffer().to_pybytes())
+        for text, is_good in zip(landed, good.to_pylist(), strict=True)
+    ]
+    defects = pc.if_else(good, pa.scalar(None, pa.string()), MALFORMED_ROW)
+    return pa.RecordBatch.from_arrays([numbers, pa.array(texts, pa.string()), defects], schema=CHUNK)
+
+
+def _without_dictionaries(batch: pa.RecordBatch) -> pa.RecordBatch:
+    columns = [column.dictionary_decode() if pa.types.is_dictionary(column.type) else column for column in batch]
+    return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
+
+
+def _batch_rows(footer: pq.FileMetaData) -> int:
+    declared: int = sum(footer.row_group(group).total_byte_size for group in range(footer.num_row_groups))
+    per_row = max(1, declared // max(1, int(footer.num_rows)))
+    return max(1, min(MAX_BATCH_ROWS, BATCH_BYTES // per_row))
+
+
+def _refuse_other_formats(path: Path) -> None:
+    with path.open("rb") as file:
+        head = file.read(_MIN_BYTES)
+        size = file.seek(0, 2)
+        file.seek(max(0, size - len(_MAGIC)))
+        tail = file.read()
+    if not head.startswith(_MAGIC):
+        raise LandingError(
+            "The file is not Parquet.",
+            expected="Parquet, plain or gzip",
+            got=foreign_format(head) or bounded(head.decode("utf-8", "backslashreplace")),
+            remedy="Send it in the format that the source's contract declares, or correct the contract.",
+        )
+    if size < _MIN_BYTES or tail != _MAGIC:
+        raise LandingError(
+            "The Parquet file has no footer at its end: it is truncated.",
+            remedy="Ask the producer to send the whole file again.",
+        )
+
+
+@contextmanager
+def _damage_as_landing_error() -> Iterator[None]:
+    try:
+        yield
+    except MemoryError:
+        raise
+    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
+        raise LandingError(
+            "The Parquet file is damaged, encrypted, or of a kind that cannot be read.",
+            reason=bounded(str(error)),
+            remedy="Ask the producer to send the file again.",
+        ) from error

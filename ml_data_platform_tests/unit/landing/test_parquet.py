@@ -1,0 +1,209 @@
+"""What is a row of a Parquet file, and which files are refused; read as landing reads them, under guard."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from ml_data_platform.errors import LandingError
+from ml_data_platform.events.contracts import SourceContract
+from ml_data_platform.landing import guarded, lines
+from ml_data_platform.landing.readers import read_chunks
+
+PARQUET = SourceContract(source="shop", format="parquet", schema_version=2)
+GOOD = {"user_id": [7, 8], "session_uuid": ["s", None], "event_type": ["search", "x"], "event_timestamp": [1, 2**62]}
+
+
+def write(path: Path, columns: dict[str, object], **options: object) -> Path:
+    """Write a Parquet file."""
+    pq.write_table(pa.table(columns), path, **options)
+    return path
+
+
+def read(path: Path, contract: SourceContract = PARQUET) -> list[tuple[int, object, str | None]]:
+    """Return the rows of a file, the landed text parsed by Python."""
+    rows = []
+    for chunk in read_chunks(path, contract):
+        assert chunk.schema.names == ["source_row", "landed", "defect"]
+        assert 0 < chunk.num_rows <= 131_072
+        rows += [(row["source_row"], json.loads(row["landed"]), row["defect"]) for row in chunk.to_pylist()]
+    return rows
+
+
+def test_rows_are_objects_of_typed_values(tmp_path):
+    """A row has all columns, in order, with null where there is no value."""
+    expected = [
+        (1, {"user_id": 7, "session_uuid": "s", "event_type": "search", "event_timestamp": 1}, None),
+        (2, {"user_id": 8, "session_uuid": None, "event_type": "x", "event_timestamp": 2**62}, None),
+    ]
+    path = write(tmp_path / "a.parquet", GOOD)
+    assert read(path) == expected
+    (tmp_path / "a").write_bytes(gzip.compress(path.read_bytes()))
+    assert read(tmp_path / "a") == expected
+
+
+@pytest.mark.parametrize("compression", ["none", "snappy", "gzip", "zstd", "brotli", "lz4"])
+def test_rows_keep_their_number_over_groups_and_batches(tmp_path, compression):
+    """Numbers count on over row groups of any size and every codec."""
+    count = 20_011
+    columns = {name: [f"{name}-{n}" for n in range(1, count + 1)] for name in GOOD}
+    path = write(tmp_path / "a.parquet", columns, row_group_size=7_001, compression=compression)
+    assert [(row[0], row[1]["user_id"]) for row in read(path)] == [(n, f"user_id-{n}") for n in range(1, count + 1)]
+
+
+def test_a_file_without_rows_has_none(tmp_path):
+    """Columns alone are no rows."""
+    assert read(write(tmp_path / "a.parquet", {name: pa.array([], pa.string()) for name in GOOD})) == []
+
+
+def test_texts_that_are_not_utf8_cost_their_row(tmp_path):
+    """A row whose text is other bytes is malformed and legible; its neighbours are untouched."""
+    cells = pa.array([b"a", b"\xff\xfe", b"c"], pa.binary())
+    claimed = pa.StringArray.from_buffers(3, *cells.buffers()[1:])
+    columns = {**{name: ["x"] * 3 for name in GOOD}, "user_id": claimed}
+    got = read(write(tmp_path / "a.parquet", columns))
+    assert [(row[0], row[2]) for row in got] == [(1, None), (2, "malformed_row"), (3, None)]
+    assert json.loads(got[1][1]["_unparsed"])["user_id"] == "\\xff\\xfe"
+
+
+def test_rows_beyond_the_limit_are_malformed(tmp_path):
+    """A row of 10 MB is one malformed row with bounded text, and not the end of the file."""
+    columns = {**{name: ["x"] * 3 for name in GOOD}, "page": ["p", "y" * 10_000_000, "q"]}
+    got = read(write(tmp_path / "a.parquet", columns))
+    assert [(row[0], row[2]) for row in got] == [(1, None), (2, "malformed_row"), (3, None)]
+    assert len(got[1][1]["_unparsed"]) == lines.UNPARSED_CHARACTERS
+
+
+def test_columns_that_old_writers_left_untyped_are_text(tmp_path):
+    """Bytes without a text type, dictionaries and 96-bit times far away land as what they mean."""
+    columns = {
+        **GOOD,
+        "user_id": [b"7", b"8"],
+        "event_type": pa.array(["search", "x"]).dictionary_encode(),
+        "seen": pa.array([0, 10**16], pa.timestamp("us")),
+    }
+    got = read(write(tmp_path / "a.parquet", columns, use_deprecated_int96_timestamps=True))
+    assert [(row[1]["user_id"], row[1]["event_type"], row[1]["seen"]) for row in got] == [
+        ("7", "search", "1970-01-01 00:00:00.000000"),
+        ("8", "x", "2286-11-20 17:46:40.000000"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("columns", "changes", "reason"),
+    [
+        ({"user_id": [1], "session_uuid": [1], "event_type": ["x"]}, {}, "missing=event_timestamp.*got=user_id, "),
+        ({**GOOD, "page": [1, 2]}, {"unknown_columns": "freeze"}, "unknown=page"),
+        ({**GOOD, " ": [1, 2]}, {}, "empty"),
+        ({**GOOD, "_unparsed": [1, 2]}, {}, "reserved"),
+        (GOOD, {"columns": {"user_id": "who.id"}}, "missing=who"),
+        (GOOD, {"label": "bought"}, "missing=bought"),
+    ],
+)
+def test_files_with_other_columns_are_refused(tmp_path, columns, changes, reason):
+    """The schema decides before any row is read, with found and expected."""
+    contract = SourceContract.model_validate({**PARQUET.model_dump(exclude_defaults=True), **changes})
+    with pytest.raises(LandingError, match=reason):
+        read(write(tmp_path / "a.parquet", columns), contract)
+
+
+def test_repeated_columns_are_refused(tmp_path):
+    """Of two columns of one name neither is the one that is meant."""
+    table = pa.Table.from_arrays([pa.array([1])] * 5, names=[*GOOD, "user_id"])
+    pq.write_table(table, tmp_path / "a.parquet")
+    with pytest.raises(LandingError, match=r"repeated=\['user_id'\]"):
+        read(tmp_path / "a.parquet")
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (lambda whole: whole[: len(whole) // 2], "truncated"),
+        (lambda whole: whole[:-1], "truncated"),
+        (lambda whole: b"PAR1", "truncated"),
+        (lambda whole: whole[:100] + bytes(byte ^ 0x5A for byte in whole[100:400]) + whole[400:], "damaged"),
+        (lambda whole: whole[:-30] + b"\xff" * 20 + whole[-10:], "damaged"),
+        (lambda whole: whole[:-8] + b"\xff\xff\xff\x7f" + whole[-4:], "damaged"),
+        (lambda whole: b"user_id,session_uuid\n1,2\n", "not Parquet.*got=user_id"),
+        (lambda whole: b"PK\x03\x04" + whole, "not Parquet.*zip archive"),
+        (lambda whole: gzip.compress(whole)[:-9], "gzip data ends"),
+        (lambda whole: gzip.compress(b"x"), "not Parquet"),
+    ],
+)
+def test_damaged_and_foreign_files_are_refused_as_a_whole(tmp_path, damage, reason):
+    """However much of a file could be read, it is refused with the cause."""
+    columns = {name: [f"{name}{n * n}" for n in range(3_000)] for name in GOOD}
+    whole = write(tmp_path / "whole", columns, compression="zstd", write_page_checksum=True).read_bytes()
+    (tmp_path / "a.parquet").write_bytes(damage(whole))
+    with pytest.raises(LandingError, match=reason):
+        read(tmp_path / "a.parquet")
+
+
+def test_a_dictionary_that_stands_for_terabytes_is_refused(tmp_path):
+    """Two million rows of the same 900 kB in a file of 100 kB, of which the footer says little, end in bounded time."""
+    same = pa.DictionaryArray.from_arrays(pa.array([0] * 2_000_000, pa.int32()), pa.array(["x" * 900_000]))
+    path = write(tmp_path / "a.parquet", dict.fromkeys(GOOD, same))
+    footer = pq.read_metadata(path)
+    assert sum(footer.row_group(group).total_byte_size for group in range(footer.num_row_groups)) < 10_000_000
+    assert path.stat().st_size < 1_000_000
+    with pytest.raises(LandingError, match="decode to more than the memory"):
+        read(path)
+
+
+@pytest.mark.parametrize("encoding", ["PLAIN", "DELTA_BYTE_ARRAY"])
+def test_pages_that_are_larger_than_memory_are_refused(tmp_path, encoding):
+    """Neither the size that a page declares nor shared prefixes take more memory than a file may have."""
+    values = ["y" * 100_000_000] if encoding == "PLAIN" else ["y" * 900_000] * 200
+    path = write(
+        tmp_path / "a.parquet", {"a": values}, use_dictionary=False, column_encoding=encoding, compression="zstd"
+    )
+    assert path.stat().st_size < 1_000_000
+    with (
+        pytest.raises(LandingError, match=r"decode to more than the memory.*at most 67,108,864 bytes"),
+        guarded.read_parquet(path, tmp_path, max_decoded_bytes=64 * 1024 * 1024) as (_, tables),
+    ):
+        list(tables)
+
+
+def test_more_text_than_a_file_of_its_size_holds_is_refused(tmp_path):
+    """Rows that cost their producer nothing are cut off before they fill a disk."""
+    same = pa.DictionaryArray.from_arrays(pa.array([0] * 100_000, pa.int32()), pa.array(["x" * 5_000]))
+    path = write(tmp_path / "a.parquet", dict.fromkeys(GOOD, same))
+    assert path.stat().st_size < 100_000
+    with pytest.raises(LandingError, match="far more than a file of its size"):
+        read(path)
+
+
+def test_a_decoder_that_crashes_is_the_files_fault(tmp_path, monkeypatch):
+    """A process that dies in the middle refuses the file; rows that it had sent are not taken for all."""
+    path = write(tmp_path / "a.parquet", GOOD)
+    real = subprocess.Popen
+    crash = (
+        "import os, runpy, signal, sys; import ml_data_platform.landing.parquet as p; real = p.read_rows\n"
+        "def dying(*a):\n    yield from real(*a)\n    sys.stdout.flush(); os.kill(os.getpid(), signal.SIGSEGV)\n"
+        "p.read_rows = dying\nfrom ml_data_platform.landing.guarded import main\nsys.exit(main(sys.argv[1:]))"
+    )
+    monkeypatch.setattr(
+        guarded.subprocess,
+        "Popen",
+        lambda command, **options: real([sys.executable, "-c", crash, *command[3:]], **options),
+    )
+    with pytest.raises(LandingError, match="SIGSEGV"):
+        read(path)
+
+
+def test_the_guarded_process_ends_with_its_reader(tmp_path):
+    """Whoever stops reading leaves no process behind."""
+    path = write(tmp_path / "a.parquet", {name: list(range(300_000)) for name in GOOD})
+    with guarded.read_parquet(path, tmp_path) as (names, tables):
+        assert names == list(GOOD)
+        assert next(tables).num_rows > 0
+    with pytest.raises(subprocess.SubprocessError):
+        subprocess.run(["pgrep", "-f", str(path)], check=True, capture_output=True)
