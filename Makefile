@@ -9,7 +9,7 @@ DEMO_START := 2026-06-01
 DEMO_END := 2026-06-14
 export ML_DATA_PLATFORM_ROOT := $(ROOT)
 
-.PHONY: help demo dev test real-data lint format lock clean browser
+.PHONY: help demo dev test real-data real-sources lint format lock clean browser
 
 help: ## Show what can be done
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -33,6 +33,9 @@ test: $(VENV)/.installed ## Run the tests
 
 real-data: $(VENV)/.installed ## All 192 hours of real clicks: what holds of them, and what it costs; needs the files beside the checkout
 	@$(BIN)/python -m benchmarks.globo
+
+real-sources: $(VENV)/.installed ## Three real logs and generated events, decades apart, in one root; needs the files beside the checkout
+	@$(BIN)/python -m benchmarks.four_sources
 
 lint: $(VENV)/.installed ## Lint, types, import contracts, format
 	@$(BIN)/ruff check .

@@ -13,14 +13,14 @@ import os
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import dagster as dg
-from rich.console import Console
 from rich.table import Table
 
 from benchmarks.measuring import Cost, run_platform
+from benchmarks.verdicts import Verdicts, out, print_costs, print_verdicts
 from ml_data_platform.defs.instance import open_instance
 from ml_data_platform.settings import load_settings
 from ml_data_platform.stages.platform import Platform, open_platform
@@ -40,27 +40,6 @@ ALL_ROWS, DENSE_ROWS = 1_539_265, 1_518_889
 SAMPLED_SESSIONS = 1_000
 SINGLE_THREAD_DAYS = DAYS[:3]
 """Built again with one thread; the last of them lacks its next day there, so its features are not compared."""
-
-out = Console(width=None if sys.stdout.isatty() else 160)
-
-
-class Verdicts:
-    """What held and what did not."""
-
-    def __init__(self) -> None:
-        self.rows: list[tuple[str, bool, str]] = []
-
-    def judge(self, name: str, verify: Callable[[], str]) -> None:
-        """Run one verification and note what it found."""
-        try:
-            self.rows.append((name, True, verify()))
-        except (AssertionError, OSError, KeyError) as error:
-            self.rows.append((name, False, f"{type(error).__name__}: {error}"[:500]))
-
-    @property
-    def all_hold(self) -> bool:
-        """Whether everything held."""
-        return all(holds for _, holds, _ in self.rows)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -95,8 +74,8 @@ def _run(top: Path, files: list[Path], *, with_single_thread: bool) -> int:
     if with_single_thread:
         costs += _build_with_one_thread(top / "one_thread", files, root)
         verdicts.judge("one thread", lambda: _verify_same_bytes(platform, _open(top / "one_thread")))
-    _print_verdicts(verdicts)
-    _print_costs(costs)
+    print_verdicts(verdicts)
+    print_costs(costs)
     _print_shares(root, costs[1])
     return 0 if verdicts.all_hold else 1
 
@@ -169,25 +148,6 @@ def _verify_same_bytes(first: Platform, second: Platform) -> str:
     fragments = [{record.fragment for record in platform.ledger.records()} for platform in (first, second)]
     assert fragments[0] == fragments[1]
     return f"{compared} files of partitions and {len(fragments[0] - {None})} landed fragments have the same bytes"
-
-
-def _print_verdicts(verdicts: Verdicts) -> None:
-    table = Table(title="What holds", header_style="bold")
-    for name in ("property", "holds", "found"):
-        table.add_column(name, overflow="fold")
-    for name, holds, found in verdicts.rows:
-        table.add_row(name, "[green]yes[/]" if holds else "[red]NO[/]", found)
-    out.print(table)
-
-
-def _print_costs(costs: Sequence[Cost]) -> None:
-    table = Table(title="What it costs", header_style="bold")
-    table.add_column("command")
-    for name in ("wall s", "CPU s", "peak MiB"):
-        table.add_column(name, justify="right")
-    for cost in costs:
-        table.add_row(cost.name, f"{cost.wall_seconds:.1f}", f"{cost.cpu_seconds:.1f}", f"{cost.peak_mib:,.0f}")
-    out.print(table)
 
 
 def _print_shares(root: Path, backfill: Cost) -> None:
