@@ -104,17 +104,32 @@ def read_rows(parquet: pq.ParquetFile, size_bytes: int) -> Iterator[pa.RecordBat
 def _chunk(batch: pa.RecordBatch, first_row: int) -> pa.RecordBatch:
     batch = _without_dictionaries(batch)
     numbers = pa.arange(first_row, first_row + batch.num_rows)
-    good = readable_rows(batch)
-    landed = json_objects(batch if good is None else escaped(batch))
+    readable = readable_rows(batch)
+    if readable is None:
+        return _landed(numbers, json_objects(batch))
+    others = pc.invert(readable)
+    good = _landed(numbers.filter(readable), json_objects(batch.filter(readable)))
+    shown = json_objects(escaped(batch.filter(others)))
+    bad = _defective(numbers.filter(others), shown)
+    return pa.Table.from_batches([good, bad]).sort_by("source_row").combine_chunks().to_batches()[0]
+
+
+def _landed(numbers: pa.Array, landed: pa.Array) -> pa.RecordBatch:
+    """Return rows with their text, but those that are too long as malformed."""
     fits = pc.less_equal(pc.binary_length(landed), MAX_ROW_BYTES)
-    good = fits if good is None else pc.and_(good, fits)
-    if pc.all(good, min_count=0).as_py():
-        return pa.RecordBatch.from_arrays([numbers, landed, pa.nulls(batch.num_rows, pa.string())], schema=CHUNK)
+    if pc.all(fits, min_count=0).as_py():
+        return pa.RecordBatch.from_arrays([numbers, landed, pa.nulls(len(landed), pa.string())], schema=CHUNK)
     texts = [
         text.as_py() if is_good else unparsed(text.as_buffer().to_pybytes())
-        for text, is_good in zip(landed, good.to_pylist(), strict=True)
+        for text, is_good in zip(landed, fits.to_pylist(), strict=True)
     ]
-    defects = pc.if_else(good, pa.scalar(None, pa.string()), MALFORMED_ROW)
+    defects = pc.if_else(fits, pa.scalar(None, pa.string()), MALFORMED_ROW)
+    return pa.RecordBatch.from_arrays([numbers, pa.array(texts, pa.string()), defects], schema=CHUNK)
+
+
+def _defective(numbers: pa.Array, landed: pa.Array) -> pa.RecordBatch:
+    texts = [unparsed(text.as_buffer().to_pybytes()) for text in landed]
+    defects = pa.repeat(MALFORMED_ROW, len(texts))
     return pa.RecordBatch.from_arrays([numbers, pa.array(texts, pa.string()), defects], schema=CHUNK)
 
 

@@ -67,10 +67,11 @@ def test_texts_that_are_not_utf8_cost_their_row(tmp_path):
     """A row whose text is other bytes is malformed and legible; its neighbours are untouched."""
     cells = pa.array([b"a", b"\xff\xfe", b"c"], pa.binary())
     claimed = pa.StringArray.from_buffers(3, *cells.buffers()[1:])
-    columns = {**{name: ["x"] * 3 for name in GOOD}, "user_id": claimed}
+    columns = {**{name: ["x"] * 3 for name in GOOD}, "user_id": claimed, "page": [{"no": 1}, {"no": 2}, None]}
     got = read(write(tmp_path / "a.parquet", columns))
     assert [(row[0], row[2]) for row in got] == [(1, None), (2, "malformed_row"), (3, None)]
     assert json.loads(got[1][1]["_unparsed"])["user_id"] == "\\xff\\xfe"
+    assert [got[0][1]["page"], got[2][1]["page"]] == [{"no": 1}, None]
 
 
 def test_rows_beyond_the_limit_are_malformed(tmp_path):
