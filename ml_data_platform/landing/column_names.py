@@ -32,10 +32,10 @@ def refuse_unusable_names(names: Sequence[str], *, remedy: str) -> None:
     if repeated or reserved or unreadable:
         raise LandingError(
             "The file has columns whose names are empty, repeated, reserved or not UTF-8.",
-            header=bounded(_printable(",".join(names))),
-            repeated=[_printable(name) for name in repeated] or None,
+            header=bounded(printable(",".join(names))),
+            repeated=[printable(name) for name in repeated] or None,
             reserved=reserved or None,
-            unreadable=[_printable(name) for name in unreadable] or None,
+            unreadable=[printable(name) for name in unreadable] or None,
             remedy=remedy,
         )
 
@@ -88,7 +88,8 @@ def _top_level(contract: SourceContract, version: int) -> tuple[str, ...]:
     return tuple(dict.fromkeys(contract.path(column)[0] for column in contract.required_columns(version)))
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
+    """Return a text that was decoded with surrogates, bytes that are not UTF-8 as backslash escapes."""
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 

@@ -11,7 +11,14 @@ import io
 from collections import deque
 from collections.abc import Iterator
 
+from ml_data_platform.errors import LandingError, bounded
+from ml_data_platform.landing.column_names import printable
 from ml_data_platform.landing.lines import MAX_ROW_BYTES, Block
+
+# A record that turns out not to be one is read again from its second line on. Quotes that never pair up make that
+# the rest of the file, for each of its lines.
+MAX_READ_AGAIN_PER_CHARACTER = 16
+MIN_READ_AGAIN_ALLOWED = 64 * 1024 * 1024
 
 
 class _CutLine(str):
@@ -35,6 +42,8 @@ class LineFeed:
         self.record: list[str] = []
         self._record_characters = 0
         self.characters = 0
+        self._characters_read = 0
+        self._characters_again = 0
 
     def __iter__(self) -> LineFeed:
         return self
@@ -59,8 +68,19 @@ class LineFeed:
 
         Returns:
             The line that was given up, without its end.
+
+        Raises:
+            LandingError: So much was fed again that reading would take the square of the file's length.
         """
         refused, *behind = self.record
+        self._characters_again += self._record_characters - len(refused)
+        allowed = MIN_READ_AGAIN_ALLOWED + MAX_READ_AGAIN_PER_CHARACTER * self._characters_read
+        if self._characters_again > allowed:
+            raise LandingError(
+                "The quotes of the CSV file do not pair up: no end of a record is found, line after line.",
+                remedy="Ask the producer to quote cells properly, or correct `csv.quote` in the contract.",
+                reason=bounded(printable(refused)),
+            )
         self._again.extendleft(reversed(behind))
         self.start_record()
         return refused.removesuffix("\n").removesuffix("\r")
@@ -68,13 +88,14 @@ class LineFeed:
     def _next_line(self) -> str:
         line = next(self._lines, None)
         if line is not None:
+            self._characters_read += len(line)
             return line
         block = next(self._blocks)
         if block.is_overlong:
             return _CutLine(_decode(block.data))
         # only a line feed ends a line, as in the numbering of JSON lines
         self._lines = io.StringIO(_decode(block.data), newline="\n")
-        return next(self._lines)
+        return self._next_line()
 
 
 def _decode(data: bytes) -> str:

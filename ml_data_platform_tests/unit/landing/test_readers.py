@@ -85,6 +85,12 @@ def test_csv_broken_quoting_costs_one_line(tmp_path):
     assert got[3][1] == {"_unparsed": 'u,"s"x,k,4'}
 
 
+def test_csv_quotes_that_never_pair_up_refuse_the_file(tmp_path):
+    """Each line closes the quote before it and opens another: the file is refused instead of read for hours."""
+    with pytest.raises(LandingError, match=r"do not pair up.*csv\.quote"):
+        read(tmp_path, HEADER + b'"' + b'cccc","dddd\n' * 400_000)
+
+
 def test_csv_bytes_that_are_not_utf8_are_shown_escaped(tmp_path):
     """A row with bad bytes is malformed; the bytes stay legible and its neighbours are untouched."""
     got = read(tmp_path, HEADER + b"u,s,k,1\nu,\xff\xfe,k,2\nu,\xc3\xa9,k,3\n")
