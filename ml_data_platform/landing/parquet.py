@@ -1,7 +1,7 @@
 """Parquet as chunks of landed rows.
 
-Belongs here: opening a Parquet file, and its rows as JSON text in bounded chunks. Does not belong here: how a value is
-written (``typed_text``), and keeping a hostile file from taking the machine's memory (``guarded``), under whose
+Belongs here: opening a Parquet file, and reading it batch by batch within bounds. Does not belong here: what becomes
+of a row (``typed_rows``), and keeping a hostile file from taking the machine's memory (``guarded``), under whose
 guard this runs: it knows no contract and no engine, so that the guarded process starts fast.
 """
 
@@ -13,13 +13,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ml_data_platform.errors import LandingError, bounded
-from ml_data_platform.landing.chunks import CHUNK, MALFORMED_ROW
-from ml_data_platform.landing.lines import MAX_ROW_BYTES, foreign_format, is_gzip, open_landed, unparsed
-from ml_data_platform.landing.typed_text import escaped, json_objects, readable_rows
+from ml_data_platform.landing.lines import foreign_format, is_gzip, open_landed
+from ml_data_platform.landing.typed_rows import landed_rows
 
 # Values that repeat are expanded a batch at a time, so batches are small; the other end of the pipe joins them.
 MAX_BATCH_ROWS = 2_048
@@ -81,7 +79,7 @@ def read_rows(parquet: pq.ParquetFile, size_bytes: int) -> Iterator[pa.RecordBat
     rows, text_bytes = 0, 0
     with _damage_as_landing_error():
         for batch in parquet.iter_batches(batch_size=_batch_rows(parquet.metadata), use_threads=False):
-            chunk = _chunk(batch, rows + 1)
+            chunk = landed_rows(batch, rows + 1)
             rows += chunk.num_rows
             text_bytes += chunk.nbytes
             if text_bytes > allowed:
@@ -99,43 +97,6 @@ def read_rows(parquet: pq.ParquetFile, size_bytes: int) -> Iterator[pa.RecordBat
             expected=parquet.metadata.num_rows,
             got=rows,
         )
-
-
-def _chunk(batch: pa.RecordBatch, first_row: int) -> pa.RecordBatch:
-    batch = _without_dictionaries(batch)
-    numbers = pa.arange(first_row, first_row + batch.num_rows)
-    readable = readable_rows(batch)
-    if readable is None:
-        return _landed(numbers, json_objects(batch))
-    others = pc.invert(readable)
-    good = _landed(numbers.filter(readable), json_objects(batch.filter(readable)))
-    shown = json_objects(escaped(batch.filter(others)))
-    bad = _defective(numbers.filter(others), shown)
-    return pa.Table.from_batches([good, bad]).sort_by("source_row").combine_chunks().to_batches()[0]
-
-
-def _landed(numbers: pa.Array, landed: pa.Array) -> pa.RecordBatch:
-    """Return rows with their text, but those that are too long as malformed."""
-    fits = pc.less_equal(pc.binary_length(landed), MAX_ROW_BYTES)
-    if pc.all(fits, min_count=0).as_py():
-        return pa.RecordBatch.from_arrays([numbers, landed, pa.nulls(len(landed), pa.string())], schema=CHUNK)
-    texts = [
-        text.as_py() if is_good else unparsed(text.as_buffer().to_pybytes())
-        for text, is_good in zip(landed, fits.to_pylist(), strict=True)
-    ]
-    defects = pc.if_else(fits, pa.scalar(None, pa.string()), MALFORMED_ROW)
-    return pa.RecordBatch.from_arrays([numbers, pa.array(texts, pa.string()), defects], schema=CHUNK)
-
-
-def _defective(numbers: pa.Array, landed: pa.Array) -> pa.RecordBatch:
-    texts = [unparsed(text.as_buffer().to_pybytes()) for text in landed]
-    defects = pa.repeat(MALFORMED_ROW, len(texts))
-    return pa.RecordBatch.from_arrays([numbers, pa.array(texts, pa.string()), defects], schema=CHUNK)
-
-
-def _without_dictionaries(batch: pa.RecordBatch) -> pa.RecordBatch:
-    columns = [column.dictionary_decode() if pa.types.is_dictionary(column.type) else column for column in batch]
-    return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
 
 
 def _batch_rows(footer: pq.FileMetaData) -> int:

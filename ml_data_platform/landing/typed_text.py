@@ -1,7 +1,7 @@
 """Typed columns as JSON text that loses nothing: what a Parquet row looks like once it has landed.
 
-Belongs here: how each type is written, exactly. Does not belong here: reading files (``parquet``), and what a
-column means (``events.parsing``).
+Belongs here: how each type is written, exactly. Does not belong here: rows that cannot be written (``typed_rows``),
+and what a column means (``events.parsing``).
 
 Integers are written in full digits, whatever their size; decimals as texts with all their digits; instants as ISO-8601
 in UTC with ``Z``, local times without; durations as seconds; bytes as text; NaN and infinities, which JSON does not
@@ -57,7 +57,7 @@ def json_values(column: pa.Array) -> pa.Array:
         text = _floats(column if not pa.types.is_float16(kind) else column.cast(pa.float32()))
     elif _is_plain(kind):
         text = _quoted(_plain_texts(column))
-    elif _is_text(kind):
+    elif is_text_type(kind):
         text = _texts(column.cast(pa.string()))
     else:
         return pa.array([json_text(value) for value in column.to_pylist()], pa.string())
@@ -69,38 +69,8 @@ def json_text(value: object) -> str:
     return json.dumps(_plain(value), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
-def readable_rows(batch: pa.RecordBatch) -> pa.BooleanArray | None:
-    """Return which rows have nothing but UTF-8 in their texts; None where all have.
-
-    Raises:
-        pa.ArrowInvalid: A column is damaged in another way.
-    """
-    good: pa.Array | None = None
-    for column in batch.columns:
-        try:
-            column.validate(full=True)
-        except pa.ArrowInvalid:
-            if not (_is_text(column.type) or pa.types.is_nested(column.type)):
-                raise
-            own = pa.array([_is_readable(value) for value in column])
-            good = own if good is None else pc.and_(good, own)
-    return good
-
-
-def escaped(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Return the batch with bytes that are not UTF-8 as backslash escapes in its columns of text, for showing them."""
-    columns = []
-    for column in batch.columns:
-        if _is_text(column.type):
-            column = column.cast(pa.binary())  # noqa: PLW2901 - bytes are decoded where they are written
-        elif pa.types.is_nested(column.type):
-            shown = [json_text(value.as_py()) if _is_readable(value) else "not UTF-8" for value in column]
-            column = pa.array(shown, pa.string())  # noqa: PLW2901
-        columns.append(column)
-    return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
-
-
-def _is_text(kind: pa.DataType) -> bool:
+def is_text_type(kind: pa.DataType) -> bool:
+    """Return whether values of the type are texts, however they are laid out."""
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 
@@ -181,11 +151,3 @@ def _pairs(pairs: Sequence[tuple[Any, Any]]) -> Any:
 
 def _decoded(value: bytes) -> str:
     return value.decode("utf-8", "backslashreplace")
-
-
-def _is_readable(value: pa.Scalar) -> bool:
-    try:
-        value.as_py()
-    except UnicodeDecodeError:
-        return False
-    return True

@@ -63,23 +63,37 @@ def test_a_file_without_rows_has_none(tmp_path):
     assert read(write(tmp_path / "a.parquet", {name: pa.array([], pa.string()) for name in GOOD})) == []
 
 
+def claimed_texts(values: list[bytes]) -> pa.Array:
+    """A column of text that is not."""
+    return pa.StringArray.from_buffers(len(values), *pa.array(values, pa.binary()).buffers()[1:])
+
+
 def test_texts_that_are_not_utf8_cost_their_row(tmp_path):
-    """A row whose text is other bytes is malformed and legible; its neighbours are untouched."""
-    cells = pa.array([b"a", b"\xff\xfe", b"c"], pa.binary())
-    claimed = pa.StringArray.from_buffers(3, *cells.buffers()[1:])
-    columns = {**{name: ["x"] * 3 for name in GOOD}, "user_id": claimed, "page": [{"no": 1}, {"no": 2}, None]}
+    """A row whose text is other bytes, also further in, is malformed and legible; its neighbours are untouched."""
+    nested = pa.StructArray.from_arrays(
+        [claimed_texts([b"1", b"2", b"3", b"\xfe"]), pa.array([1, 2, 3, 4])], names=["text", "no"]
+    )
+    columns = {name: ["x"] * 4 for name in GOOD}
+    columns |= {"user_id": claimed_texts([b"a", b"\xff\xfe", b"c", b"d"]), "page": nested}
     got = read(write(tmp_path / "a.parquet", columns))
-    assert [(row[0], row[2]) for row in got] == [(1, None), (2, "malformed_row"), (3, None)]
+    assert [(row[0], row[2]) for row in got] == [(1, None), (2, "malformed_row"), (3, None), (4, "malformed_row")]
     assert json.loads(got[1][1]["_unparsed"])["user_id"] == "\\xff\\xfe"
-    assert [got[0][1]["page"], got[2][1]["page"]] == [{"no": 1}, None]
+    assert json.loads(got[3][1]["_unparsed"])["page"] == "not UTF-8"
+    assert [got[0][1]["page"], got[2][1]["page"]] == [{"text": "1", "no": 1}, {"text": "3", "no": 3}]
 
 
 def test_rows_beyond_the_limit_are_malformed(tmp_path):
     """A row of 10 MB is one malformed row with bounded text, and not the end of the file."""
-    columns = {**{name: ["x"] * 3 for name in GOOD}, "page": ["p", "y" * 10_000_000, "q"]}
+    half = lines.MAX_ROW_BYTES // 2 + 1
+    columns = {
+        **{name: ["x"] * 4 for name in GOOD},
+        "page": ["p", "y" * 10_000_000, "q", "z" * half],
+        "more": [["p"], ["q"], None, ["z" * half]],
+    }
     got = read(write(tmp_path / "a.parquet", columns))
-    assert [(row[0], row[2]) for row in got] == [(1, None), (2, "malformed_row"), (3, None)]
-    assert len(got[1][1]["_unparsed"]) == lines.UNPARSED_CHARACTERS
+    assert [(row[0], row[2]) for row in got] == [(1, None), (2, "malformed_row"), (3, None), (4, "malformed_row")]
+    assert [row[1]["page"] for row in got[::2]] == ["p", "q"]
+    assert all(len(row[1]["_unparsed"]) == lines.UNPARSED_CHARACTERS for row in got[1::2])
 
 
 def test_columns_that_old_writers_left_untyped_are_text(tmp_path):

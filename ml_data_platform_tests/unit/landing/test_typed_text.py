@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ml_data_platform.landing.typed_text import escaped, json_objects, json_values, readable_rows
+from ml_data_platform.landing.typed_text import json_objects, json_values
 
 UTC_NOON = dt.datetime(2026, 6, 1, 12, 0, 0, 1, tzinfo=dt.UTC)
 
@@ -97,22 +97,6 @@ def test_rows_read_back_by_json_are_the_rows(rows):
         found["money"] = None if found["money"] is None else Decimal(found["money"])
         found["at"] = None if found["at"] is None else dt.datetime.fromisoformat(found["at"])
         assert found == row
-
-
-def test_bytes_that_are_not_utf8_are_found_and_shown():
-    """Of a column that claims to be text, the rows with other bytes are told apart, in nested columns too."""
-
-    def claimed(values):
-        return pa.StringArray.from_buffers(len(values), *pa.array(values, pa.binary()).buffers()[1:])
-
-    texts = claimed([b"a", b"\xff\xfe", b"c"])
-    nested = pa.StructArray.from_arrays([claimed([b"a", b"b", b"\xff"])], names=["x"])
-    batch = pa.RecordBatch.from_arrays([texts, nested, pa.array([1, 2, 3])], names=["t", "n", "i"])
-    assert readable_rows(batch).to_pylist() == [True, False, False]
-    shown = [json.loads(text) for text in json_objects(escaped(batch)).to_pylist()]
-    assert [row["t"] for row in shown] == ["a", "\\xff\\xfe", "c"]
-    assert [row["i"] for row in shown] == [1, 2, 3]
-    assert readable_rows(batch.select(["i"])) is None
 
 
 def test_names_are_escaped_and_keep_their_order():
