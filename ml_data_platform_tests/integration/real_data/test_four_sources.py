@@ -6,9 +6,15 @@ import datetime as dt
 
 import pytest
 
+from ml_data_platform.events.ids import bind_id_key
+from ml_data_platform.events.parsing import mapping_query
 from ml_data_platform.events.planning import UPSTREAM, Status, expected_days, plan
 from ml_data_platform.generator.generate import generate
 from ml_data_platform.stages.state import read_state
+from ml_data_platform.storage.duck import connect
+from ml_data_platform.storage.layout import Layout
+from ml_data_platform.validation.runner import RowValidator
+from ml_data_platform.validation.suites import rules_for
 from ml_data_platform_tests.four_sources import (
     expected_with_followers,
     read_deskdrop,
@@ -91,6 +97,30 @@ def test_the_logs_hold_what_is_known_of_them(logs):
     buyers = softshop.rows[softshop.rows["kind"] == "purchase"]["session"].nunique()
     assert (buyers, softshop.rows["session"].nunique()) == (354, 1_240)
     assert (softshop.repeats_on(softshop.rows_per_day), deskdrop.repeats_on(deskdrop.rows_per_day)) == (0, 11)
+
+
+@pytest.mark.parametrize("source", ["softshop", "deskdrop"])
+def test_all_rows_are_valid_events_of_the_known_types(root, logs, source):
+    """Of both whole logs no row breaks a rule; types, sessions with a purchase and repeats per day are pandas' own."""
+    log = logs[source]
+    platform = root.platform
+    (fragment,) = (record.fragment for record in platform.ledger.records() if record.source == source)
+    path = platform.store.objects.local_path(Layout.object_key("landed_files", fragment))
+    raw = f"(SELECT '{source}' AS source, 'f' AS source_file, * FROM read_parquet('{path}'))"
+    validator = RowValidator([rule for rule in rules_for("validated_events") if rule.scope == "row"])
+    with connect(root.folder / "_store" / "tmp") as engine:
+        bind_id_key(engine, platform.id_key)
+        engine.execute(f"CREATE TABLE mapped AS {mapping_query({source: platform.contracts[source]}, raw)}")
+        assert all(len(found) == 0 for found in validator.validate(engine.table("mapped").to_arrow_table().to_pandas()).values())
+        kept = "(SELECT DISTINCT event_id, event_time::DATE AS day, event_type, session_uuid FROM mapped)"
+        kinds = engine.execute(f"SELECT event_type, count(*) FROM {kept} GROUP BY 1").fetchall()
+        days = engine.execute(f"SELECT day, count(*) FROM {kept} GROUP BY 1").fetchall()
+        sessions = engine.execute(
+            "SELECT count(DISTINCT session_uuid), count(DISTINCT session_uuid) FILTER (event_type = 'purchase') FROM mapped"
+        ).fetchone()
+    assert dict(kinds) == log.kept["kind"].value_counts().to_dict()
+    assert dict(days) == {day: rows - log.repeats_on([day]) for day, rows in log.rows_per_day.items()}
+    assert sessions == (log.rows["session"].nunique(), log.rows[log.rows["kind"] == "purchase"]["session"].nunique())
 
 
 def test_nothing_is_planned_between_the_sources(root, logs):

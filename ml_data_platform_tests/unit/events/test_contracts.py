@@ -112,6 +112,10 @@ def test_labels_land_only_where_declared():
         ({**CSV, "columns": {**CSV["columns"], "sequenze": "n"}}, "columns.sequenze", "sequence"),
         ({**CSV, "schema_version": "infe"}, "schema_version", "infer"),
         ({**CSV, "unknown_columns": "evolv"}, "unknown_columns", "evolve"),
+        ({**CSV, "format": "parqet"}, "format", "parquet"),
+        ({**CSV, "event_time": {"time_colum": "clock"}}, "event_time.time_colum", "time_column"),
+        ({**CSV, "lateness": {"max_delay_hour": 3}}, "lateness.max_delay_hour", "max_delay_hours"),
+        ({**CSV, "csv": {"delimeter": ";"}}, "csv.delimeter", "delimiter"),
     ],
 )
 def test_typos_are_named_with_what_was_meant(raw, key, meant):
