@@ -76,7 +76,6 @@ def _environment() -> dict[str, str]:
     # counted is what is decoded.
     return {
         "PYTHONPATH": str(_PACKAGE_FOLDER),
-        "PYTHONDONTWRITEBYTECODE": "1",
         "ARROW_DEFAULT_MEMORY_POOL": "system",
         "MALLOC_ARENA_MAX": "1",
         "OMP_NUM_THREADS": "1",
