@@ -15,11 +15,10 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from ml_data_platform.errors import ContractError, bounded
-from ml_data_platform.events.evolution import SCHEMA_VERSIONS
 
 SHOWN_PROBLEMS = 5
 SHOWN_ALLOWED = 15
-VERSION_FORMS = (*(str(number) for number in SCHEMA_VERSIONS), "infer", "{column: name}")
+REMEDY = "Mend the YAML file; sources/demo_shop.yaml in the package is a worked example."
 
 
 @dataclass(frozen=True)
@@ -53,12 +52,20 @@ class Problem:
         return f"{text}; did you mean {self.meant!r}?" if self.meant else text
 
 
-def contract_error(problems: Sequence[Problem], file: str | None = None) -> ContractError:
+def contract_error(
+    problems: Sequence[Problem],
+    file: str | None = None,
+    *,
+    subject: str = "the source contract",
+    remedy: str = REMEDY,
+) -> ContractError:
     """Return one error for all problems of a contract.
 
     Args:
         problems: At least one; the first one's facts become attributes of the error.
         file: Path of the contract, where it came from a file.
+        subject: What has the problems.
+        remedy: What to do.
 
     Returns:
         The error, with ``file``, ``key``, ``got``, ``allowed``, ``meant`` and ``problems`` as attributes.
@@ -68,9 +75,9 @@ def contract_error(problems: Sequence[Problem], file: str | None = None) -> Cont
     more = len(problems) - SHOWN_PROBLEMS
     where = f"{file}: " if file else ""
     error = ContractError(
-        f"{where}the source contract has {len(problems)} problem{'s' if len(problems) > 1 else ''}: "
+        f"{where}{subject} has {len(problems)} problem{'s' if len(problems) > 1 else ''}: "
         f"{listed}{f' and {more} more' if more > 0 else ''}.",
-        remedy="Mend the YAML file; sources/demo_shop.yaml in the package is a worked example.",
+        remedy=remedy,
         file=file,
         key=first.key or None,
     )
@@ -79,26 +86,29 @@ def contract_error(problems: Sequence[Problem], file: str | None = None) -> Cont
     return error
 
 
-def problems_of(found: ValidationError, model: type[BaseModel]) -> tuple[Problem, ...]:
+def problems_of(
+    found: ValidationError, model: type[BaseModel], version_forms: tuple[str, ...] = ()
+) -> tuple[Problem, ...]:
     """Translate pydantic's report about a model into problems, in its order.
 
     Args:
         found: What pydantic reported.
         model: The model it reported about; keys of its sections are suggested for unknown ones.
+        version_forms: What may stand under ``schema_version``.
     """
     problems: dict[tuple[str, str], Problem] = {}
     for detail in found.errors(include_url=False):
-        problem = _translated(detail, model)
+        problem = _translated(detail, model, version_forms)
         problems.setdefault((problem.key, problem.says), problem)
     return tuple(problems.values())
 
 
-def _translated(detail: ErrorDetails, model: type[BaseModel]) -> Problem:
+def _translated(detail: ErrorDetails, model: type[BaseModel], version_forms: tuple[str, ...]) -> Problem:
     location = tuple(str(part) for part in detail["loc"])
     message, got = detail["msg"], detail["input"]
     if location[:1] == ("schema_version",):
         # pydantic reports each member of the union of its own.
-        return Problem("schema_version", "must be a version, `infer` or a column", got, VERSION_FORMS)
+        return Problem("schema_version", "must be a version, `infer` or a column", got, version_forms)
     key = ".".join(location[:-1] if location[-1:] == ("[key]",) else location)
     if detail["type"] == "extra_forbidden":
         return Problem(key, "there is no such key", location[-1], _keys(model, location[:-1]))

@@ -10,14 +10,14 @@ from __future__ import annotations
 import hashlib
 import json
 import zoneinfo
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import date
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, PrivateAttr, ValidationInfo, model_validator
 
-from ml_data_platform.events.contract_errors import VERSION_FORMS, Problem, contract_error
+from ml_data_platform.events.contract_errors import Problem, contract_error
 from ml_data_platform.events.contract_parts import (
     ContractPart,
     CsvDialect,
@@ -27,7 +27,9 @@ from ml_data_platform.events.contract_parts import (
     Text,
     VersionColumn,
 )
-from ml_data_platform.events.evolution import SCHEMA_VERSIONS, EventField, FieldType
+from ml_data_platform.events.registry import SchemaRegistry
+from ml_data_platform.events.registry_file import SHIPPED_REGISTRY, version_forms
+from ml_data_platform.events.schema_versions import EventField, FieldType
 from ml_data_platform.events.time_formats import DIRECTIVES, format_fault
 
 LABEL_FIELD = "label"
@@ -69,13 +71,20 @@ class SourceContract(ContractPart):
     user_id_domain: Text | None = None
     unknown_columns: Literal["evolve", "freeze", "discard"] = "evolve"
     lateness: Lateness = Lateness()
+    _registry: SchemaRegistry = PrivateAttr(default_factory=lambda: SHIPPED_REGISTRY)
 
     @model_validator(mode="after")
-    def _is_consistent(self) -> SourceContract:
+    def _is_consistent(self, info: ValidationInfo) -> SourceContract:
+        self._registry = (info.context or {}).get("registry", SHIPPED_REGISTRY)
         problems = tuple(_problems(self))
         if problems:
             raise contract_error(problems)
         return self
+
+    @property
+    def registry(self) -> SchemaRegistry:
+        """The schema versions that the contract was checked against."""
+        return self._registry
 
     @property
     def domain(self) -> str:
@@ -85,11 +94,11 @@ class SourceContract(ContractPart):
     @property
     def versions(self) -> tuple[int, ...]:
         """The schema versions that rows of this source may have, ascending."""
-        return (self.schema_version,) if isinstance(self.schema_version, int) else tuple(sorted(SCHEMA_VERSIONS))
+        return (self.schema_version,) if isinstance(self.schema_version, int) else tuple(sorted(self.registry.versions))
 
     def fields(self, version: int) -> dict[str, str]:
         """Return field of the schema version to the landed column that holds it, in field order."""
-        landed = {name: self.landed_column(name) for name in SCHEMA_VERSIONS[version].fields}
+        landed = {name: self.landed_column(name) for name in self.registry.versions[version].fields}
         return {name: column for name, column in landed.items() if column is not None}
 
     def landed_columns(self, version: int) -> tuple[str, ...]:
@@ -100,7 +109,7 @@ class SourceContract(ContractPart):
 
     def time_columns(self, version: int) -> tuple[str, ...]:
         """Return the landed columns whose texts, joined by a space, are the event time of rows of the version."""
-        described = SCHEMA_VERSIONS[version]
+        described = self.registry.versions[version]
         first = self.fields(version)[described.time_field]
         is_text = described.fields[described.time_field].type is FieldType.ISO_INSTANT
         second = self.event_time.time_column if is_text else None
@@ -111,7 +120,7 @@ class SourceContract(ContractPart):
 
         A field that is optional and lands under its own name only because nothing else is said may be absent.
         """
-        fields = SCHEMA_VERSIONS[version].fields
+        fields = self.registry.versions[version].fields
         unsaid = {
             column
             for name, column in self.fields(version).items()
@@ -142,7 +151,15 @@ class SourceContract(ContractPart):
     def content_hash(self) -> str:
         """SHA-256 hex of all that the contract says, without the description."""
         # Defaults are left out, so that a key added to the model later does not change the hash of old contracts.
-        return _hash(self.model_dump(mode="json", exclude={"description"}, exclude_defaults=True))
+        facts = self.model_dump(mode="json", exclude={"description"}, exclude_defaults=True)
+        return _hash({**facts, **self._versions_apart(SchemaRegistry.effect)})
+
+    def _versions_apart(self, effect: Callable[[SchemaRegistry, int], Mapping[str, Any]]) -> dict[str, Any]:
+        """Versions of the rows that have another effect than as shipped, so that contracts without them keep hashes."""
+        shipped = {number: effect(SHIPPED_REGISTRY, number) for number in SHIPPED_REGISTRY.versions}
+        found = {number: effect(self.registry, number) for number in self.versions}
+        apart = {str(number): facts for number, facts in found.items() if facts != shipped.get(number)}
+        return {"versions": apart} if apart else {}
 
     def routing_hash(self, start_date: date) -> str:
         """Return the SHA-256 hex of what decides how a file is read and on which day a row falls.
@@ -154,13 +171,14 @@ class SourceContract(ContractPart):
         routed = {
             name: self.fields(number)[name]
             for number in self.versions
-            for name in (SCHEMA_VERSIONS[number].time_field, *SCHEMA_VERSIONS[number].markers)
+            for name in (self.registry.versions[number].time_field, *self.registry.versions[number].markers)
             if name in self.fields(number)
         }
         facts: dict[str, Any] = {
             **self.model_dump(mode="json", include=set(read), exclude_defaults=True),
             "routed": routed,
             "start_date": start_date.isoformat(),
+            **self._versions_apart(SchemaRegistry.routing_effect),
         }
         if self.unknown_columns == "freeze":
             facts["unknown_columns"] = "freeze"
@@ -177,8 +195,8 @@ def _hash(facts: Mapping[str, Any]) -> str:
 
 def _problems(contract: SourceContract) -> Iterator[Problem]:
     declared = contract.schema_version
-    if isinstance(declared, int) and declared not in SCHEMA_VERSIONS:
-        yield Problem("schema_version", "there is no such version", declared, VERSION_FORMS)
+    if isinstance(declared, int) and declared not in contract.registry.versions:
+        yield Problem("schema_version", "there is no such version", declared, version_forms(contract.registry))
         return
     yield from _dialect_problems(contract)
     yield from _column_problems(contract)
@@ -193,7 +211,7 @@ def _event_time_problems(contract: SourceContract) -> Iterator[Problem]:
     fault = format_fault(said.format) if said.format is not None else None
     if fault is not None:
         yield Problem("event_time.format", fault, said.format, tuple(f"%{name}" for name in DIRECTIVES))
-    versions = (SCHEMA_VERSIONS[number] for number in contract.versions)
+    versions = (contract.registry.versions[number] for number in contract.versions)
     if all(version.fields[version.time_field].type is FieldType.EPOCH_INSTANT for version in versions):
         for key in ("format", "time_column"):
             if getattr(said, key) is not None:
@@ -211,7 +229,7 @@ def _dialect_problems(contract: SourceContract) -> Iterator[Problem]:
 def _column_problems(contract: SourceContract) -> Iterator[Problem]:
     described: dict[str, EventField] = {}
     for number in contract.versions:
-        described.update(SCHEMA_VERSIONS[number].fields)
+        described.update(contract.registry.versions[number].fields)
     allowed = tuple(name for name in described if name != LABEL_FIELD)
     if LABEL_FIELD in contract.columns:
         yield Problem("columns.label", "is not a column mapping: use the key `label`", contract.columns[LABEL_FIELD])

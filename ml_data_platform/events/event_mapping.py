@@ -10,10 +10,9 @@ texts that are scalars; values per schema version, upcast; canonical columns.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from ml_data_platform.events.contract_model import LABEL_FIELD, SourceContract
-from ml_data_platform.events.evolution import CURRENT_VERSION, SCHEMA_VERSIONS, FieldType, renamed_fields, upcast
 from ml_data_platform.events.ids import (
     hashed_event_id_sql,
     producer_event_id_sql,
@@ -23,19 +22,21 @@ from ml_data_platform.events.ids import (
     whole_row_event_id_sql,
 )
 from ml_data_platform.events.readings import read_value
+from ml_data_platform.events.registry_file import SHIPPED_REGISTRY
+from ml_data_platform.events.schema_versions import FieldType
 from ml_data_platform.events.schemas import EVENT_TYPES
 from ml_data_platform.events.sql_text import by_version, json_pointer, present, sql_list, sql_literal
 
 MAX_SHOWN = 200
 _RAW_COLUMNS = "source, source_file, source_row, event_time, schema_version, landed"
-_CANONICAL = SCHEMA_VERSIONS[CURRENT_VERSION].fields
-_READ = tuple(name for name, field in _CANONICAL.items() if not field.type.is_instant)
-_CHECKED = tuple(name for name in _READ if _CANONICAL[name].type is not FieldType.TEXT)
+_CANONICAL = SHIPPED_REGISTRY.canonical_types
+_READ = tuple(name for name, kind in _CANONICAL.items() if not kind.is_instant)
+_CHECKED = tuple(name for name in _READ if _CANONICAL[name] is not FieldType.TEXT)
 
 
 def map_source(contract: SourceContract, relation: str) -> str:
     """Return the mapping query of one source; see ``parsing.mapping_query``."""
-    columns = {column for version in contract.versions for column in contract.fields(version).values()}
+    columns = {column for version in contract.versions for column in _taken(contract, version).values()}
     at = {column: place for place, column in enumerate(sorted({*columns, *contract.identity}), start=1)}
     pointers = sql_list(sql_literal(json_pointer(contract.path(column))) for column in at)
     return f"""
@@ -66,15 +67,14 @@ def _versioned_columns(contract: SourceContract, at: Mapping[str, int]) -> str:
     texts: dict[str, dict[int, str]] = {name: {} for name in _READ}
     values: dict[str, dict[int, str]] = {name: {} for name in _READ}
     for version in contract.versions:
-        new_names = renamed_fields(version, CURRENT_VERSION)
-        landed = {name: f"t{at[column]}" for name, column in contract.fields(version).items()}
-        described = SCHEMA_VERSIONS[version].fields
+        taken = {name: f"t{at[column]}" for name, column in _taken(contract, version).items()}
+        described = contract.registry.versions[version].fields
+        landed = {name: f"t{at[column]}" for name, column in contract.fields(version).items() if column in at}
         read = {name: _read(text, described[name].type) for name, text in landed.items()}
-        current_text = {new_names[name]: present(text) for name, text in landed.items()}
-        current_value = upcast(read, version, CURRENT_VERSION)
+        current_value = contract.registry.canonical_values(read, version)
         for name in _READ:
-            null = f"CAST(NULL AS {_CANONICAL[name].type.sql_type})"
-            texts[name][version] = current_text.get(name, "CAST(NULL AS VARCHAR)")
+            null = f"CAST(NULL AS {_CANONICAL[name].sql_type})"
+            texts[name][version] = present(taken[name]) if name in taken else "CAST(NULL AS VARCHAR)"
             values[name][version] = current_value.get(name, null)
     parts = [f"{by_version(texts[name])} AS text_{name}" for name in _READ]
     parts += [f"{by_version(values[name])} AS value_{name}" for name in _CHECKED]
@@ -84,13 +84,21 @@ def _versioned_columns(contract: SourceContract, at: Mapping[str, int]) -> str:
     return ",\n    ".join(parts)
 
 
+def _taken(contract: SourceContract, version: int) -> dict[str, str]:
+    """Canonical column to the landed column that feeds it in rows of one version."""
+    landed = contract.fields(version)
+    return {
+        column: landed[name] for name, column in contract.registry.canonical_columns(version).items() if name in landed
+    }
+
+
 def _read(text: str, kind: FieldType) -> str:
     # The event time was read when the row was dated.
     return "event_time" if kind.is_instant else read_value(text, kind)
 
 
 def _event_id(contract: SourceContract, version: int, at: Mapping[str, int]) -> str:
-    column = contract.fields(version).get("event_id")
+    column = _taken(contract, version).get("event_id")
     if column is not None:
         return producer_event_id_sql(contract.source, f"({present(f't{at[column]}')})")
     if contract.identity:
@@ -101,15 +109,28 @@ def _event_id(contract: SourceContract, version: int, at: Mapping[str, int]) -> 
 def _nested_fields(contract: SourceContract, version: int, at: Mapping[str, int]) -> str:
     if contract.format == "csv":
         return "CAST(NULL AS VARCHAR)"
-    columns = dict.fromkeys(contract.fields(version).values())
+    columns = dict.fromkeys(_taken(contract, version).values())
     names = ", ".join(f"CASE WHEN n{at[column]} THEN {sql_literal(column)} END" for column in columns)
     return f"nullif(left(concat_ws(', ', {names}), {MAX_SHOWN}), '')"
 
 
 def _attributes(contract: SourceContract, version: int) -> str:
+    """Landed columns that feed no canonical column, as JSON text; fields among them stand under their field names."""
+    taken = set(_taken(contract, version).values())
+    others = {name: column for name, column in contract.fields(version).items() if column not in taken}
     if contract.unknown_columns == "discard":
-        return "CAST(NULL AS VARCHAR)"
-    paths = [contract.path(column) for column in contract.landed_columns(version)]
+        if not others:
+            return "CAST(NULL AS VARCHAR)"
+        kept = _with_fields("'{}'::JSON", contract, others)
+        return f"nullif(CAST({kept} AS VARCHAR), '{{}}')"
+    moved = {name: column for name, column in others.items() if contract.path(column) != (name,)}
+    gone = [column for column in contract.landed_columns(version) if column in taken or column not in others.values()]
+    rest = _without(contract, dict.fromkeys([*gone, *moved.values()]))
+    return f"nullif(CAST({_with_fields(rest, contract, moved)} AS VARCHAR), '{{}}')"
+
+
+def _without(contract: SourceContract, columns: Iterable[str]) -> str:
+    paths = [contract.path(column) for column in columns]
     flat = {path[0]: None for path in paths if len(path) == 1}
     rest = f"json_merge_patch(landed, {_json_literal(flat)})"
     for path in (path for path in paths if len(path) > 1):
@@ -120,7 +141,15 @@ def _attributes(contract: SourceContract, version: int) -> str:
         parent = sql_literal(json_pointer(path[:-1]))
         patched = f"json_merge_patch({rest}, {_json_literal(patch)})"
         rest = f"CASE WHEN json_type({rest}, {parent}) = 'OBJECT' THEN {patched} ELSE {rest} END"
-    return f"nullif(CAST({rest} AS VARCHAR), '{{}}')"
+    return rest
+
+
+def _with_fields(rest: str, contract: SourceContract, fields: Mapping[str, str]) -> str:
+    for name, column in fields.items():
+        value = f"json_extract(landed, {sql_literal(json_pointer(contract.path(column)))})"
+        # A patch of null takes away, so that a field without a value is left out.
+        rest = f"json_merge_patch({rest}, json_object({sql_literal(name)}, {value}))"
+    return rest
 
 
 def _json_literal(value: object) -> str:

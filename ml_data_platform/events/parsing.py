@@ -14,8 +14,8 @@ from ml_data_platform.errors import ContractError
 from ml_data_platform.events.contract_model import SourceContract
 from ml_data_platform.events.contract_parts import VersionColumn
 from ml_data_platform.events.event_mapping import map_source
-from ml_data_platform.events.evolution import SCHEMA_VERSIONS, FieldType, SchemaVersion
 from ml_data_platform.events.readings import read_epoch_instant, read_iso_instant
+from ml_data_platform.events.schema_versions import FieldType, SchemaVersion
 from ml_data_platform.events.sql_text import (
     by_version,
     json_pointer,
@@ -58,7 +58,6 @@ def routing_query(
     *,
     start_date: date,
     latest: datetime,
-    versions: Mapping[int, SchemaVersion] = SCHEMA_VERSIONS,
 ) -> str:
     """Return SQL that dates the rows of one landed file.
 
@@ -68,7 +67,6 @@ def routing_query(
             (an undated reason, or NULL); inserted as it is.
         start_date: First UTC day that has partitions.
         latest: Latest instant that an event of this file may have; aware.
-        versions: Registered schema versions by number.
 
     Returns:
         SQL of one row per row of the relation, in no order: ``source_row``, ``event_time`` TIMESTAMPTZ (NULL for
@@ -78,7 +76,7 @@ def routing_query(
     Raises:
         SettingsError: ``latest`` has no time zone.
     """
-    declared = contract.schema_version
+    declared, versions = contract.schema_version, contract.registry.versions
     timed = {number: contract.time_columns(number) for number in contract.versions}
     markers = {number: _marker_columns(contract, versions[number]) for number in contract.versions}
     named = (declared.column,) if isinstance(declared, VersionColumn) else ()

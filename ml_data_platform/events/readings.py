@@ -10,7 +10,7 @@ integer, offsets ignored by TIMESTAMP), so each is guarded by a full match.
 
 from __future__ import annotations
 
-from ml_data_platform.events.evolution import FieldType
+from ml_data_platform.events.schema_versions import FieldType
 from ml_data_platform.events.sql_text import sql_literal
 
 NUMBER = r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?"

@@ -1,8 +1,7 @@
-"""Schema versions of events and the steps between them, as data.
+"""What a schema version of events consists of, and the steps between two of them.
 
-Belongs here: which fields each version has, how a row of it is told from older ones by its marker fields,
-and the steps that turn version N into N+1. Does not belong here: applying the steps (evolution) and which
-landed column holds a field (contracts).
+Belongs here: the kinds of fields, versions and steps. Does not belong here: the versions themselves
+(``sources/schema_versions.yaml``), applying steps (evolution), which landed column holds a field (contracts).
 """
 
 from __future__ import annotations
@@ -108,7 +107,14 @@ class Add:
     type: FieldType
 
 
-Step = Rename | Retype | Add
+@dataclass(frozen=True)
+class Remove:
+    """The next version does not have the field any more."""
+
+    name: str
+
+
+Step = Rename | Retype | Add | Remove
 
 
 @dataclass(frozen=True)
@@ -124,62 +130,3 @@ class Upcast:
     from_version: int
     to_version: int
     steps: tuple[Step, ...]
-
-
-_COMMON_HEAD = {
-    "event_id": EventField(FieldType.TEXT),
-    "user_id": EventField(FieldType.TEXT, required=True),
-}
-_COMMON_TAIL = {
-    "sequence": EventField(FieldType.INTEGER),
-    "session_duration_seconds": EventField(FieldType.NUMBER),
-    "purchase_amount_usd": EventField(FieldType.NUMBER),
-    "label": EventField(FieldType.BINARY),
-}
-
-SCHEMA_VERSIONS: Mapping[int, SchemaVersion] = MappingProxyType(
-    {
-        1: SchemaVersion(
-            number=1,
-            fields=MappingProxyType(
-                {
-                    **_COMMON_HEAD,
-                    "session_id": EventField(FieldType.TEXT, required=True),
-                    "event_type": EventField(FieldType.TEXT, required=True),
-                    "timestamp": EventField(FieldType.ISO_INSTANT, required=True),
-                    **_COMMON_TAIL,
-                }
-            ),
-        ),
-        2: SchemaVersion(
-            number=2,
-            fields=MappingProxyType(
-                {
-                    **_COMMON_HEAD,
-                    "session_uuid": EventField(FieldType.TEXT, required=True),
-                    "event_type": EventField(FieldType.TEXT, required=True),
-                    "event_timestamp": EventField(FieldType.EPOCH_INSTANT, required=True),
-                    **_COMMON_TAIL,
-                    "client_version": EventField(FieldType.TEXT),
-                }
-            ),
-            markers=("session_uuid", "event_timestamp"),
-        ),
-    }
-)
-
-UPCASTS: Mapping[int, Upcast] = MappingProxyType(
-    {
-        1: Upcast(
-            from_version=1,
-            to_version=2,
-            steps=(
-                Rename("session_id", "session_uuid"),
-                Retype("timestamp", "event_timestamp", FieldType.ISO_INSTANT, FieldType.EPOCH_INSTANT),
-                Add("client_version", FieldType.TEXT),
-            ),
-        ),
-    }
-)
-
-CURRENT_VERSION = max(SCHEMA_VERSIONS)

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from ml_data_platform.errors import ContractError
 from ml_data_platform.events.contract_model import SourceContract
 from ml_data_platform.events.contracts import parse_contract
-from ml_data_platform.events.evolution import SCHEMA_VERSIONS
 from ml_data_platform.events.parsing import mapping_query, routing_query, unknown_columns_query
+from ml_data_platform.events.registry_file import SHIPPED_REGISTRY
 
+SCHEMA_VERSIONS = SHIPPED_REGISTRY.versions
 FIELDS = sorted({name for version in SCHEMA_VERSIONS.values() for name in version.fields})
 SECTIONS = sorted(SourceContract.model_fields)
 scalars = st.one_of(

@@ -12,6 +12,7 @@ import pytest
 from ml_data_platform.events.contracts import parse_contract
 from ml_data_platform.events.ids import IdKey, bind_id_key
 from ml_data_platform.events.parsing import mapping_query, routing_query
+from ml_data_platform.events.registry_file import SHIPPED_REGISTRY
 
 START_DATE = dt.date(2026, 1, 1)
 LATEST = dt.datetime(2026, 12, 31, tzinfo=dt.UTC)
@@ -61,5 +62,5 @@ def rows():
 
 @pytest.fixture(scope="session")
 def contract_of():
-    """Return a function from YAML text to contract."""
-    return lambda text: parse_contract(text, file="test.yaml")
+    """Return a function from YAML text, and a registry of schema versions, to contract."""
+    return lambda text, registry=SHIPPED_REGISTRY: parse_contract(text, file="test.yaml", registry=registry)

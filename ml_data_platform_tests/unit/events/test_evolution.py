@@ -4,25 +4,24 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import duckdb
 import pytest
 
 from ml_data_platform.errors import SchemaMismatchError
-from ml_data_platform.events.evolution import (
-    CURRENT_VERSION,
-    SCHEMA_VERSIONS,
-    UPCASTS,
+from ml_data_platform.events.evolution import classify_change, convert, renamed_fields, upcast, verify_upcasts
+from ml_data_platform.events.registry_file import SHIPPED_REGISTRY
+from ml_data_platform.events.schema_versions import (
     Add,
     EventField,
     FieldType,
+    Remove,
     Rename,
     Retype,
     SchemaVersion,
     Upcast,
-    classify_change,
-    renamed_fields,
-    upcast,
-    verify_upcasts,
 )
+
+SCHEMA_VERSIONS, UPCASTS = SHIPPED_REGISTRY.versions, SHIPPED_REGISTRY.upcasts
 
 # A third version as it might be registered next: a name, a type and a field change.
 THIRD = SchemaVersion(
@@ -31,7 +30,7 @@ THIRD = SchemaVersion(
         **{
             name: field
             for name, field in SCHEMA_VERSIONS[2].fields.items()
-            if name not in {"sequence", "client_version"}
+            if name not in {"sequence", "client_version", "session_duration_seconds"}
         },
         "client": EventField(FieldType.TEXT),
         "sequence": EventField(FieldType.NUMBER),
@@ -42,6 +41,7 @@ TO_THIRD = Upcast(
     from_version=2,
     to_version=3,
     steps=(
+        Remove("session_duration_seconds"),
         Rename("client_version", "client"),
         Retype("sequence", "sequence", FieldType.INTEGER, FieldType.NUMBER),
         Add("country", FieldType.TEXT),
@@ -53,8 +53,8 @@ ALL_UPCASTS = {**UPCASTS, 2: TO_THIRD}
 
 def test_the_registry_reaches_the_current_version():
     """Fields of version 1, upcast, are exactly the fields of the current version."""
-    carried = upcast({name: name for name in SCHEMA_VERSIONS[1].fields}, 1, CURRENT_VERSION)
-    assert set(carried) == set(SCHEMA_VERSIONS[CURRENT_VERSION].fields)
+    carried = upcast({name: name for name in SCHEMA_VERSIONS[1].fields}, 1, 2, UPCASTS)
+    assert set(carried) == set(SCHEMA_VERSIONS[2].fields)
     assert carried["session_uuid"] == "session_id"
     assert carried["event_timestamp"] == "timestamp"
     assert carried["client_version"] == "CAST(NULL AS VARCHAR)"
@@ -68,29 +68,61 @@ def test_upcasting_at_once_equals_step_by_step():
         assert at_once == upcast(upcast(expressions, 1, 2, ALL_UPCASTS), 2, 3, ALL_UPCASTS)
 
 
-def test_a_retype_between_sql_types_converts():
-    """An integer that becomes a number is cast; a value that cannot be is NULL and no error."""
-    assert upcast({"sequence": "s"}, 2, 3, ALL_UPCASTS)["sequence"] == "TRY_CAST(s AS DOUBLE)"
+VALUES = {
+    ("'7'", "text", "integer"): 7,
+    ("'7.5'", "text", "integer"): None,
+    ("'seven'", "text", "number"): None,
+    ("'7.5'", "text", "number"): 7.5,
+    ("'2'", "text", "binary"): None,
+    ("'1'", "text", "binary"): 1,
+    ("7::BIGINT", "integer", "number"): 7.0,
+    ("9007199254740993::BIGINT", "integer", "number"): None,
+    ("(-9223372036854775808)::BIGINT", "integer", "number"): None,
+    ("7.0::DOUBLE", "number", "integer"): 7,
+    ("7.5::DOUBLE", "number", "integer"): None,
+    ("1e300::DOUBLE", "number", "integer"): None,
+    ("1.0::DOUBLE", "number", "binary"): 1,
+    ("7::BIGINT", "integer", "binary"): None,
+    ("1::TINYINT", "binary", "number"): 1.0,
+    ("7::BIGINT", "integer", "text"): "7",
+    ("'7'", "text", "text"): "7",
+}
+
+
+@pytest.mark.parametrize(("value", "old", "new"), VALUES)
+def test_a_retype_converts_exactly_or_not_at_all(value, old, new):
+    """A value that the new type cannot hold becomes NULL: nothing is rounded and nothing raises."""
+    sql = convert(f"({value})", FieldType(old), FieldType(new))
+    found = duckdb.sql(f"SELECT {sql}").fetchall()[0][0]
+    expected = VALUES[value, old, new]
+    assert (found, type(found)) == (expected, type(expected))
+
+
+def test_a_removed_field_is_not_carried():
+    """What a version does not have any more is not among its upcast fields."""
+    assert "session_duration_seconds" not in upcast({"session_duration_seconds": "d"}, 2, 3, ALL_UPCASTS)
 
 
 def test_the_same_version_is_left_as_it_is():
     """Upcasting to the own version changes nothing."""
-    assert upcast({"user_id": "u"}, 2, 2) == {"user_id": "u"}
+    assert upcast({"user_id": "u"}, 2, 2, UPCASTS) == {"user_id": "u"}
 
 
 @pytest.mark.parametrize(("old", "new"), [(2, 1), (2, 9), (0, 2)])
 def test_a_way_that_is_not_registered_is_refused(old, new):
     """Neither downwards nor beyond the registered versions is there a way."""
     with pytest.raises(SchemaMismatchError, match="No upcast leads"):
-        upcast({}, old, new)
+        upcast({}, old, new, UPCASTS)
 
 
-def test_names_follow_the_steps():
-    """Each field of version 1 is known by its name in version 2."""
-    names = renamed_fields(1, 2)
-    assert names["session_id"] == "session_uuid"
-    assert names["timestamp"] == "event_timestamp"
-    assert names["user_id"] == "user_id"
+def test_names_and_types_follow_the_steps():
+    """Each field of version 1 is known by its name in a later version and by the types that it had; removed ones are not."""
+    found = renamed_fields(SCHEMA_VERSIONS[1], 3, ALL_UPCASTS)
+    assert found["session_id"] == ("session_uuid", ("text",))
+    assert found["timestamp"] == ("event_timestamp", ("iso_instant", "epoch_instant"))
+    assert found["sequence"] == ("sequence", ("integer", "number"))
+    assert found["user_id"] == ("user_id", ("text",))
+    assert "session_duration_seconds" not in found
 
 
 def test_version_2_is_a_breaking_change_with_every_difference_listed():
@@ -135,7 +167,7 @@ def test_a_registry_without_gaps_is_taken():
         (VERSIONS, UPCASTS),
         ({1: SCHEMA_VERSIONS[1], 3: THIRD}, ALL_UPCASTS),
         (VERSIONS, {**UPCASTS, 2: replace(TO_THIRD, steps=TO_THIRD.steps[:-1])}),
-        (VERSIONS, {**UPCASTS, 2: replace(TO_THIRD, steps=(*TO_THIRD.steps[:1], *TO_THIRD.steps[2:]))}),
+        (VERSIONS, {**UPCASTS, 2: replace(TO_THIRD, steps=(*TO_THIRD.steps[:2], *TO_THIRD.steps[3:]))}),
         (VERSIONS, {**UPCASTS, 2: replace(TO_THIRD, steps=(*TO_THIRD.steps, Add("more", FieldType.TEXT)))}),
     ],
 )

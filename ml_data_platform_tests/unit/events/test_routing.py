@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import replace
 
 import pytest
 
 from ml_data_platform.errors import SettingsError
-from ml_data_platform.events.evolution import SCHEMA_VERSIONS
 from ml_data_platform.events.parsing import UNDATED_REASONS, routing_query, unknown_columns_query
+from ml_data_platform.events.registry_file import SHIPPED_REGISTRY, extend_registry
 
 INFERRED = "source: shop\nformat: jsonl"
 MILLIS = 1_767_323_045_678  # 2026-01-02T03:04:05.678Z
@@ -95,13 +94,13 @@ def test_rows_may_name_their_version(rows, contract_of):
 
 def test_retired_versions_are_refused_from_their_day_on(rows, contract_of):
     """Events of a retired version are taken up to, and not from, the day of its retirement."""
-    versions = {**SCHEMA_VERSIONS, 1: replace(SCHEMA_VERSIONS[1], retired_on=dt.date(2026, 2, 1))}
+    retired = extend_registry(SHIPPED_REGISTRY, "versions: {1: {retired_on: 2026-02-01}}", file="test.yaml")
     landed = [
         {"timestamp": "2026-01-31T23:59:59.999Z"},
         {"timestamp": "2026-02-01T00:00:00Z"},
         {"event_timestamp": MILLIS + 40 * 86_400_000},
     ]
-    found = rows.route(contract_of(INFERRED), landed, versions=versions)
+    found = rows.route(contract_of(INFERRED, retired), landed)
     assert [row["undated_reason"] for row in found] == [None, "schema_version_retired", None]
 
 
