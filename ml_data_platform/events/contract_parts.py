@@ -23,15 +23,17 @@ class ContractPart(BaseModel):
 
 
 class CsvDialect(ContractPart):
-    """How a CSV file is cut into cells.
+    """How a CSV file is cut into cells, and how numbers are written in them.
 
     Attributes:
         delimiter: One character between cells.
         quote: One character around cells that hold the delimiter; doubled inside them.
+        decimal: What stands before the decimals of a number. Nothing may stand between the thousands.
     """
 
     delimiter: Annotated[str, Field(pattern=r"\A[^\r\n\x00]\z")] = ","
     quote: Annotated[str, Field(pattern=r"\A[^\r\n\x00]\z")] = '"'
+    decimal: Literal[".", ","] = "."
 
 
 class VersionColumn(ContractPart):

@@ -70,7 +70,7 @@ def _versioned_columns(contract: SourceContract, at: Mapping[str, int]) -> str:
         taken = {name: f"t{at[column]}" for name, column in _taken(contract, version).items()}
         described = contract.registry.versions[version].fields
         landed = {name: f"t{at[column]}" for name, column in contract.fields(version).items() if column in at}
-        read = {name: _read(text, described[name].type) for name, text in landed.items()}
+        read = {name: _read(contract, text, described[name].type) for name, text in landed.items()}
         current_value = contract.registry.canonical_values(read, version)
         for name in _READ:
             null = f"CAST(NULL AS {_CANONICAL[name].sql_type})"
@@ -92,7 +92,10 @@ def _taken(contract: SourceContract, version: int) -> dict[str, str]:
     }
 
 
-def _read(text: str, kind: FieldType) -> str:
+def _read(contract: SourceContract, text: str, kind: FieldType) -> str:
+    if kind is FieldType.NUMBER and contract.format == "csv" and contract.csv.decimal == ",":
+        # A point is no decimal point here, and so it is not read as one.
+        text = f"(CASE WHEN NOT contains({text}, '.') THEN replace({text}, ',', '.') END)"
     # The event time was read when the row was dated.
     return "event_time" if kind.is_instant else read_value(text, kind)
 

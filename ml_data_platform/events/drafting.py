@@ -1,0 +1,75 @@
+"""Writing the draft of a source contract as YAML with its reasons beside it.
+
+Belongs here: layout and comments. Does not belong here: what the draft says (inference).
+"""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import yaml
+
+from ml_data_platform.errors import bounded
+from ml_data_platform.events.inference import Draft, Remark
+
+WIDTH = 110
+MAX_REMARK = 300
+
+
+def write_draft(draft: Draft, *, origin: str) -> str:
+    """Return the draft as the text of a YAML file.
+
+    Args:
+        draft: What to write.
+        origin: One line about what it was drafted from.
+
+    Returns:
+        YAML with comments above each key that there is something to say about; ``CHECK`` marks what its author must
+        look at. It loads as a contract where nothing is missing.
+    """
+    lines = [
+        f"# {bounded(origin, WIDTH)}",
+        "# Lines with CHECK are guesses: look at them, then try the contract with `sources check`.",
+    ]
+    for lack in draft.missing:
+        lines.append(f"# MISSING {lack}; name its column under `columns`.")
+    lines += _comments(draft.remarks.get("", ()), "")
+    for key, value in draft.keys.items():
+        lines += _entry(key, value, (key,), draft.remarks)
+    return "\n".join(lines) + "\n"
+
+
+def _entry(key: str, value: Any, path: tuple[str, ...], remarks: Mapping[str, Sequence[Remark]]) -> Iterator[str]:
+    indent = "  " * (len(path) - 1)
+    if path[:2] == ("event_type", "mapping") and len(path) == 3:
+        found = "; ".join(_text(remark) for remark in remarks.get(".".join(path), ()))
+        yield f"{indent}{_scalar(key)}: {_scalar(value)}{f'  # {found}' if found else ''}"
+        return
+    yield from _comments(remarks.get(".".join(path), ()), indent)
+    if isinstance(value, Mapping) and value and len(path) < 3:
+        yield f"{indent}{_scalar(key)}:"
+        for name, inner in value.items():
+            yield from _entry(str(name), inner, (*path, str(name)), remarks)
+    else:
+        yield f"{indent}{_scalar(key)}: {_scalar(value)}"
+
+
+def _comments(remarks: Sequence[Remark], indent: str) -> Iterator[str]:
+    for remark in remarks:
+        for line in textwrap.wrap(_text(remark), WIDTH, break_on_hyphens=False):
+            yield f"{indent}# {line}"
+
+
+def _text(remark: Remark) -> str:
+    return bounded(f"CHECK {remark.text}" if remark.is_doubt else remark.text, MAX_REMARK)
+
+
+def _scalar(value: Any) -> str:
+    """Return a value as YAML on one line."""
+    if isinstance(value, str) and any(character < " " for character in value):
+        return json.dumps(value, ensure_ascii=False)
+    text = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=10**9)
+    return text.removesuffix("\n").removesuffix("\n...").strip()

@@ -1,0 +1,99 @@
+"""Which format the beginning of a file is in.
+
+Belongs here: telling JSON lines from CSV, and a delimiter from the characters of the cells. Does not belong here:
+reading files.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ml_data_platform.errors import LandingError
+
+DELIMITERS = (",", ";", "\t", "|")
+MAX_RECORDS = 300
+_PARQUET = b"PAR1"
+
+
+@dataclass(frozen=True)
+class FormatGuess:
+    """The format of a file.
+
+    Attributes:
+        format: ``csv``, ``jsonl`` or ``parquet``.
+        delimiter: Of CSV.
+        quote: Of CSV.
+    """
+
+    format: str
+    delimiter: str = ","
+    quote: str = '"'
+
+
+def sniff_format(head: bytes) -> FormatGuess:
+    """Guess a file's format from its beginning.
+
+    Args:
+        head: The first bytes, decompressed.
+
+    Raises:
+        LandingError: It is neither CSV nor JSON lines nor Parquet as far as can be seen; what it is, is said.
+    """
+    if head.startswith(_PARQUET):
+        return FormatGuess("parquet")
+    text = head.decode("utf-8-sig", "replace").lstrip()
+    if text.startswith("{"):
+        first = text.split("\n", 1)[0].rstrip()
+        if first.endswith("}"):
+            return FormatGuess("jsonl")
+        raise _refusal("a JSON object over several lines", "Write one object per line (JSON lines).")
+    if text.startswith("[{") or re.match(r"\[\s*\{", text):
+        raise _refusal("a JSON array", "Write one object per line (JSON lines), e.g. `jq -c '.[]' FILE`.")
+    if text.startswith("<"):
+        raise _refusal("XML or HTML", "Export it as CSV, JSON lines or Parquet.")
+    return _delimited(text)
+
+
+def _delimited(text: str) -> FormatGuess:
+    # The last line may have been cut off in the middle.
+    lines = text.splitlines()[:-1] or text.splitlines()
+    best, best_score = FormatGuess("csv"), 0.0
+    for delimiter in DELIMITERS:
+        for quote in ('"', "'"):
+            score = _consistency("\n".join(lines), delimiter, quote)
+            if score > best_score:
+                best, best_score = FormatGuess("csv", delimiter, quote), score
+    return best
+
+
+def _consistency(text: str, delimiter: str, quote: str) -> float:
+    """How well a dialect cuts all lines into the same number of cells, 0 = into one cell."""
+    if quote == "'" and not (f"{delimiter}'" in text or text.startswith("'")):
+        return 0.0
+    try:
+        reader = csv.reader(io.StringIO(text), delimiter=delimiter, quotechar=quote, strict=True)
+        widths = Counter(len(row) for _, row in zip(range(MAX_RECORDS), reader, strict=False) if row)
+    except csv.Error:
+        return 0.0
+    width, count = max(widths.items(), key=lambda item: (item[1], item[0]), default=(1, 0))
+    # Between dialects that cut evenly, more cells are better; a quote that takes nothing away is no reason.
+    return count / widths.total() * (1 - 1 / width) + (0.001 if quote == '"' else 0.0) if width > 1 else 0.0
+
+
+def lacks_header(names: Sequence[str]) -> bool:
+    """Return whether a first line looks like values instead of column names."""
+    values = [
+        name for name in names if re.fullmatch(r"[+-]?[0-9][0-9.,:\- TZ/]*|[0-9a-f]{8}-[0-9a-f-]{27}", name.strip())
+    ]
+    return bool(values)
+
+
+def _refusal(got: str, remedy: str) -> LandingError:
+    return LandingError(
+        "No contract can be drafted for this file.", expected="CSV, JSON lines or Parquet", got=got, remedy=remedy
+    )
