@@ -23,6 +23,7 @@ from ml_data_platform.errors import SettingsError
 DEFAULT_ROOT = ".platform"
 ENVIRONMENT_PREFIX = "ML_DATA_PLATFORM_"
 SETTINGS_FILE = "platform.yaml"
+OWN_SOURCES = "sources"
 LABEL_HORIZON = dt.timedelta(hours=24)
 
 
@@ -32,7 +33,8 @@ class Settings(BaseModel):
     Attributes:
         root: Folder that holds everything: data, ledger, kept files, Dagster's history. Absolute.
         landing: Folder with one subfolder per source, watched by the landing sensor. Absolute.
-        sources: Folder with the user's own source contracts, beside the shipped ones; or none.
+        sources: Folder with the user's own source contracts, beside the shipped ones; by default ``<root>/sources``
+            where that exists; or none.
         start_date: First UTC day that has partitions; earlier rows are kept as undated.
         fold_count: Number of folds of ``stratified_partitions``.
         fold_salt: Salt of the hash that puts a user into a fold; another salt, other folds.
@@ -103,6 +105,9 @@ def load_settings(environment: Mapping[str, str], working_folder: Path, **overri
             if values.get(name):
                 values[name] = _absolute(values[name], working_folder)
     merged = {"landing": root / "landing", **from_file, **from_environment, **given, "root": root}
+    own = root / OWN_SOURCES
+    if not merged.get("sources") and own.is_dir():
+        merged["sources"] = own
     try:
         return Settings.model_validate(merged)
     except ValidationError as error:

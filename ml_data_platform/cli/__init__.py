@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typer
 
-from ml_data_platform.cli import building, feeding, serving
+from ml_data_platform.cli import building, feeding, serving, sourcing
 from ml_data_platform.cli.boundary import OneMessage
 from ml_data_platform.cli.lessons import lesson
 
@@ -39,6 +39,7 @@ for command in (
     serving.demo,
 ):
     app.command(epilog=lesson(command.__name__))(command)
+app.add_typer(sourcing.app)
 
 
 def main() -> None:

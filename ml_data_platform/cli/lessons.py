@@ -31,6 +31,36 @@ LESSONS: Mapping[str, tuple[str, ...]] = {
         ),
         _LANDED,
     ),
+    "sources list": (
+        "Example: ml-data-platform sources list --sources contracts",
+        "JSON: a list of objects with source, description, format, schema_versions, fields, unknown_columns, content_hash.",
+        _DONE,
+    ),
+    "sources show": (
+        "Example: ml-data-platform sources show demo_shop",
+        "JSON keys: those of `sources list`, and contract: the contract with all defaults.",
+        _DONE,
+    ),
+    "sources check": (
+        "Example: ml-data-platform sources check clicks.csv.gz --source globo",
+        "Example: ml-data-platform sources check export.csv --contract .platform/sources/shop.yaml",
+        (
+            "JSON keys: source, file, status, refusal, rows, undated, days, first, last, versions, fields, event_types,"
+            " rules, unknown_columns, sessions, shared_sessions, change, suggestions, is_good."
+        ),
+        "Exit status: 0 every day would be published, 1 the file or a day would be refused, 2 wrong arguments.",
+    ),
+    "sources infer": (
+        "Example: ml-data-platform sources infer export.csv --out .platform/sources/shop.yaml",
+        "The contract goes to standard output, what to do next to standard error.",
+        "Exit status: 0 the draft is a contract, 1 it lacks a column or the file cannot be read, 2 wrong arguments.",
+    ),
+    "sources diff": (
+        "Example: ml-data-platform sources diff 1 2",
+        "Example: ml-data-platform sources diff export.csv --source shop",
+        "JSON keys: kind (additive, breaking), differences, and upcast or version.",
+        _DONE,
+    ),
     "backfill": (
         "Example: ml-data-platform backfill",
         "Example: ml-data-platform backfill --from 2026-06-01 --to 2026-06-14",

@@ -15,45 +15,36 @@ from types import MappingProxyType
 from ml_data_platform.events.event_type_names import known_meanings, known_share
 from ml_data_platform.events.profiles import ColumnProfile
 
-NAMES: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {
-        "event_time": (
-            "event_timestamp event_time timestamp occurred_at event_date_time event_datetime created_at time ts"
-            " datetime date_time original_timestamp client_timestamp click_timestamp hit_timestamp time_stamp"
-            " server_time server_timestamp logged_at received_at sent_at zeitstempel zeitpunkt date datum"
-        ).split(),
-        "user": (
-            "user_id userid user uid visitor_id customer_id member_id person_id account_id user_pseudo_id anonymous_id"
-            " distinct_id full_visitor_id fullvisitorid client_id profile_id subscriber_id player_id player kunde_id kunden_id"
-            " kundennummer kunde customer visitor person cookie_id cookie device_id email remote_addr client_ip"
-            " remote_host ip_address ip host"
-        ).split(),
-        "session": (
-            "session_uuid session_id sessionid ga_session_id session visit_id visitid visit sitzung_id sitzung sid"
-            " session_key phpsessid jsessionid match_id"
-        ).split(),
-        "event_id": (
-            "event_id event_uuid eventid message_id insert_id hit_id log_id record_id request_id uuid guid id"
-        ).split(),
-        "event_type": (
-            "event_type event_name eventtype event action activity_type activity aktion ereignis hit_type type kind verb"
-        ).split(),
-        "purchase_amount_usd": (
-            "purchase_amount_usd purchase_amount amount_usd revenue_usd event_value_in_usd purchase_revenue revenue"
-            " order_total order_value order_amount total_amount purchase_value amount total cart_total umsatz betrag"
-            " gesamtbetrag warenwert"
-        ).split(),
-        "session_duration_seconds": (
-            "session_duration_seconds session_duration session_length visit_duration time_on_site sitzungsdauer"
-        ).split(),
-        "sequence": (
-            "sequence sequence_number seq event_sequence event_index event_number event_order hit_number click_order"
-            " page_sequence step_number"
-        ).split(),
-        "label": "label converted is_converted is_conversion conversion target".split(),
-        "client_version": "client_version app_version client_app_version sdk_version version app_build".split(),
-    }
-)
+_NAMES = {
+    "event_time": """
+        event_timestamp event_time timestamp occurred_at event_date_time event_datetime created_at time ts datetime
+        date_time original_timestamp client_timestamp click_timestamp hit_timestamp time_stamp server_time
+        server_timestamp logged_at received_at sent_at zeitstempel zeitpunkt date datum""",
+    "user": """
+        user_id userid user uid visitor_id customer_id member_id person_id account_id user_pseudo_id anonymous_id
+        distinct_id full_visitor_id fullvisitorid client_id profile_id subscriber_id player_id player kunde_id kunden_id
+        kundennummer kunde customer visitor person cookie_id cookie device_id email remote_addr client_ip remote_host
+        ip_address ip host""",
+    "session": """
+        session_uuid session_id sessionid ga_session_id session visit_id visitid visit sitzung_id sitzung sid
+        session_key phpsessid jsessionid match_id""",
+    "event_id": """
+        event_id event_uuid eventid message_id insert_id hit_id log_id record_id request_id uuid guid id""",
+    "event_type": """
+        event_type event_name eventtype event action activity_type activity aktion ereignis hit_type type kind verb""",
+    "purchase_amount_usd": """
+        purchase_amount_usd purchase_amount amount_usd revenue_usd event_value_in_usd purchase_revenue revenue
+        order_total order_value order_amount total_amount purchase_value amount total cart_total umsatz betrag
+        gesamtbetrag warenwert""",
+    "session_duration_seconds": """
+        session_duration_seconds session_duration session_length visit_duration time_on_site sitzungsdauer""",
+    "sequence": """
+        sequence sequence_number seq event_sequence event_index event_number event_order hit_number click_order
+        page_sequence step_number""",
+    "label": "label converted is_converted is_conversion conversion target",
+    "client_version": "client_version app_version client_app_version sdk_version version app_build",
+}
+NAMES: Mapping[str, tuple[str, ...]] = MappingProxyType({role: tuple(text.split()) for role, text in _NAMES.items()})
 """Role to usual names of a column, the best first."""
 
 AGAINST_TIME = re.compile(
@@ -125,7 +116,7 @@ def id_like(profiles: Mapping[str, ColumnProfile]) -> list[Candidate]:
     found = [
         Candidate(column, profile.distinct_share * (0.1 if profile.numbers > 0.5 else 1.0), is_named=False)
         for column, profile in profiles.items()
-        if 2 <= profile.distinct and 0.01 <= profile.distinct_share <= 0.7 and profile.filled_share > 0.9
+        if profile.distinct >= 2 and 0.01 <= profile.distinct_share <= 0.7 and profile.filled_share > 0.9
     ]
     return sorted(found, key=lambda candidate: (-candidate.score, candidate.column))
 

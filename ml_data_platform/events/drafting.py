@@ -6,6 +6,7 @@ Belongs here: layout and comments. Does not belong here: what the draft says (in
 from __future__ import annotations
 
 import json
+import re
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import yaml
 
 from ml_data_platform.errors import bounded
-from ml_data_platform.events.inference import Draft, Remark
+from ml_data_platform.events.draft import Draft, Remark
 
 WIDTH = 110
 MAX_REMARK = 300
@@ -34,12 +35,20 @@ def write_draft(draft: Draft, *, origin: str) -> str:
         f"# {bounded(origin, WIDTH)}",
         "# Lines with CHECK are guesses: look at them, then try the contract with `sources check`.",
     ]
-    for lack in draft.missing:
-        lines.append(f"# MISSING {lack}; name its column under `columns`.")
+    lines += [f"# MISSING {lack}; name its column under `columns`." for lack in draft.missing]
     lines += _comments(draft.remarks.get("", ()), "")
     for key, value in draft.keys.items():
         lines += _entry(key, value, (key,), draft.remarks)
     return "\n".join(lines) + "\n"
+
+
+def source_name(file_name: str) -> str:
+    """Return a name for the source of a file, e.g. ``shop_export`` for ``Shop-Export 2026-06-01.csv.gz``."""
+    stem = file_name.split(".", 1)[0].lower()
+    # What tells one file of the source from the next is no part of the source's name.
+    words = [word for word in re.split(r"[^a-z0-9]+", stem) if word and not word.isdigit()]
+    name = "_".join(words).lstrip("0123456789_")[:63].rstrip("_")
+    return name or "source"
 
 
 def _entry(key: str, value: Any, path: tuple[str, ...], remarks: Mapping[str, Sequence[Remark]]) -> Iterator[str]:

@@ -12,6 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ml_data_platform.errors import LandingError
 
@@ -33,6 +34,12 @@ class FormatGuess:
     format: str
     delimiter: str = ","
     quote: str = '"'
+
+    def keys(self) -> dict[str, Any]:
+        """Return the keys of a contract that say so; defaults are left out."""
+        dialect = {"delimiter": self.delimiter} if self.delimiter != "," else {}
+        dialect.update({"quote": self.quote} if self.quote != '"' else {})
+        return {"format": self.format, **({"csv": dialect} if self.format == "csv" and dialect else {})}
 
 
 def sniff_format(head: bytes) -> FormatGuess:

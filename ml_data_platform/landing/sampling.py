@@ -7,6 +7,7 @@ here: what the columns mean (``events.inference``).
 from __future__ import annotations
 
 import json
+import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
@@ -22,6 +23,7 @@ from ml_data_platform.events.contract_parts import MAX_TEXT
 from ml_data_platform.events.profiles import NESTED, ColumnProfile, profile_rows
 from ml_data_platform.events.sniffing import FormatGuess, lacks_header, sniff_format
 from ml_data_platform.landing.delimited import DelimitedReader
+from ml_data_platform.landing.guarded import read_parquet
 from ml_data_platform.landing.jsonl import read_json_lines
 from ml_data_platform.landing.lines import open_landed
 
@@ -98,6 +100,11 @@ def sniff_file(path: Path) -> FormatGuess:
 
 def _chunks(path: Path, form: FormatGuess) -> Iterator[pa.Table]:
     with ExitStack() as stack:
+        if form.format == "parquet":
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            _, tables = stack.enter_context(read_parquet(path, folder))
+            yield from tables
+            return
         engine = stack.enter_context(duckdb.connect(config={"threads": 1}))
         stream = stack.enter_context(open_landed(path))
         if form.format == "jsonl":

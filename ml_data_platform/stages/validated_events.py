@@ -11,8 +11,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import duckdb
-import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ml_data_platform.events import ids
@@ -22,19 +20,16 @@ from ml_data_platform.events.parsing import mapping_query
 from ml_data_platform.events.schemas import EVENT_TYPES, QUARANTINED_EVENTS, VALIDATED_EVENTS
 from ml_data_platform.events.sql_text import sql_instant, sql_literal
 from ml_data_platform.stages.result import EngineLimits, StageResult, ratio_to_history
+from ml_data_platform.stages.row_judgement import judge_rows
 from ml_data_platform.stages.single_table import expected_generation, finish
 from ml_data_platform.storage import duck
 from ml_data_platform.storage.parquet import copy_options
 from ml_data_platform.storage.table_store import PartitionRef, TableStore
-from ml_data_platform.validation.outcomes import CheckOutcome
 from ml_data_platform.validation.rules import Rule
-from ml_data_platform.validation.runner import RowValidator, check_metrics
+from ml_data_platform.validation.runner import check_metrics
 
 CODE_VERSION = "2"
-CHUNK_ROWS = 131_072
 ROWS_TO_JUDGE_A_TYPE = 30
-NOT_JUDGED = frozenset({"landed", "attributes", "source_file", "source_row", "source", "client_version", "event_time"})
-REJECTIONS = pa.schema([("position", pa.int64()), ("rules", pa.list_(pa.string()))])
 REJECTED, DUPLICATE = QUARANTINED_EVENTS.files
 
 
@@ -79,7 +74,7 @@ def build(
     quarantine = {REJECTED: scratch / "rejected.parquet", DUPLICATE: scratch / "duplicate.parquet"}
     with duck.connect(scratch, memory_limit=engine.memory_limit, threads=engine.threads) as connection:
         _map(connection, raw, contracts, id_key, mapped)
-        row_checks = _judge(mapped, [rule for rule in rules if rule.scope == "row"], scratch / "rejections.parquet")
+        row_checks = judge_rows(mapped, [rule for rule in rules if rule.scope == "row"], scratch / "rejections.parquet")
         _split(connection, mapped, scratch / "rejections.parquet", published, quarantine)
         counts, metrics = _measure(connection, day, raw.rows(), published, quarantine)
     metrics["row_count_ratio_to_previous_7_days"] = ratio_to_history(day, counts["published_rows"], history)
@@ -131,30 +126,6 @@ def _map(
     ids.bind_id_key(connection, id_key)
     query = mapping_query(present, "raw")
     connection.execute(f"COPY ({query}) TO {sql_literal(str(target))} (FORMAT parquet, COMPRESSION lz4)")
-
-
-def _judge(mapped: Path, rules: Sequence[Rule], target: Path) -> tuple[CheckOutcome, ...]:
-    """Run the row rules over all rows and write, per rejected row, its position and the names of its rules."""
-    validator = RowValidator(rules)
-    source = pq.ParquetFile(mapped, memory_map=True)
-    columns = [name for name in source.schema_arrow.names if name not in NOT_JUDGED]
-    offset = 0
-    with pq.ParquetWriter(target, REJECTIONS, compression="lz4") as writer:
-        for batch in source.iter_batches(batch_size=CHUNK_ROWS, columns=columns):
-            positions = validator.validate(batch.to_pandas())
-            writer.write_table(_rejections(positions, [rule.name for rule in rules], offset))
-            offset += batch.num_rows
-    source.close()
-    return tuple(validator.outcomes())
-
-
-def _rejections(positions: Mapping[str, np.ndarray], order: Sequence[str], offset: int) -> pa.Table:
-    reasons: dict[int, list[str]] = {}
-    for name in order:
-        for position in positions.get(name, np.empty(0, np.int64)).tolist():
-            reasons.setdefault(offset + position, []).append(name)
-    rows = sorted(reasons)
-    return pa.table({"position": rows, "rules": [reasons[row] for row in rows]}, schema=REJECTIONS)
 
 
 def _split(

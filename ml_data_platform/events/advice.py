@@ -1,0 +1,183 @@
+"""What to change about a contract, given what a dry run of it found.
+
+Belongs here: pure decisions from findings to suggestions. Does not belong here: finding (``stages.source_check``).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Iterator
+
+from ml_data_platform.events.advice_on_times import advise_on_times, advise_on_zone
+from ml_data_platform.events.check_report import CheckReport
+from ml_data_platform.events.column_roles import near_names
+from ml_data_platform.events.contract_model import SourceContract
+from ml_data_platform.events.event_type_names import meaning_of
+from ml_data_platform.events.file_changes import nearest_version
+from ml_data_platform.events.profiles import COMMA_NUMBER
+from ml_data_platform.events.suggestions import FileLook, Suggestion
+
+SHARED_SESSIONS = 0.02
+MAX_TYPES_NAMED = 20
+
+
+def advise(
+    report: CheckReport, contract: SourceContract, look: FileLook | None, *, start_date: dt.date, latest: dt.datetime
+) -> tuple[Suggestion, ...]:
+    """Suggest what to change, the most urgent first.
+
+    Args:
+        report: What the dry run found.
+        contract: The contract that was tried.
+        look: What the file looks like; None where its form cannot be recognised.
+        start_date: First UTC day of the root.
+        latest: Latest instant that an event may have, aware.
+    """
+    found: list[Suggestion] = []
+    if look is not None:
+        form = list(_form(contract, look))
+        found += form
+        if report.status == "refused" and not form:
+            found += _columns(contract, look)
+    found += advise_on_times(report, contract, look, start_date=start_date, latest=latest)
+    found += _versions(report, contract)
+    found += _types(report, contract)
+    found += _numbers(report, contract)
+    found += advise_on_zone(report, contract, look)
+    found += _ids(report, contract)
+    return tuple(dict.fromkeys(found))
+
+
+def _form(contract: SourceContract, look: FileLook) -> Iterator[Suggestion]:
+    form = look.form
+    if form.format != contract.format:
+        yield Suggestion(
+            f"the file looks like {form.format}, the contract says {contract.format}", f"format: {form.format}"
+        )
+    elif (
+        form.format == "csv"
+        and len(look.profiles) > 1
+        and (form.delimiter, form.quote)
+        != (
+            contract.csv.delimiter,
+            contract.csv.quote,
+        )
+    ):
+        is_delimiter = form.delimiter != contract.csv.delimiter
+        name, seen, said = (
+            ("delimiter", form.delimiter, contract.csv.delimiter)
+            if is_delimiter
+            else ("quote", form.quote, contract.csv.quote)
+        )
+        if is_delimiter or any(text.startswith("'") for profile in look.profiles.values() for text in profile.counts):
+            shown = seen.replace("\t", "\\t")
+            yield Suggestion(
+                f"cells look parted by {shown!r}" if is_delimiter else f"cells look quoted by {seen}",
+                f'csv: {{{name}: "{shown}"}} instead of "{said}"',
+            )
+
+
+def _columns(contract: SourceContract, look: FileLook) -> Iterator[Suggestion]:
+    version = nearest_version(contract, look.profiles)
+    fields = {column: name for name, column in contract.fields(version).items()}
+    taken = set(contract.landed_columns(version))
+    for column in contract.required_columns(version):
+        if column in look.profiles:
+            continue
+        free = [name for name in look.profiles if name not in taken]
+        near = near_names(column, free) or near_names(fields.get(column, column), free)
+        key = f"columns.{fields[column]}" if column in fields else "the contract"
+        what = f"the file has no column {column}, which {key} reads"
+        yield Suggestion(what, f"columns: {{{fields[column]}: {near[0]}}}" if near and column in fields else "")
+
+
+def _versions(report: CheckReport, contract: SourceContract) -> Iterator[Suggestion]:
+    unknown = report.undated.get("schema_version_unknown")
+    if unknown is not None:
+        numbers = ", ".join(str(number) for number in contract.registry.versions)
+        yield Suggestion(
+            f"{unknown.rows:,} rows name no registered schema version ({numbers})",
+            "schema_version: infer, or register the version in schema_versions.yaml",
+        )
+    retired = report.undated.get("schema_version_retired")
+    if retired is not None:
+        yield Suggestion(f"{retired.rows:,} rows are of a version that was retired before their event time")
+    if isinstance(contract.schema_version, int):
+        for number, version in contract.registry.versions.items():
+            seen = [name for name in version.markers if name in report.unknown_columns]
+            if number not in contract.versions and seen:
+                rows = max(report.unknown_columns[name] for name in seen)
+                yield Suggestion(
+                    f"{rows:,} rows have {', '.join(seen)}, as rows of version {number} do", "schema_version: infer"
+                )
+
+
+def _types(report: CheckReport, contract: SourceContract) -> Iterator[Suggestion]:
+    unmapped = {name: found.rows for name, found in report.event_types.items() if found.becomes is None and name}
+    if unmapped:
+        named = [f"{_yaml(name)}: {meaning_of(name) or 'other'}" for name in list(unmapped)[:MAX_TYPES_NAMED]]
+        more = " …" if len(unmapped) > MAX_TYPES_NAMED else ""
+        what = f"{sum(unmapped.values()):,} rows have event types that are not mapped"
+        yield Suggestion(what, f"event_type: {{mapping: {{{', '.join(named)}{more}}}}}, or a default")
+    absent = report.event_types.get("")
+    if absent is not None and absent.becomes is None:
+        yield Suggestion(f"{absent.rows:,} rows have no event type", "event_type: {default: other}")
+    if contract.event_type.default is not None and report.event_types:
+        meanings = {name: meaning_of(name) for name, found in report.event_types.items() if found.becomes == "other"}
+        telling = {name: meaning for name, meaning in meanings.items() if meaning not in {None, "other"}}
+        if telling:
+            named = [f"{_yaml(name)}: {meaning}" for name, meaning in list(telling.items())[:MAX_TYPES_NAMED]]
+            yield Suggestion(
+                "event types that fall under the default sound like others",
+                f"event_type: {{mapping: {{{', '.join(named)}}}}}",
+            )
+
+
+def _numbers(report: CheckReport, contract: SourceContract) -> Iterator[Suggestion]:
+    for name, found in report.fields.items():
+        if not found.unreadable:
+            continue
+        if all(re.fullmatch(COMMA_NUMBER, text) for text in found.unreadable_examples):
+            where = 'csv: {decimal: ","}' if contract.format == "csv" else "have them written with a point"
+            yield Suggestion(f"{found.unreadable:,} values of {name} are written with a decimal comma", where)
+        else:
+            examples = ", ".join(repr(text) for text in found.unreadable_examples)
+            yield Suggestion(
+                f"{found.unreadable:,} values of {name} cannot be read, e.g. {examples}",
+                f"is {' or '.join(found.columns)} the right column?",
+            )
+
+
+def _ids(report: CheckReport, contract: SourceContract) -> Iterator[Suggestion]:
+    duplicates = sum(day.duplicates for day in report.days.values())
+    if report.dated and duplicates > 0.1 * report.dated:
+        by = (
+            "their event id"
+            if contract.landed_column("event_id")
+            else "the columns of `identity`"
+            if contract.identity
+            else "the whole row"
+        )
+        yield Suggestion(
+            f"{duplicates:,} of {report.dated:,} rows repeat others by {by}", "is that what tells events apart?"
+        )
+    if report.sessions and report.shared_sessions > SHARED_SESSIONS * report.sessions:
+        what = f"{report.shared_sessions:,} of {report.sessions:,} sessions hold several users"
+        yield Suggestion(what, "is it a session's id that is unique over users?")
+    for name in ("user_id", "session_uuid"):
+        found = report.fields.get(name)
+        if found and report.dated and found.filled < report.dated:
+            yield Suggestion(
+                f"{report.dated - found.filled:,} rows have no {name}; they are rejected",
+                f"is {' or '.join(found.columns)} the right column?",
+            )
+
+
+def _yaml(text: str) -> str:
+    return (
+        text
+        if re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", text)
+        and text.lower() not in {"yes", "no", "on", "off", "null", "true", "false"}
+        else "'" + text.replace("'", "''") + "'"
+    )

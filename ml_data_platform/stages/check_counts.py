@@ -1,0 +1,196 @@
+"""Counting what a dry run mapped and rejected.
+
+Belongs here: the queries behind a check report. Does not belong here: the dry run itself (``source_check``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from ml_data_platform.errors import bounded
+from ml_data_platform.events.check_report import BrokenRule, DayCounts, FieldCounts, TypeCounts, UndatedRows
+from ml_data_platform.events.contracts import SourceContract
+from ml_data_platform.events.schemas import EVENT_TYPES
+from ml_data_platform.events.sql_text import json_pointer, sql_identifier, sql_list, sql_literal
+from ml_data_platform.validation.outcomes import is_within_tolerance
+from ml_data_platform.validation.rules import Rule
+
+MAX_EXAMPLES = 3
+MAX_TIMES = 400
+MAX_TYPES = 100
+MAX_SHOWN = 60
+ROWS_TO_JUDGE_A_TYPE = 30
+PROVENANCE = frozenset({"attributes", "source", "schema_version", "source_file", "source_row"})
+
+
+def open_views(engine: duckdb.DuckDBPyConnection, mapped: Path, rejections: Path) -> None:
+    """Make the view ``judged``: mapped rows with the names of the rules that they break, NULL for valid ones."""
+    engine.execute(
+        f"""
+        CREATE VIEW judged AS
+        SELECT m.*, r.rules, CAST(m.event_time AS DATE) AS day
+        FROM read_parquet({sql_literal(str(mapped))}, file_row_number = true) m
+        LEFT JOIN read_parquet({sql_literal(str(rejections))}) r ON r.position = m.file_row_number
+        """
+    )
+
+
+def undated_rows(engine: duckdb.DuckDBPyConnection, fragment: Path) -> dict[str, UndatedRows]:
+    """Return per reason, most rows first, the rows of a fragment of UNDATED_ROWS."""
+    rows = f"read_parquet({sql_literal(str(fragment))})"
+    counts = engine.execute(f"SELECT reason, count(*) FROM {rows} GROUP BY 1 ORDER BY 2 DESC, 1").fetchall()
+    found = {}
+    for reason, count in counts:
+        these = f"{rows} WHERE reason = {sql_literal(reason)}"
+        examples = engine.execute(
+            f"""SELECT source_row, coalesce(event_time_landed, landed) FROM {these} ORDER BY source_row
+            LIMIT {MAX_EXAMPLES}"""
+        ).fetchall()
+        times = engine.execute(
+            f"""SELECT DISTINCT event_time_landed FROM {these} AND event_time_landed IS NOT NULL
+            ORDER BY 1 LIMIT {MAX_TIMES}"""
+        ).fetchall()
+        shown = tuple(f"row {number}: {bounded(text, MAX_SHOWN)}" for number, text in examples)
+        found[reason] = UndatedRows(count, shown, tuple(text for (text,) in times))
+    return found
+
+
+def day_counts(engine: duckdb.DuckDBPyConnection, rules: Mapping[str, Rule]) -> dict[Any, DayCounts]:
+    """Return per UTC day, in order, what would become of its rows.
+
+    Args:
+        engine: With the view ``judged``.
+        rules: Rules of ``validated_events`` by name, tolerances as they are set.
+    """
+    broken: dict[Any, dict[str, int]] = {}
+    for day, name, count in engine.execute(
+        "SELECT day, rule, count(*) FROM (SELECT day, unnest(rules) AS rule FROM judged) GROUP BY ALL"
+    ).fetchall():
+        broken.setdefault(day, {})[name] = count
+    worst = dict(
+        engine.execute(
+            f"""SELECT day, max(share) FROM (
+                SELECT day, count(*) FILTER (rules IS NOT NULL) / count(*) AS share FROM judged
+                WHERE event_type IS NOT NULL GROUP BY day, event_type HAVING count(*) >= {ROWS_TO_JUDGE_A_TYPE})
+            GROUP BY day"""
+        ).fetchall()
+    )
+    found = {}
+    for day, landed, rejected, ids in engine.execute(
+        """SELECT day, count(*), count(*) FILTER (rules IS NOT NULL), count(DISTINCT event_id) FILTER (rules IS NULL)
+        FROM judged GROUP BY day ORDER BY day"""
+    ).fetchall():
+        failed = [
+            name
+            for name, count in sorted(broken.get(day, {}).items())
+            if rules[name].blocking and not is_within_tolerance(count, landed, rules[name].tolerance)
+        ]
+        share = rules["rejected_share_is_within_tolerance"]
+        if share.blocking and not is_within_tolerance(rejected, landed, share.tolerance):
+            failed.append(share.name)
+        of_type = rules["each_event_type_is_mostly_valid"]
+        if of_type.blocking and worst.get(day, 0.0) > of_type.tolerance:
+            failed.append(of_type.name)
+        found[day] = DayCounts(landed, ids, rejected, landed - rejected - ids, tuple(failed))
+    return found
+
+
+def version_counts(engine: duckdb.DuckDBPyConnection) -> dict[int, int]:
+    """Return the rows per schema version."""
+    return dict(engine.execute("SELECT schema_version, count(*) FROM judged GROUP BY 1 ORDER BY 1").fetchall())
+
+
+def field_counts(engine: duckdb.DuckDBPyConnection, contract: SourceContract) -> dict[str, FieldCounts]:
+    """Return per canonical column how it would be filled."""
+    columns: dict[str, list[str]] = {name: [] for name in contract.registry.canonical_types}
+    for version in version_counts(engine):
+        landed = contract.fields(version)
+        for name, column in contract.registry.canonical_columns(version).items():
+            if name in landed and landed[name] not in columns[column]:
+                columns[column].append(landed[name])
+    known = [row[0] for row in engine.execute("DESCRIBE judged").fetchall()]
+    found = {}
+    for name, landed_columns in columns.items():
+        unreadable = f"unreadable_{name}"
+        has_report = unreadable in known
+        bad = sql_identifier(unreadable) if has_report else "CAST(NULL AS VARCHAR)"
+        filled, wrong = engine.execute(f"SELECT count({sql_identifier(name)}), count({bad}) FROM judged").fetchall()[0]
+        texts = [f"json_extract_string(landed, {sql_literal(_pointer(contract, each))})" for each in landed_columns]
+        examples = _first(engine, f"coalesce({', '.join(texts)})") if texts else ()
+        found[name] = FieldCounts(tuple(landed_columns), filled, wrong, examples, _first(engine, bad))
+    return found
+
+
+def type_counts(engine: duckdb.DuckDBPyConnection, contract: SourceContract) -> dict[str, TypeCounts]:
+    """Return the landed event types, most rows first."""
+    columns = {
+        landed[name]
+        for version in contract.versions
+        for name, column in contract.registry.canonical_columns(version).items()
+        if column == "event_type" and name in (landed := contract.fields(version))
+    }
+    if not columns:
+        return {}
+    texts = ", ".join(f"json_extract_string(landed, {sql_literal(_pointer(contract, name))})" for name in columns)
+    rows = engine.execute(
+        f"""SELECT coalesce({texts}, '') AS landed_type, event_type, count(*) FROM judged
+        GROUP BY 1, 2 ORDER BY 3 DESC, 1 LIMIT {MAX_TYPES}"""
+    ).fetchall()
+    return {
+        bounded(landed): TypeCounts(count, becomes if becomes in EVENT_TYPES else None)
+        for landed, becomes, count in rows
+    }
+
+
+def broken_rules(engine: duckdb.DuckDBPyConnection, rules: Mapping[str, Rule]) -> dict[str, BrokenRule]:
+    """Return the row rules that rows break, most rows first."""
+    counts = engine.execute(
+        "SELECT rule, count(*) FROM (SELECT unnest(rules) AS rule FROM judged) GROUP BY 1 ORDER BY 2 DESC, 1"
+    ).fetchall()
+    found = {}
+    for name, count in counts:
+        columns = ", ".join(f"CAST({sql_identifier(column)} AS VARCHAR)" for column in rules[name].columns)
+        examples = engine.execute(
+            f"""SELECT source_row, concat_ws(', ', {columns}) FROM judged
+            WHERE list_contains(rules, {sql_literal(name)}) ORDER BY source_row LIMIT {MAX_EXAMPLES}"""
+        ).fetchall()
+        shown = tuple(f"row {number}: {bounded(text, MAX_SHOWN) or 'nothing'}" for number, text in examples)
+        found[name] = BrokenRule(rules[name].description, count, shown)
+    return found
+
+
+def unknown_columns(engine: duckdb.DuckDBPyConnection, contract: SourceContract) -> dict[str, int]:
+    """Return top-level landed columns that the contract does not name, and their rows; most rows first."""
+    known = sql_list(sql_literal(name) for name in sorted(contract.known_columns))
+    return dict(
+        engine.execute(
+            f"""SELECT name, count(*) FROM (SELECT unnest(json_keys(landed)) AS name FROM judged)
+            WHERE NOT list_contains({known}, name) GROUP BY 1 ORDER BY 2 DESC, 1"""
+        ).fetchall()
+    )
+
+
+def shared_sessions(engine: duckdb.DuckDBPyConnection) -> tuple[int, int]:
+    """Return the number of sessions that hold several users, and of all sessions."""
+    found = engine.execute(
+        """SELECT count(*) FILTER (users > 1), count(*) FROM (
+            SELECT count(DISTINCT user_id) AS users FROM judged WHERE session_uuid IS NOT NULL GROUP BY session_uuid)"""
+    ).fetchall()[0]
+    return found[0], found[1]
+
+
+def _first(engine: duckdb.DuckDBPyConnection, text: str) -> tuple[str, ...]:
+    """Some different texts in the order in which rows have them first."""
+    rows = engine.execute(
+        f"""SELECT found FROM (SELECT {text} AS found, min(source_row) AS first FROM judged GROUP BY 1)
+        WHERE found IS NOT NULL ORDER BY first LIMIT {MAX_EXAMPLES}"""
+    ).fetchall()
+    return tuple(bounded(found, MAX_SHOWN) for (found,) in rows)
+
+
+def _pointer(contract: SourceContract, column: str) -> str:
+    return json_pointer(contract.path(column))
