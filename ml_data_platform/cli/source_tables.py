@@ -15,6 +15,7 @@ from rich.table import Table
 
 from ml_data_platform.cli.screen import counted, out, printable, say
 from ml_data_platform.events.schema_versions import Add, Remove, Rename, Step
+from ml_data_platform.settings import OWN_SOURCES
 
 if TYPE_CHECKING:
     from ml_data_platform.events.check_report import CheckReport
@@ -194,10 +195,14 @@ def print_next_steps(draft: Draft, file: Path, target: Path | None, settings: Se
             f"the events begin on {draft.first:%Y-%m-%d}, before the first day of the root, {settings.start_date}: "
             f"set `start_date: {draft.first:%Y-%m-%d}` in platform.yaml, or `ml-data-platform init --start-date`"
         )
-    where = target or settings.root / "sources" / f"{draft.keys['source']}.yaml"
+    if draft.missing:
+        return
+    where = target or settings.root / OWN_SOURCES / f"{draft.keys['source']}.yaml"
     if target is None:
         note(f"keep it with --out {shlex.quote(str(where))}")
-    note(f"try it: ml-data-platform sources check {shlex.quote(str(file))} --contract {shlex.quote(str(where))}")
+    is_known = where.parent in {settings.sources, settings.root / OWN_SOURCES}
+    named = f"--source {where.stem}" if is_known else f"--contract {shlex.quote(str(where))}"
+    note(f"try it: ml-data-platform sources check {shlex.quote(str(file))} {named}")
 
 
 def _table(*names: str, numbers: int = 0) -> Table:

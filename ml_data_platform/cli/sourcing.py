@@ -103,13 +103,14 @@ def infer(
         Path | None, typer.Option("--out", help="Write it to this file, or into this folder, instead of printing it.")
     ] = None,
     root: RootOption = None,
+    sources: SourcesOption = None,
 ) -> None:
     """Draft a contract from a file: YAML that says why each column was chosen and what to look at."""
     from ml_data_platform.events.drafting import source_name, write_draft
     from ml_data_platform.events.inference import infer_contract
     from ml_data_platform.landing.sampling import sample_file
 
-    settings = settings_of(root)
+    settings = settings_of(root, sources)
     name = source or (out.stem if out is not None and out.suffix in {".yaml", ".yml"} else source_name(file.name))
     target = out / f"{name}.yaml" if out is not None and out.suffix not in {".yaml", ".yml"} else out
     if target is not None and target.exists():
@@ -119,7 +120,12 @@ def infer(
     latest = dt.datetime.now(dt.UTC) + settings.max_future
     sample = sample_file(file)
     draft = infer_contract(
-        sample.profiles, source=name, form=sample.form.keys(), latest=latest, unaddressable=sample.unaddressable
+        sample.profiles,
+        source=name,
+        form=sample.form.keys(),
+        latest=latest,
+        unaddressable=sample.unaddressable,
+        registry=_registry(settings),
     )
     rows = f"all {sample.rows:,}" if sample.is_whole else f"the first {sample.rows:,}"
     text = write_draft(draft, origin=f"Drafted from {file.name}, {rows} rows")
@@ -147,14 +153,11 @@ def diff(
 
     Additive changes are taken as they come; breaking ones need an upcast, or another contract.
     """
-    from ml_data_platform.events.contracts import SHIPPED_SOURCES
-    from ml_data_platform.events.registry_file import load_registry
-
     settings = settings_of(root, sources)
     if new is None:
         _diff_file(settings, Path(old), source, contract, as_json=as_json)
         return
-    registry = load_registry(SHIPPED_SOURCES, *([settings.sources] if settings.sources else []))
+    registry = _registry(settings)
     numbers = _version(old, registry), _version(new, registry)
     change = registry.change(*numbers)
     steps = registry.steps(*numbers) if numbers[0] < numbers[1] else ()
@@ -201,16 +204,21 @@ def _named(settings: Settings, name: str) -> SourceContract:
 
 def _tried(settings: Settings, source: str | None, file: Path | None) -> SourceContract:
     """Return the contract that is named, or that a file holds."""
-    from ml_data_platform.events.contracts import SHIPPED_SOURCES, load_contract
-    from ml_data_platform.events.registry_file import load_registry
+    from ml_data_platform.events.contracts import load_contract
 
     if (source is None) == (file is None):
         raise typer.BadParameter("name the source, or a contract file with --contract", param_hint="--source")
     if file is None:
         return _named(settings, str(source))
-    folders = [SHIPPED_SOURCES, *([settings.sources] if settings.sources else [])]
-    registry = load_registry(*folders, *([] if file.parent in folders else [file.parent]))
-    return load_contract(file, registry)
+    return load_contract(file, _registry(settings, file.parent))
+
+
+def _registry(settings: Settings, *folders: Path) -> SchemaRegistry:
+    """Return the schema versions of a root, and of folders beside it."""
+    from ml_data_platform.events.registry_file import load_registry
+
+    own = [settings.sources] if settings.sources else []
+    return load_registry(*own, *(folder for folder in folders if folder.resolve() not in own))
 
 
 def _version(text: str, registry: SchemaRegistry) -> int:

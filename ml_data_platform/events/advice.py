@@ -40,8 +40,8 @@ def advise(
         found += form
         if report.status == "refused" and not form:
             found += _columns(contract, look)
+    found += _versions(report, contract, look)
     found += advise_on_times(report, contract, look, start_date=start_date, latest=latest)
-    found += _versions(report, contract)
     found += _types(report, contract)
     found += _numbers(report, contract)
     found += advise_on_zone(report, contract, look)
@@ -92,7 +92,7 @@ def _columns(contract: SourceContract, look: FileLook) -> Iterator[Suggestion]:
         yield Suggestion(what, f"columns: {{{fields[column]}: {near[0]}}}" if near and column in fields else "")
 
 
-def _versions(report: CheckReport, contract: SourceContract) -> Iterator[Suggestion]:
+def _versions(report: CheckReport, contract: SourceContract, look: FileLook | None) -> Iterator[Suggestion]:
     unknown = report.undated.get("schema_version_unknown")
     if unknown is not None:
         numbers = ", ".join(str(number) for number in contract.registry.versions)
@@ -103,14 +103,15 @@ def _versions(report: CheckReport, contract: SourceContract) -> Iterator[Suggest
     retired = report.undated.get("schema_version_retired")
     if retired is not None:
         yield Suggestion(f"{retired.rows:,} rows are of a version that was retired before their event time")
-    if isinstance(contract.schema_version, int):
-        for number, version in contract.registry.versions.items():
-            seen = [name for name in version.markers if name in report.unknown_columns]
-            if number not in contract.versions and seen:
-                rows = max(report.unknown_columns[name] for name in seen)
-                yield Suggestion(
-                    f"{rows:,} rows have {', '.join(seen)}, as rows of version {number} do", "schema_version: infer"
-                )
+    if look is None or contract.format == "csv" or not isinstance(contract.schema_version, int):
+        return
+    free = look.profiles.keys() - contract.known_columns
+    for number, version in contract.registry.versions.items():
+        seen = [name for name in version.markers if name in free]
+        if number not in contract.versions and seen:
+            rows = max(look.profiles[name].filled for name in seen)
+            what = f"{rows:,} rows have {', '.join(seen)}, as rows of version {number} do"
+            yield Suggestion(what, "schema_version: infer")
 
 
 def _types(report: CheckReport, contract: SourceContract) -> Iterator[Suggestion]:

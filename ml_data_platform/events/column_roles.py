@@ -31,7 +31,7 @@ _NAMES = {
     "event_id": """
         event_id event_uuid eventid message_id insert_id hit_id log_id record_id request_id uuid guid id""",
     "event_type": """
-        event_type event_name eventtype event action activity_type activity aktion ereignis hit_type type kind verb""",
+        event_type event_name eventtype event action activity_type activity aktion ereignis hit_type type kind verb what webpage page_type""",
     "purchase_amount_usd": """
         purchase_amount_usd purchase_amount amount_usd revenue_usd event_value_in_usd purchase_revenue revenue
         order_total order_value order_amount total_amount purchase_value amount total cart_total umsatz betrag

@@ -75,7 +75,8 @@ def event_types(chosen: Candidate | None, profiles: Mapping[str, ColumnProfile],
         meaning = meaning_of(name)
         mapping[name] = meaning or "other"
         notes.say(f"event_type.mapping.{name}", f"{count:,} rows", is_doubt=meaning is None)
-    reading: dict[str, Any] = {"mapping": {name: meant for name, meant in mapping.items() if name != meant}}
+    said = {name: meant for name, meant in mapping.items() if name != meant}
+    reading: dict[str, Any] = {"mapping": said} if said else {}
     if profile.distinct > len(mapping) or profile.filled < profile.rows:
         reading["default"] = "other"
         absent = profile.rows - profile.filled

@@ -5,7 +5,6 @@ Belongs here: layout and comments. Does not belong here: what the draft says (in
 
 from __future__ import annotations
 
-import json
 import re
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
@@ -44,9 +43,9 @@ def write_draft(draft: Draft, *, origin: str) -> str:
 
 def source_name(file_name: str) -> str:
     """Return a name for the source of a file, e.g. ``shop_export`` for ``Shop-Export 2026-06-01.csv.gz``."""
-    stem = file_name.split(".", 1)[0].lower()
     # What tells one file of the source from the next is no part of the source's name.
-    words = [word for word in re.split(r"[^a-z0-9]+", stem) if word and not word.isdigit()]
+    stem = re.sub(r"[0-9]{4}-?[0-9]{2}(-?[0-9]{2})?([t_ ]?[0-9]{2}(:?[0-9]{2})*z?)?", "_", file_name.lower())
+    words = [word for word in re.split(r"[^a-z0-9]+", stem.split(".", 1)[0]) if word and not word.isdigit()]
     name = "_".join(words).lstrip("0123456789_")[:63].rstrip("_")
     return name or "source"
 
@@ -78,7 +77,7 @@ def _text(remark: Remark) -> str:
 
 def _scalar(value: Any) -> str:
     """Return a value as YAML on one line."""
-    if isinstance(value, str) and any(character < " " for character in value):
-        return json.dumps(value, ensure_ascii=False)
-    text = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=10**9)
+    is_plain = not isinstance(value, str) or value.isprintable()
+    style = None if is_plain else '"'
+    text = yaml.safe_dump(value, default_flow_style=True, default_style=style, allow_unicode=is_plain, width=10**9)
     return text.removesuffix("\n").removesuffix("\n...").strip()

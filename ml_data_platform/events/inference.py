@@ -20,7 +20,10 @@ from ml_data_platform.events.draft_readings import (
     has_decimal_commas,
 )
 from ml_data_platform.events.profiles import ColumnProfile
-from ml_data_platform.events.time_column import choose_time
+from ml_data_platform.events.registry import SchemaRegistry
+from ml_data_platform.events.registry_file import SHIPPED_REGISTRY
+from ml_data_platform.events.time_column import TimeColumn, choose_time
+from ml_data_platform.events.time_guesses import guess_time
 
 _OPTIONAL = ("event_id", "sequence", "session_duration_seconds", "purchase_amount_usd", "label", "client_version")
 
@@ -32,6 +35,7 @@ def infer_contract(
     form: Mapping[str, Any],
     latest: dt.datetime,
     unaddressable: Sequence[str] = (),
+    registry: SchemaRegistry = SHIPPED_REGISTRY,
 ) -> Draft:
     """Draft the contract of a file.
 
@@ -41,25 +45,29 @@ def infer_contract(
         form: The keys ``format`` and, for CSV, ``csv``.
         latest: No event lies later, aware.
         unaddressable: Columns that a contract cannot name, which are left out.
+        registry: The schema versions whose own field names are looked for.
 
     Returns:
         The draft; where ``missing`` is empty, it is a valid contract.
     """
-    notes, missing = Notes(), []
+    mixed = _own_versions(profiles, registry) if form["format"] != "csv" else ()
+    if len(mixed) > 1:
+        return _mixed_draft(profiles, mixed, source=source, form=form, latest=latest, registry=registry)
+    notes, missing = Notes(), list[str]()
     time = choose_time(profiles, latest)
     used = {time.column, time.time_column} if time else set()
     rest = {name: profile for name, profile in profiles.items() if name not in used}
     version = 2 if time and time.guess.kind == "epoch" else 1
+    time_field, session_field = ("event_timestamp", "session_uuid") if version == 2 else ("timestamp", "session_id")
     columns: dict[str, str | None] = {}
     user, session = _choose_people(rest, notes)
     event_type = _best(candidates({k: v for k, v in rest.items() if k not in {user, session}}, "event_type"))
-    time_field, session_field = ("event_timestamp", "session_uuid") if version == 2 else ("timestamp", "session_id")
     if time is None:
-        missing.append("an event time: no column is written as one")
-    for name, column in (("user_id", user), (session_field, session)):
-        if column is None:
-            missing.append(f"{name}: no column looks like an id that several rows share")
-        columns[name] = column
+        missing.append(f"{time_field}: no column is written like an event time")
+    columns.update({"user_id": user, session_field: session})
+    missing += [
+        f"{name}: no column looks like an id that several rows share" for name, column in columns.items() if not column
+    ]
     columns["event_type"] = event_type.column if event_type else None
     columns[time_field] = time.column if time else None
     _choose_optional(columns, rest, version, form, notes)
@@ -73,6 +81,9 @@ def infer_contract(
     keys["columns"] = {
         name: column for name, column in columns.items() if name != "label" and _is_said(name, column, form, profiles)
     }
+    # A place to write into, for what must be named.
+    needed = ("user_id", session_field, time_field)
+    keys["columns"].update({name: None for name in needed if columns[name] is None})
     keys["event_time"] = event_time(time, time_field, notes) if time else {}
     keys["event_type"] = event_types(event_type, profiles, notes)
     if columns.get("label"):
@@ -87,6 +98,56 @@ def infer_contract(
         time.guess.first if time else None,
         time.guess.last if time else None,
         tuple(missing),
+    )
+
+
+def _own_versions(profiles: Mapping[str, ColumnProfile], registry: SchemaRegistry) -> tuple[int, ...]:
+    """Return the versions of which a file has all required fields under their own names."""
+    return tuple(
+        number
+        for number, version in registry.versions.items()
+        if all(name in profiles for name, field in version.fields.items() if field.required)
+    )
+
+
+def _mixed_draft(
+    profiles: Mapping[str, ColumnProfile],
+    versions: Sequence[int],
+    *,
+    source: str,
+    form: Mapping[str, Any],
+    latest: dt.datetime,
+    registry: SchemaRegistry,
+) -> Draft:
+    """Draft the contract of a file whose rows have several schema versions, under the fields' own names."""
+    notes, reading = Notes(), dict[str, Any]()
+    numbers = ", ".join(map(str, versions))
+    notes.say("schema_version", f"rows have the fields of versions {numbers}: which it is, is inferred for each row")
+    spans = []
+    for number in versions:
+        column = registry.versions[number].time_field
+        guess = guess_time(profiles[column].counts, latest=latest)
+        if guess is None:
+            notes.doubt("event_time", f"{column} is not written like an event time")
+            continue
+        spans += [guess.first, guess.last]
+        reading.update(event_time(TimeColumn(column, guess), column, notes))
+    keys = {
+        "source": source,
+        **form,
+        "schema_version": "infer",
+        "event_time": reading,
+        "event_type": event_types(Candidate("event_type", 1.0, is_named=True), profiles, notes),
+        "unknown_columns": "evolve",
+        "lateness": {"watermark": "clock", "max_delay_hours": 24},
+    }
+    known = {name for number in versions for name in registry.versions[number].fields}
+    describe_whole([name for name in profiles if name not in known], {"event_id": "event_id"}, (), notes)
+    return Draft(
+        {name: value for name, value in keys.items() if value != {}},
+        {key: tuple(found) for key, found in notes.remarks.items()},
+        min(spans, default=None),
+        max(spans, default=None),
     )
 
 
@@ -142,7 +203,5 @@ def _choose_optional(
 
 
 def _is_said(name: str, column: str | None, form: Mapping[str, Any], profiles: Mapping[str, ColumnProfile]) -> bool:
-    """Only CSV needs every field said; elsewhere a field lands under its own name unless something else is said."""
-    if form["format"] == "csv":
-        return column is not None
-    return column != name and (column is not None or name in profiles)
+    """What was chosen is said; outside of CSV also that a column of a field's own name is something else."""
+    return column is not None or (form["format"] != "csv" and name in profiles)

@@ -68,7 +68,9 @@ def sniff_format(head: bytes) -> FormatGuess:
 
 def _delimited(text: str) -> FormatGuess:
     # The last line may have been cut off in the middle.
-    lines = text.splitlines()[:-1] or text.splitlines()
+    lines = text.splitlines()
+    if not text.endswith(("\n", "\r")) and len(lines) > 2:
+        lines.pop()
     best, best_score = FormatGuess("csv"), 0.0
     for delimiter in DELIMITERS:
         for quote in ('"', "'"):
@@ -80,10 +82,10 @@ def _delimited(text: str) -> FormatGuess:
 
 def _consistency(text: str, delimiter: str, quote: str) -> float:
     """How well a dialect cuts all lines into the same number of cells, 0 = into one cell."""
-    if quote == "'" and not (f"{delimiter}'" in text or text.startswith("'")):
+    if quote == "'" and not re.search(rf"(^|[\n{re.escape(delimiter)}])'", text):
         return 0.0
     try:
-        reader = csv.reader(io.StringIO(text), delimiter=delimiter, quotechar=quote, strict=True)
+        reader = csv.reader(io.StringIO(text), delimiter=delimiter, quotechar=quote)
         widths = Counter(len(row) for _, row in zip(range(MAX_RECORDS), reader, strict=False) if row)
     except csv.Error:
         return 0.0
