@@ -25,6 +25,11 @@ class OneMessage(TyperGroup):
     arguments; 130 stopped by Ctrl-C. An error that nobody foresaw keeps its traceback: it is a defect to report.
     """
 
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        # Typer puts groups before commands; a newcomer needs the commands first.
+        self.commands = dict(sorted(self.commands.items(), key=lambda item: isinstance(item[1], TyperGroup)))
+
     def invoke(self, ctx: Any) -> Any:
         """Run the command that the arguments name."""
         try:

@@ -200,7 +200,7 @@ def print_next_steps(draft: Draft, file: Path, target: Path | None, settings: Se
     where = target or settings.root / OWN_SOURCES / f"{draft.keys['source']}.yaml"
     if target is None:
         note(f"keep it with --out {shlex.quote(str(where))}")
-    is_known = where.parent in {settings.sources, settings.root / OWN_SOURCES}
+    is_known = where.resolve().parent in {settings.sources, settings.root / OWN_SOURCES}
     named = f"--source {where.stem}" if is_known else f"--contract {shlex.quote(str(where))}"
     note(f"try it: ml-data-platform sources check {shlex.quote(str(file))} {named}")
 

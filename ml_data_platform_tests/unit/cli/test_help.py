@@ -2,50 +2,63 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import typer.main
 
 from ml_data_platform.cli import app
 from ml_data_platform_tests.command_line import CommandLine
 
-COMMANDS = ("init", "generate", "land", "backfill", "plan", "status", "dev", "demo")
+COMMANDS = ("init", "generate", "land", "backfill", "plan", "status", "dev", "demo", "sources")
+OF_SOURCES = ("list", "show", "check", "infer", "diff")
+LEAVES = (*COMMANDS[:-1], *(f"sources {name}" for name in OF_SOURCES))
 GROUP = typer.main.get_command(app)
+
+
+def command_of(path: str) -> Any:
+    """Return the command that one or two words name."""
+    found: Any = GROUP
+    for word in path.split():
+        found = found.commands[word]
+    return found
 
 
 def test_commands_are_listed_in_the_order_in_which_a_newcomer_needs_them() -> None:
     """The list is the order of the day: set up, feed, build, look, open; and it is complete."""
     assert tuple(GROUP.commands) == COMMANDS
+    assert tuple(command_of("sources").commands) == OF_SOURCES
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", LEAVES)
 def test_help_teaches(cli: CommandLine, command: str) -> None:
     """Each command's help says what it does, gives an example of itself and says what its exit status means."""
-    text = cli.ok(command, "--help").text
+    text = cli.ok(*command.split(), "--help").text
     assert f"Example: ml-data-platform {command}" in text
     for status in ("Exit status:", "0 ", " 1 ", "2 wrong arguments"):
         assert status in text
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", LEAVES)
 def test_help_fits_a_terminal_of_80_columns(cli: CommandLine, command: str) -> None:
     """No line is wider than the terminal, and none is cut with an ellipsis."""
-    lines = cli.ok(command, "--help").out.splitlines()
+    lines = cli.ok(*command.split(), "--help").out.splitlines()
     assert max(len(line) for line in lines) <= 80
     assert not [line for line in lines if line.rstrip(" │").endswith("…") and "more_clicks" not in line]
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", LEAVES)
 def test_every_option_is_explained(command: str) -> None:
     """No option or argument is without a help text of its own."""
-    unexplained = [each.name for each in GROUP.commands[command].params if not getattr(each, "help", None)]
+    unexplained = [each.name for each in command_of(command).params if not getattr(each, "help", None)]
     assert unexplained == []
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", LEAVES)
 def test_examples_name_options_that_exist(command: str) -> None:
     """Every option of an example is one of the command's: an example that cannot be typed teaches nothing."""
-    known = {option for each in GROUP.commands[command].params for option in each.opts}
-    examples = [line for line in str(GROUP.commands[command].epilog).splitlines() if "xample" in line or "…" in line]
+    known = {option for each in command_of(command).params for option in each.opts}
+    examples = [line for line in str(command_of(command).epilog).splitlines() if "xample" in line or "…" in line]
     used = {word.rstrip(",") for line in examples for word in line.split() if word.startswith("--")}
     assert examples
     assert used <= known
