@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ml_data_platform.settings import Settings
 
 SHOWN_DAYS = 14
+INCOMPLETE = ".draft"
 SHOWN_NAMES = 8
 
 
@@ -196,6 +197,8 @@ def print_next_steps(draft: Draft, file: Path, target: Path | None, settings: Se
             f"set `start_date: {draft.first:%Y-%m-%d}` in platform.yaml, or `ml-data-platform init --start-date`"
         )
     if draft.missing:
+        if target is not None:
+            note(f"complete {target}, then rename it to {target.with_suffix('.yaml').name}")
         return
     where = target or settings.root / OWN_SOURCES / f"{draft.keys['source']}.yaml"
     if target is None:

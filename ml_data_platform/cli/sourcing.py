@@ -129,6 +129,9 @@ def infer(
     )
     rows = f"all {sample.rows:,}" if sample.is_whole else f"the first {sample.rows:,}"
     text = write_draft(draft, origin=f"Drafted from {file.name}, {rows} rows")
+    if target is not None and draft.missing:
+        # A file that is no contract would make every command refuse the whole folder.
+        target = target.with_suffix(source_tables.INCOMPLETE)
     if target is None:
         screen.out.out(text, end="", highlight=False)
     else:

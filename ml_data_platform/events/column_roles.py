@@ -26,7 +26,7 @@ _NAMES = {
         kundennummer kunde customer visitor person cookie_id cookie device_id email remote_addr client_ip remote_host
         ip_address ip host""",
     "session": """
-        session_uuid session_id sessionid ga_session_id session visit_id visitid visit sitzung_id sitzung sid
+        session_uuid session_id sessionid ga_session_id session visit_id visitid visit sitzung_id sitzung sess_id sess sid
         session_key phpsessid jsessionid match_id""",
     "event_id": """
         event_id event_uuid eventid message_id insert_id hit_id log_id record_id request_id uuid guid id""",

@@ -10,7 +10,7 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ml_data_platform.events.column_roles import Candidate, candidates, id_like
+from ml_data_platform.events.column_roles import Candidate, candidates, id_like, name_score
 from ml_data_platform.events.draft import Draft, Notes
 from ml_data_platform.events.draft_readings import (
     describe_columns,
@@ -63,7 +63,7 @@ def infer_contract(
     user, session = _choose_people(rest, notes)
     event_type = _best(candidates({k: v for k, v in rest.items() if k not in {user, session}}, "event_type"))
     if time is None:
-        missing.append(f"{time_field}: no column is written like an event time")
+        missing.append(f"{time_field}: no column is written like an event time{_fractions(profiles)}")
     columns.update({"user_id": user, session_field: session})
     missing += [
         f"{name}: no column looks like an id that several rows share" for name, column in columns.items() if not column
@@ -99,6 +99,11 @@ def infer_contract(
         time.guess.last if time else None,
         tuple(missing),
     )
+
+
+def _fractions(profiles: Mapping[str, ColumnProfile]) -> str:
+    found = [name for name, profile in profiles.items() if profile.share(r"[0-9]{9,10}\.[0-9]+") > 0.9]
+    return f" ({found[0]} holds seconds with a fraction, which are not read: send whole milliseconds)" if found else ""
 
 
 def _own_versions(profiles: Mapping[str, ColumnProfile], registry: SchemaRegistry) -> tuple[int, ...]:
@@ -197,9 +202,18 @@ def _choose_optional(
             found = [each for each in found if profiles[each.column].numbers >= 0.9]
         best = _best(found)
         columns[role] = best.column if best else None
+        if best is None and role == "purchase_amount_usd":
+            _say_unread_amounts(free, notes)
         if best and len(found) > 1:
             others = ", ".join(each.column for each in found[1:3])
             notes.say(f"columns.{role}", f"other columns that could be meant: {others}")
+
+
+def _say_unread_amounts(profiles: Mapping[str, ColumnProfile], notes: Notes) -> None:
+    for name, profile in profiles.items():
+        if profile.filled and name_score(name, "purchase_amount_usd") and profile.numbers < 0.9:
+            text = f"{name} is named like an amount, but its values are no plain numbers, e.g. {profile.examples[0]}"
+            notes.doubt("unknown_columns", text)
 
 
 def _is_said(name: str, column: str | None, form: Mapping[str, Any], profiles: Mapping[str, ColumnProfile]) -> bool:

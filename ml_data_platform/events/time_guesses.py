@@ -134,9 +134,17 @@ def _formatted(texts: list[str], latest: dt.datetime) -> TimeGuess | None:
             found.append(TimeGuess("format", share, times[0], times[-1], format=written_as, has_offset=has_offset))
     if not found:
         return None
-    best, *others = sorted(found, key=lambda guess: -guess.share)
+    # Days and months that are swapped scatter a few days over the year.
+    best, *others = sorted(
+        found, key=lambda guess: (-guess.share, guess.last - guess.first, _is_odd(guess.format or ""))
+    )
     other = next((guess.format for guess in others if guess.share == best.share), None)
     return TimeGuess(**{**vars(best), "alternative": other})
+
+
+def _is_odd(written_as: str) -> bool:
+    """A 12-hour clock goes with the month before the day, and a 24-hour clock with the day before the month."""
+    return ("%p" in written_as) != written_as.startswith(("%m", "%b"))
 
 
 def _read(text: str, written_as: str) -> dt.datetime | None:

@@ -80,12 +80,15 @@ def test_a_draft_overwrites_nothing(cli: CommandLine) -> None:
 
 
 def test_a_draft_that_lacks_something_says_so(cli: CommandLine) -> None:
-    """A file without users or times ends with exit status 1 and a text to be completed."""
+    """A file without users or times ends with a text to be completed, which no other command stumbles over."""
     (cli.folder / "colours.csv").write_text("colour,size\nred,7\nblue,8\n")
     result = cli("sources", "infer", "colours.csv")
     assert result.status == 1
     assert "# MISSING timestamp" in result.out
     assert "the draft is no contract yet" in result.err
+    cli("sources", "infer", "colours.csv", "--out", ".platform/sources")
+    assert (cli.folder / ".platform/sources/colours.draft").is_file()
+    cli.ok("sources", "list")
 
 
 @pytest.mark.parametrize(
@@ -173,3 +176,26 @@ def test_a_file_is_compared_with_its_contract(cli: CommandLine) -> None:
     less = cli.ok("sources", "diff", "less.csv", "--contract", "shop.yaml").text
     assert "breaking what: removed (was text) kind: added as nullable text" in less
     assert cli("sources", "diff", "none.csv", "--contract", "shop.yaml").status == 2
+
+
+def test_registering_a_version_has_landed_files_read_again(cli: CommandLine) -> None:
+    """Rows of a version that nobody knew have no day; one file beside the contract later they have, and late v1 rows do not."""
+    folder = cli.folder / ".platform/sources"
+    folder.mkdir(parents=True)
+    (folder / "shop.yaml").write_text("source: shop\nformat: jsonl\n")
+    common = {"event_id": "a", "event_type": "search"}
+    rows = [
+        {**common, "user_id": "u", "session_id": "s", "timestamp": "2026-02-28T10:00:00Z"},
+        {**common, "user_id": "u", "session_id": "s", "timestamp": "2026-03-01T10:00:00Z"},
+        {**common, "actor_id": "u", "session_uuid": "s", "occurred_at": "2026-03-01T10:00:00Z"},
+    ]
+    (cli.folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    first = json.loads(cli.ok("land", "rows.jsonl", "--source", "shop", "--json").out)
+    assert (first["landed_rows"], first["undated_rows"]) == (3, 1)
+    (folder / "schema_versions.yaml").write_text(BREAKING)
+    checked = json.loads(cli.ok("sources", "check", "rows.jsonl", "--source", "shop", "--json").out)
+    assert checked["versions"] == {"1": 1, "3": 1}
+    assert {reason: found["rows"] for reason, found in checked["undated"].items()} == {"schema_version_retired": 1}
+    again = json.loads(cli.ok("land", "--json").out)
+    assert (again["landed_rows"], again["undated_rows"], again["touched_days"]) == (3, 1, 2)
+    assert json.loads(cli.ok("status", "--json").out)["landing"]["undated"] == {"schema_version_retired": 1}

@@ -192,6 +192,23 @@ def test_a_file_without_what_events_need_is_no_contract_yet():
         parse_contract(text, file="shop.yaml")
 
 
+def test_what_is_nearly_readable_is_named():
+    """Seconds with a fraction and amounts with a currency are not chosen, and the draft says why."""
+    draft, text = draft_of(
+        [
+            {"user": f"u{n % 9}", "t": f"{at(n).timestamp():.1f}", "amount": f"$ {n}.50", "event": "view"}
+            for n in range(60)
+        ]
+    )
+    assert draft.missing == (
+        (
+            "timestamp: no column is written like an event time "
+            "(t holds seconds with a fraction, which are not read: send whole milliseconds)"
+        ),
+    )
+    assert "CHECK amount is named like an amount, but its values are no plain numbers" in text
+
+
 def test_without_a_type_all_are_page_views_with_a_doubt():
     """A log of nothing but views has no column of types."""
     rows = [{"user": f"u{n % 9}", "session": f"s{n % 9}", "ts": str(int(at(n).timestamp()))} for n in range(60)]

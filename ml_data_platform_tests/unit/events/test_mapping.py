@@ -228,3 +228,17 @@ def test_no_contracts_are_refused():
     """A platform without sources has nothing to map."""
     with pytest.raises(ContractError):
         mapping_query({}, "raw_events")
+
+
+def test_a_decimal_comma_is_read_where_the_contract_says_so(rows, contract_of):
+    """With a decimal comma a point is none, and nothing may part thousands; integers and texts are as ever."""
+    text = (
+        "source: shop\nformat: csv\nschema_version: 2\ncsv: {delimiter: ';', decimal: ','}\ncolumns: {user_id: u,"
+        " session_uuid: s, event_type: t, event_timestamp: at, purchase_amount_usd: eur, sequence: n, client_version: v}"
+    )
+    landed = {"u": "u", "s": "s", "t": "purchase", "at": "1767323045000", "n": "7", "v": "1,5"}
+    texts = ["12,50", "12", "-0,5", "12.50", "1.234,50", "1,2,3", ","]
+    found = rows.map(contract_of(text), [{**landed, "eur": text} for text in texts])
+    assert [event["purchase_amount_usd"] for event in found] == [12.5, 12.0, -0.5, None, None, None, None]
+    assert [event["unreadable_purchase_amount_usd"] for event in found] == [None, None, None, *texts[3:]]
+    assert {(event["sequence"], event["client_version"]) for event in found} == {(7, "1,5")}

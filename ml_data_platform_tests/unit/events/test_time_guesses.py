@@ -62,6 +62,14 @@ def test_day_and_month_that_could_be_swapped_are_said():
     assert (decided.format, decided.alternative) == ("%m/%d/%Y %H:%M:%S", None)
 
 
+def test_the_more_likely_of_two_readings_is_taken():
+    """Some days in a row are not one day of each month, and am and pm go with the month first."""
+    row = [f"0{month}/0{day}/2026 10:00:00" for month, day in ((6, 1), (6, 2), (6, 3))]
+    assert guess_time(row, latest=LATEST).format == "%m/%d/%Y %H:%M:%S"
+    assert guess_time(["06/01/2026 10:00:00 AM"], latest=LATEST).format == "%m/%d/%Y %I:%M:%S %p"
+    assert guess_time(["06/01/2026 10:00:00"], latest=LATEST).format == "%d/%m/%Y %H:%M:%S"
+
+
 def test_a_few_broken_texts_do_not_hide_the_rest():
     """Nine in ten texts are enough, and the share is said; eight in ten are not."""
     good = [str(SECONDS + at) for at in range(90)]
