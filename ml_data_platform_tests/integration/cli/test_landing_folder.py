@@ -54,7 +54,7 @@ def test_files_that_wait_are_named_with_the_reason(cli: CommandLine) -> None:
         ("demo_shop/young.jsonl", "less than 5 seconds ago"),
         ("demo_shop/whole.jsonl.part", "still being written"),
         ("loose.jsonl", "not in the folder of a source"),
-        ("demo_shp/", "no source of this name; known are demo_shop, globo"),
+        ("demo_shp/", "no source of this name; known are demo_shop, "),
     ):
         (line,) = [line for line in result.out.splitlines() if f"({name})" in line]
         assert reason in line
