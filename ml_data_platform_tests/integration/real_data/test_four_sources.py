@@ -111,7 +111,10 @@ def test_all_rows_are_valid_events_of_the_known_types(root, logs, source):
     with connect(root.folder / "_store" / "tmp") as engine:
         bind_id_key(engine, platform.id_key)
         engine.execute(f"CREATE TABLE mapped AS {mapping_query({source: platform.contracts[source]}, raw)}")
-        assert all(len(found) == 0 for found in validator.validate(engine.table("mapped").to_arrow_table().to_pandas()).values())
+        assert all(
+            len(found) == 0
+            for found in validator.validate(engine.table("mapped").to_arrow_table().to_pandas()).values()
+        )
         kept = "(SELECT DISTINCT event_id, event_time::DATE AS day, event_type, session_uuid FROM mapped)"
         kinds = engine.execute(f"SELECT event_type, count(*) FROM {kept} GROUP BY 1").fetchall()
         days = engine.execute(f"SELECT day, count(*) FROM {kept} GROUP BY 1").fetchall()
