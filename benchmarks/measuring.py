@@ -2,12 +2,15 @@
 
 Belongs here: starting one command, and its wall time, processor time and peak memory. Does not belong here:
 which commands are run, or what must be true after them.
+
+The system counts the memory of the process that starts a command as the command's own, so a small process stands
+in between: this module, run as a program, which imports nothing but the standard library.
 """
 
 from __future__ import annotations
 
+import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -46,20 +49,33 @@ def run_platform(name: str, *arguments: str | Path) -> Cost:
     """
     command = [str(Path(sys.executable).with_name("ml-data-platform")), *map(str, arguments)]
     environment = {key: value for key, value in os.environ.items() if not key.startswith("ML_DATA_PLATFORM_")}
+    with tempfile.TemporaryDirectory() as folder:
+        told = Path(folder) / "cost.json"
+        between = [sys.executable, str(Path(__file__).resolve()), str(told), *command]
+        done = subprocess.run(between, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment, check=False)
+        output = done.stdout.decode("utf-8", "replace")
+        if done.returncode:
+            raise SystemExit(f"{' '.join(command[:3])} … ended with {done.returncode}:\n{output[-MAX_OUTPUT_SHOWN:]}")
+        cost = json.loads(told.read_text(encoding="utf-8"))
+    return Cost(name, cost["wall_seconds"], cost["cpu_seconds"], cost["peak_mib"], output)
+
+
+def _measure(told: Path, command: list[str]) -> int:
+    """Run a command, write what it cost and return its exit status."""
     started = time.monotonic()
-    with tempfile.TemporaryFile() as printed:
-        process = subprocess.Popen(command, stdout=printed, stderr=subprocess.STDOUT, env=environment)
-        # wait4 tells what this child used alone; RUSAGE_CHILDREN would give the largest of all so far.
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        wall = time.monotonic() - started
-        printed.seek(0)
-        output = printed.read().decode("utf-8", "replace")
-    if process.returncode:
-        raise SystemExit(f"{' '.join(command[:3])} … ended with {process.returncode}:\n{output[-MAX_OUTPUT_SHOWN:]}")
-    return Cost(name, wall, usage.ru_utime + usage.ru_stime, _peak_mib(usage), output)
-
-
-def _peak_mib(usage: resource.struct_rusage) -> float:
+    process = subprocess.Popen(command)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
     # macOS counts bytes, Linux kibibytes
-    return usage.ru_maxrss / (KIBIBYTES_PER_MEBIBYTE**2 if sys.platform == "darwin" else KIBIBYTES_PER_MEBIBYTE)
+    per_mebibyte = KIBIBYTES_PER_MEBIBYTE ** (2 if sys.platform == "darwin" else 1)
+    cost = {
+        "wall_seconds": time.monotonic() - started,
+        "cpu_seconds": usage.ru_utime + usage.ru_stime,
+        "peak_mib": usage.ru_maxrss / per_mebibyte,
+    }
+    told.write_text(json.dumps(cost), encoding="utf-8")
+    return process.returncode
+
+
+if __name__ == "__main__":
+    sys.exit(_measure(Path(sys.argv[1]), sys.argv[2:]))
