@@ -1,7 +1,7 @@
 """Three real logs and generated events in one root that begins in 1997: what holds of them, and what it costs.
 
 Run by ``make real-sources``; ends with status 1 when anything does not hold. The logs are read where they lie
-(``../shared/data`` beside the checkout, or where ``ML_DATA_PLATFORM_REAL_DATA`` says); the root is temporary. One
+(``../shared/data`` beside the checkout, or where ``EVENT_LOGS_FOLDER`` says); the root is temporary. One
 backfill builds every day that has rows and every day right after one, and no other of the 29 years; it takes the better
 part of an hour. ``--first N`` builds only the first N days of each source.
 """
@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--first", type=int, metavar="N", help="build only the first N days with rows of each source")
     options = parser.parse_args(arguments)
     if not (GLOBO.is_dir() and SOFTSHOP.is_file() and DESKDROP.is_file()):
-        out.print(f"the real logs are not in {FOLDER}; ML_DATA_PLATFORM_REAL_DATA names another place")
+        out.print(f"the real logs are not in {FOLDER}; EVENT_LOGS_FOLDER names another place")
         return 1
     with tempfile.TemporaryDirectory(prefix="sources-") as temporary:
         top = options.keep or Path(temporary)
