@@ -15,7 +15,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -112,7 +112,8 @@ class DagsterDev:
                 time.sleep(0.05)
             if _start_time(pid) == started:
                 lingering.append(pid)
-                os.kill(pid, signal.SIGKILL)
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
         assert not lingering, f"processes did not end by themselves: {lingering}\n{self.log_tail()}"
 
     def query(self, document: str, **variables: object) -> dict[str, Any]:
@@ -178,7 +179,7 @@ def _heeded_interrupts() -> Iterator[None]:
 def _descendants(pid: int) -> dict[int, str]:
     """Return the process ids below ``pid``, each with its start time, so that a used-again id is not mistaken.
 
-    Without ``/proc`` there are none: the children then end with their parent unseen.
+    Those that have ended already are left out. Without ``/proc`` there are none: they end with their parent unseen.
     """
     if not Path("/proc").is_dir():
         return {}
@@ -188,7 +189,7 @@ def _descendants(pid: int) -> dict[int, str]:
     while wave:
         wave = [child for child, status in parents.items() if status is not None and int(status[1]) in wave]
         found.update({child: _start_time(child) for child in wave})
-    return found
+    return {child: started for child, started in found.items() if started}
 
 
 def _start_time(pid: int) -> str:
