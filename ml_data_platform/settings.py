@@ -45,6 +45,8 @@ class Settings(BaseModel):
         max_future_hours: An event later than its landing by more than this has no usable day.
         memory_limit: Bound of DuckDB's memory, e.g. ``1GB``.
         threads: Threads of DuckDB.
+        s3_endpoint_url: Where S3 answers, for stores other than AWS; without it ``AWS_ENDPOINT_URL_S3`` and
+            ``AWS_ENDPOINT_URL`` count. Credentials are found where every AWS tool finds them, never in a setting.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -61,6 +63,7 @@ class Settings(BaseModel):
     max_future_hours: Annotated[float, Field(ge=0, le=24 * 365)] = 24.0
     memory_limit: str = "1GB"
     threads: Annotated[int, Field(ge=1, le=256)] = 2
+    s3_endpoint_url: str | None = None
 
     @field_validator("memory_limit")
     @classmethod

@@ -1,0 +1,80 @@
+"""Clients of S3 and of stores that speak its protocol.
+
+Belongs here: how a client is made: endpoint, timeouts, retries, checksums. Does not belong here: what is done with
+it, and credentials, which are found where every AWS tool finds them (environment, profile, role).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import boto3
+from botocore.config import Config
+
+from ml_data_platform.errors import SettingsError
+
+
+@dataclass(frozen=True)
+class S3Connection:
+    """How a store is reached.
+
+    Attributes:
+        endpoint_url: Where it answers, e.g. ``http://127.0.0.1:9000``; None: what ``AWS_ENDPOINT_URL_S3``,
+            ``AWS_ENDPOINT_URL`` or the AWS configuration says, else AWS itself.
+        connect_timeout_seconds: Longest wait for a connection.
+        read_timeout_seconds: Longest wait for the next bytes of an answer.
+        attempts: How often a request is sent at most; between two there is a growing, jittered pause.
+        connections: Requests that may be under way at once.
+    """
+
+    endpoint_url: str | None = None
+    connect_timeout_seconds: float = 10.0
+    read_timeout_seconds: float = 60.0
+    attempts: int = 5
+    connections: int = 16
+
+
+def s3_client(connection: S3Connection = S3Connection()) -> Any:  # noqa: B008 - frozen
+    """Make a client; it may be used by several threads at once.
+
+    Raises:
+        SettingsError: The endpoint is no http(s) URL, or holds credentials.
+    """
+    if connection.endpoint_url is not None:
+        check_endpoint_url(connection.endpoint_url)
+    config = Config(
+        connect_timeout=connection.connect_timeout_seconds,
+        read_timeout=connection.read_timeout_seconds,
+        max_pool_connections=connection.connections,
+        # "standard" retries timeouts, throttling and 5xx with exponential backoff and jitter.
+        retries={"mode": "standard", "total_max_attempts": connection.attempts},
+        # Stores other than AWS answer trailing checksums with errors; the platform compares hashes of its own.
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+        # Another endpoint rarely has a name per bucket.
+        s3={"addressing_style": "path"} if connection.endpoint_url else {},
+    )
+    return boto3.session.Session().client("s3", endpoint_url=connection.endpoint_url, config=config)
+
+
+def check_endpoint_url(url: str) -> str:
+    """Return the URL of an endpoint, checked.
+
+    Raises:
+        SettingsError: It is no http(s) URL, or holds credentials, which would end up in logs.
+    """
+    try:
+        parts = urlsplit(url)
+        is_plain = parts.scheme in {"http", "https"} and bool(parts.hostname) and not parts.query and not parts.fragment
+        holds_credentials = "@" in parts.netloc
+    except ValueError:
+        is_plain = holds_credentials = False
+    if holds_credentials:
+        raise SettingsError(
+            "the S3 endpoint holds credentials", remedy="Give them as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
+        )
+    if not is_plain:
+        raise SettingsError("the S3 endpoint is no URL", expected="http://HOST:PORT or https://HOST", got=url)
+    return url

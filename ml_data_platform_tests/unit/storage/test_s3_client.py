@@ -1,0 +1,38 @@
+"""Clients of S3: what they are told, and which endpoints they refuse."""
+
+from __future__ import annotations
+
+import pytest
+
+from ml_data_platform.errors import SettingsError
+from ml_data_platform.storage.s3_client import S3Connection, s3_client
+
+
+def test_a_client_has_the_endpoint_and_the_bounds_that_it_was_given() -> None:
+    """Timeouts, attempts and connections are those of the connection, and paths name the bucket."""
+    client = s3_client(S3Connection("http://127.0.0.1:9000", connect_timeout_seconds=1.5, attempts=7, connections=3))
+    assert client.meta.endpoint_url == "http://127.0.0.1:9000"
+    assert client.meta.config.connect_timeout == 1.5
+    assert client.meta.config.retries["total_max_attempts"] == 7
+    assert client.meta.config.max_pool_connections == 3
+    assert client.meta.config.s3["addressing_style"] == "path"
+
+
+def test_without_a_setting_the_environment_names_the_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
+    """AWS's own variables count, as in every AWS tool."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9001")
+    assert s3_client().meta.endpoint_url == "http://127.0.0.1:9001"
+
+
+@pytest.mark.parametrize("url", ["127.0.0.1:9000", "ftp://host", "http://", "http://[", "http://host/?key=1"])
+def test_an_endpoint_is_an_http_url(url: str) -> None:
+    """Whatever else is refused before a request is sent."""
+    with pytest.raises(SettingsError, match="no URL"):
+        s3_client(S3Connection(url))
+
+
+def test_an_endpoint_with_credentials_is_refused_and_not_repeated() -> None:
+    """The message does not hold the secret."""
+    with pytest.raises(SettingsError, match="holds credentials") as caught:
+        s3_client(S3Connection("https://key:hunter2@host"))
+    assert "hunter2" not in str(caught.value)
