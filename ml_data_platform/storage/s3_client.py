@@ -36,7 +36,7 @@ class S3Connection:
     connections: int = 16
 
 
-def s3_client(connection: S3Connection = S3Connection()) -> Any:  # noqa: B008 - frozen
+def s3_client(connection: S3Connection = S3Connection()) -> Any:
     """Make a client; it may be used by several threads at once.
 
     Raises:
