@@ -1,4 +1,4 @@
-"""Evaluates rules on one frame through Great Expectations; the only module that imports it.
+"""Evaluates rules on one frame through Great Expectations, which only this module and its shortcut import.
 
 Belongs here: handing a frame to Great Expectations and reading its answer with distrust. Does not belong
 here: adding up over chunks and verdicts (``runner``), or the rules (``suites``).
@@ -24,6 +24,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from ml_data_platform.errors import ValidationSetupError, bounded
+from ml_data_platform.validation.remembered_configurations import remembered_configurations
 from ml_data_platform.validation.rules import Rule, require_unique_names
 
 Positions = npt.NDArray[np.int64]
@@ -75,7 +76,7 @@ class ExpectationSuite:
         """
         if not self._rules:
             return {}
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), remembered_configurations():
             warnings.simplefilter("ignore")
             batch = self._batches.get_batch(batch_parameters={"dataframe": frame})
             report = batch.validate(self._suite, result_format=RESULT_FORMAT)
