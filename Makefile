@@ -9,7 +9,7 @@ DEMO_START := 2026-06-01
 DEMO_END := 2026-06-14
 export ML_DATA_PLATFORM_ROOT := $(ROOT)
 
-.PHONY: help demo dev test real-data real-sources lint format lock clean browser
+.PHONY: help demo dev test real-data real-sources schedules lint format lock clean browser
 
 help: ## Show what can be done
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -36,6 +36,9 @@ real-data: $(VENV)/.installed ## All 192 hours of real clicks: what holds of the
 
 real-sources: $(VENV)/.installed ## Three real logs and generated events, decades apart, in one root; needs the files beside the checkout
 	@$(BIN)/python -m benchmarks.four_sources
+
+schedules: $(VENV)/.installed ## SCHEDULES=500 random schedules of files, crashes and restarts, each against one clean build
+	@SCHEDULES=$${SCHEDULES:-500} $(BIN)/python -m pytest ml_data_platform_tests/property/pipeline/test_any_schedule.py
 
 lint: $(VENV)/.installed ## Lint, types, import contracts, format
 	@$(BIN)/ruff check .
