@@ -119,7 +119,7 @@ def plan(
     sources: SourcesOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Say what would be built, and why; the landing sensor asks the same question. Builds nothing."""
+    """Say what would be built, and why; late_data_sensor asks the same question. Builds nothing."""
     settings, days = root_and_days(root, sources, first, last)
     show_plan(settings, days, as_json=as_json)
 

@@ -92,8 +92,8 @@ LESSONS: Mapping[str, tuple[str, ...]] = {
     "dev": (
         "Example: ml-data-platform dev --port 3001",
         (
-            "Materialise days and backfill ranges there. The landing sensor runs from the start: it takes in what is dropped into"
-            " the landing folder, and builds the days that this touched."
+            "Materialise days and backfill ranges there. Two sensors run from the start: landing_sensor takes in what is dropped"
+            " into the landing folder, late_data_sensor builds the days that this touched."
         ),
         "Exit status: 0 ended by Ctrl-C, 1 the port is taken or a contract is wrong, 2 wrong arguments.",
     ),

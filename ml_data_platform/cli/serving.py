@@ -76,7 +76,7 @@ def dev(
         int, typer.Option("--port", metavar="N", min=1, max=65_535, help="Port of the UI on 127.0.0.1.")
     ] = DEFAULT_PORT,
 ) -> None:
-    """Open the Dagster UI on 127.0.0.1 over this root: its runs, checks, partitions, and the landing sensor."""
+    """Open the Dagster UI on 127.0.0.1 over this root: its runs, checks, partitions, and the sensors."""
     from ml_data_platform.defs.instance import WORKSPACE_FILE, prepare_home
     from ml_data_platform.stages.platform import open_platform
 

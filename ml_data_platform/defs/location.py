@@ -20,7 +20,7 @@ from ml_data_platform.defs.io_manager import CommittedTables
 from ml_data_platform.defs.jobs import ingest, rebuild, refresh_day
 from ml_data_platform.defs.partitions import daily_partitions
 from ml_data_platform.defs.resources import PlatformResource
-from ml_data_platform.defs.sensors import landing_sensor
+from ml_data_platform.defs.sensors import landing_sensor, late_data_sensor
 from ml_data_platform.settings import Settings
 
 
@@ -46,7 +46,10 @@ def build_definitions(settings: Settings, now: dt.datetime | None = None) -> dg.
             stratified_partitions(daily),
         ],
         jobs=[take_in, bring_up_to_date, rebuild()],
-        sensors=[landing_sensor(take_in, bring_up_to_date, interval_seconds=settings.sensor_interval_seconds)],
+        sensors=[
+            landing_sensor(take_in, interval_seconds=settings.sensor_interval_seconds),
+            late_data_sensor(bring_up_to_date, interval_seconds=settings.sensor_interval_seconds),
+        ],
         resources={"platform": platform, "tables": CommittedTables(platform=platform)},
         executor=dg.in_process_executor,
     )

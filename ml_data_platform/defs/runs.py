@@ -13,12 +13,13 @@ from dagster._core.definitions.events import AssetKeyPartitionKey
 
 OWNER_TAG = "ml_data_platform/owner"
 BACKFILL_TAG = "dagster/backfill"
-UNFINISHED = [
+LAUNCHED = [
     dg.DagsterRunStatus.NOT_STARTED,
     dg.DagsterRunStatus.STARTING,
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 ]
+UNFINISHED = [dg.DagsterRunStatus.QUEUED, *LAUNCHED]
 
 
 def this_process() -> str:
@@ -39,6 +40,11 @@ def is_alive(owner: str) -> bool:
     return pid.isdecimal() and _start_time(int(pid)) == started != ""
 
 
+def unfinished_runs(instance: dg.DagsterInstance) -> list[dg.DagsterRun]:
+    """Return the runs that wait or work, newest first."""
+    return list(instance.get_runs(filters=dg.RunsFilter(statuses=UNFINISHED)))
+
+
 def reap_orphans(instance: dg.DagsterInstance) -> list[str]:
     """Report every run as failed whose process is gone, so that it no longer holds a place in the queue.
 
@@ -46,7 +52,7 @@ def reap_orphans(instance: dg.DagsterInstance) -> list[str]:
         Ids of the runs that were reported as failed, oldest first.
     """
     reaped = []
-    for run in instance.get_runs(filters=dg.RunsFilter(statuses=UNFINISHED)):
+    for run in instance.get_runs(filters=dg.RunsFilter(statuses=LAUNCHED)):
         owner = run.tags.get(OWNER_TAG)
         if owner is not None and not is_alive(owner) and not _is_inherited(instance, run):
             instance.report_run_failed(run, f"its process {owner} is gone; the partition can be run again")

@@ -129,12 +129,11 @@ def test_layers_cover_the_flow_in_order() -> None:
             assert layer_of[above] < layer_of[asset] or (layer_of[above] == layer_of[asset] and offset == 0)
 
 
-def test_jobs_and_sensor(definitions: dg.Definitions) -> None:
-    """The names that the documentation uses; the sensor runs without being switched on."""
+def test_jobs_and_sensors(definitions: dg.Definitions) -> None:
+    """The names that the documentation uses; the sensors run without being switched on."""
     assert {job.name for job in definitions.resolve_all_job_defs()} >= {"ingest", "refresh_day", "rebuild"}
-    (sensor,) = definitions.sensors or []
-    assert sensor.name == "landing_sensor"
-    assert sensor.default_status is dg.DefaultSensorStatus.RUNNING
+    sensors = {sensor.name: sensor.default_status for sensor in definitions.sensors or []}
+    assert sensors == dict.fromkeys(("landing_sensor", "late_data_sensor"), dg.DefaultSensorStatus.RUNNING)
 
 
 def test_the_location_loads_without_warnings(tmp_path: Path) -> None:

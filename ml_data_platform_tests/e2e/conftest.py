@@ -96,7 +96,7 @@ def first_life(checkout: Checkout, planted: tuple[dict[Any, list[str]], dict[Any
     with DagsterDev(checkout.folder, _log(checkout, 1), checkout.environment) as dagster:
         ui = UserInterface(dagster)
         sensor = dagster.wait_until(lambda: ui.sensor() if ui.sensor()["ticks"] else None, 60, "the sensor looks")
-        ui.switch_sensor(on=False)
+        ui.switch_sensors(on=False)
         for of in (day(1), day(2)):
             checkout.drop(f"shop_{of}.jsonl", shop_lines(of, EVENTS))
         for of, lines in planted[0].items():

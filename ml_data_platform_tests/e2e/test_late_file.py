@@ -22,12 +22,14 @@ def test_a_late_file_repairs_the_day_it_belongs_to(checkout: Checkout, second_li
     known = {run.run_id for run in ui.runs()}
     checkout.drop("late.jsonl", late)
 
-    ui.switch_sensor(on=True)
+    ui.switch_sensors(on=True)
     ui.dagster.wait_until(
         lambda: len(checkout.rows("date_partitions", day(1))) > EVENTS, 240, "the rows reach date_partitions"
     )
-    ui.dagster.wait_until(lambda: not ui.runs(statuses=UNFINISHED) and _is_at_rest(ui.sensor()), 120, "all is done")
-    ui.switch_sensor(on=False)
+    ui.dagster.wait_until(
+        lambda: not ui.runs(statuses=UNFINISHED) and _is_at_rest(ui.sensor("late_data_sensor")), 120, "all is done"
+    )
+    ui.switch_sensors(on=False)
 
     expected = {line["event_id"] for line in shop_lines(day(1), EVENTS) + late}
     for asset, files in _files(checkout).items():

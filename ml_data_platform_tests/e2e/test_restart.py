@@ -59,10 +59,10 @@ def test_the_ui_shows_runs_of_the_command_line(second_life: SecondLife) -> None:
 
 
 def test_dg_lists_the_definitions(first_life: FirstLife) -> None:
-    """`dg` loads the code location from the checkout: every asset, check, job and the sensor."""
+    """`dg` loads the code location from the checkout: every asset, check, job and sensor."""
     assert first_life.listed.returncode == 0, first_life.listed.stderr
     found = json.loads(first_life.listed.stdout[first_life.listed.stdout.index("{") :])
 
     assert {"landed_files", *TABLES} == {asset["asset_key"] for asset in found["assets"]}
     assert {"ingest", "refresh_day", "rebuild"} <= {job["name"] for job in found["jobs"]}
-    assert [sensor["name"] for sensor in found["sensors"]] == ["landing_sensor"]
+    assert sorted(sensor["name"] for sensor in found["sensors"]) == ["landing_sensor", "late_data_sensor"]

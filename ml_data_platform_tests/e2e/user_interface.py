@@ -14,7 +14,7 @@ from ml_data_platform_tests.e2e.dagster_process import DagsterDev
 
 ASSET_JOB = "__ASSET_JOB"
 REPOSITORY = {"repositoryLocationName": "ml_data_platform", "repositoryName": "__repository__"}
-SENSOR = {**REPOSITORY, "sensorName": "landing_sensor"}
+SENSORS = ("landing_sensor", "late_data_sensor")
 RUN_SECONDS = 300
 BACKFILL_SECONDS = 900
 ENDED_RUN = frozenset({"SUCCESS", "FAILURE", "CANCELED"})
@@ -179,19 +179,20 @@ class UserInterface:
         }
         return {"status": execution["status"], "severity": execution["evaluation"]["severity"], **metadata}
 
-    def sensor(self) -> dict[str, Any]:
-        """Return the state of the landing sensor: status, interval, newest ticks."""
-        found = self.dagster.query(_SENSOR, sensor=SENSOR)["sensorOrError"]
+    def sensor(self, name: str = SENSORS[0]) -> dict[str, Any]:
+        """Return the state of a sensor: status, interval, newest ticks."""
+        found = self.dagster.query(_SENSOR, sensor={**REPOSITORY, "sensorName": name})["sensorOrError"]
         state = found["sensorState"]
         return {"interval": found["minIntervalSeconds"], "id": found["id"], **state}
 
-    def switch_sensor(self, *, on: bool) -> None:
-        """Turn the landing sensor on or off."""
-        if on:
-            answer = self.dagster.query(_START_SENSOR, sensor=SENSOR)["startSensor"]
-        else:
-            answer = self.dagster.query(_STOP_SENSOR, id=self.sensor()["id"])["stopSensor"]
-        assert "Error" not in answer["__typename"], answer
+    def switch_sensors(self, *, on: bool) -> None:
+        """Turn both sensors on or off."""
+        for name in SENSORS:
+            if on:
+                answer = self.dagster.query(_START_SENSOR, sensor={**REPOSITORY, "sensorName": name})["startSensor"]
+            else:
+                answer = self.dagster.query(_STOP_SENSOR, id=self.sensor(name)["id"])["stopSensor"]
+            assert "Error" not in answer["__typename"], answer
 
 
 def _as_run(found: Mapping[str, Any]) -> Run:
