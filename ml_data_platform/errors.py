@@ -62,6 +62,10 @@ class ContractError(PlatformError):
     """A source contract is malformed, or names something that does not exist."""
 
 
+class DecisionError(PlatformError):
+    """What is to be decided about a landed file makes no sense for it."""
+
+
 class PartitionKeyError(PlatformError):
     """A partition key is not a calendar day in the form ``YYYY-MM-DD``."""
 

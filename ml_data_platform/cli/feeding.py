@@ -28,6 +28,7 @@ from ml_data_platform.cli.options import (
 from ml_data_platform.settings import Settings
 
 if TYPE_CHECKING:
+    from ml_data_platform.stages.decisions import Replacement
     from ml_data_platform.stages.landed_files import WaitingFiles
 
 SHOWN_NAMES = 3
@@ -98,6 +99,19 @@ def land(
     source: Annotated[
         str | None, typer.Option("--source", metavar="NAME", help="Whose files these are; needed with paths.")
     ] = None,
+    replaces: Annotated[
+        str | None,
+        typer.Option(
+            "--replaces",
+            metavar="SHA",
+            help="The SHA-256 (or its first 8 digits or more) of a landed file that this one corrects: its rows count "
+            "no longer, and the days they were on are built again. Its bytes stay.",
+        ),
+    ] = None,
+    historical: Annotated[
+        bool,
+        typer.Option("--historical", help="The files are of the past and not late: no row of theirs comes too late."),
+    ] = False,
     root: RootOption = None,
     sources: SourcesOption = None,
     as_json: JsonOption = False,
@@ -106,23 +120,32 @@ def land(
 
     The same bytes again change nothing. A file that cannot be read is recorded with the reason, and the others go on.
     """
+    if replaces is not None and (len(paths or ()) != 1 or not paths or not paths[0].is_file()):
+        raise typer.BadParameter("name the one file that takes its place", param_hint="--replaces")
     if paths and source is None:
         raise typer.BadParameter("with paths, name whose files these are, e.g. demo_shop", param_hint="--source")
     if source is not None and not paths:
         raise typer.BadParameter(
             "it goes with paths; without any, each folder of the landing folder is a source", param_hint="--source"
         )
-    land_ready(settings_of(root, sources), paths, source, as_json=as_json)
+    land_ready(settings_of(root, sources), paths, source, as_json=as_json, is_historical=historical, replaces=replaces)
 
 
 def land_ready(
-    settings: Settings, paths: Sequence[Path] | None = None, source: str | None = None, *, as_json: bool = False
+    settings: Settings,
+    paths: Sequence[Path] | None = None,
+    source: str | None = None,
+    *,
+    as_json: bool = False,
+    is_historical: bool = False,
+    replaces: str | None = None,
 ) -> None:
     """Land the named paths, or what lies ready in the landing folder, and say what came of it.
 
     Raises:
         Exit: A file was refused; the status is 1.
     """
+    from ml_data_platform.stages.decisions import find_landed, replace_landed
     from ml_data_platform.stages.landed_files import (
         REFUSED,
         describe,
@@ -134,22 +157,37 @@ def land_ready(
     from ml_data_platform.stages.platform import open_platform
 
     platform = open_platform(settings)
+    if replaces is not None:
+        # Before anything is landed: a file that was meant to replace another must not count beside it.
+        find_landed(platform, str(source), replaces)
     with screen.progress("landing") as (bar, task):
 
         def on_file(done: int, total: int, _result: object) -> None:
             bar.update(task, completed=done, total=total)
 
-        results = land_named(platform, str(source), paths, on_file) if paths else land_inbox(platform, on_file)
+        results = (
+            land_named(platform, str(source), paths, on_file, is_historical=is_historical)
+            if paths
+            else land_inbox(platform, on_file, is_historical=is_historical)
+        )
     left = None if paths else waiting_files(platform)
     refused = [describe(result) for result in results if result.outcome in REFUSED]
     counts = summarise(results)
+    replaced = None
+    if replaces is not None and results[0].record is not None and not refused:
+        replaced = replace_landed(platform, str(source), replaces, results[0].record)
     if as_json:
         waiting = [*left.unsettled, *left.unfinished, *left.stray] if left else []
         unknown = list(left.unknown_folders) if left else []
-        screen.print_json({**counts, "refused": refused, "waiting": waiting, "unknown_folders": unknown})
+        answer = {**counts, "refused": refused, "waiting": waiting, "unknown_folders": unknown}
+        if replaced is not None:
+            answer["replaced"] = {"sha256": replaced.sha256, "is_new": replaced.is_new, "days": list(replaced.days)}
+        screen.print_json(answer)
     else:
         _say_landed(counts, [str(path) for path in paths] if paths else [str(settings.landing)])
         tables.print_refused(refused)
+        if replaced is not None:
+            _say_replaced(replaced)
         if left is not None:
             _say_left(left, settings, sorted(platform.contracts))
     if refused:
@@ -170,10 +208,20 @@ def _say_landed(counts: Mapping[str, int], places: Sequence[str]) -> None:
             counts["undated_rows"]
         )
         screen.say(f"landed {screen.counted(landed, 'file')}", style="green", tail=f" with {rows} on {days}{undated}")
+    if counts["too_late_rows"]:
+        rows = screen.counted(counts["too_late_rows"], "row")
+        tail = f": {rows} of frozen days, kept in data/too_late_rows until they are replayed"
+        screen.say("came too late", style="yellow", tail=tail)
     if known and known < counts["files"]:
         screen.say(f"{screen.counted(known, 'file')} known already, byte for byte")
     if without_rows:
         screen.say(f"{screen.counted(without_rows, 'file')} without any row")
+
+
+def _say_replaced(replaced: Replacement) -> None:
+    days = f"its rows were on {screen.counted(len(replaced.days), 'day')}, which will be built again"
+    what = days if replaced.is_new else "it was retracted before, nothing changed"
+    screen.say(f"replaced {replaced.sha256[:12]}", style="green", tail=f": {what}")
 
 
 def _say_left(left: WaitingFiles, settings: Settings, sources: Sequence[str]) -> None:

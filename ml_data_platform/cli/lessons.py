@@ -25,9 +25,11 @@ LESSONS: Mapping[str, tuple[str, ...]] = {
     "land": (
         "Example: ml-data-platform land",
         "Example: ml-data-platform land clicks_001.csv.gz more_clicks/ --source globo",
+        "The log of past years: ml-data-platform land past_clicks/ --source globo --historical",
+        "A corrected file: ml-data-platform land clicks_001.csv.gz --source globo --replaces 3f0c52a1",
         (
             "JSON keys: files, OUTCOME_files (landed, known, empty, header_only, rejected, unreadable), landed_rows,"
-            " undated_rows, touched_days, refused, waiting, unknown_folders."
+            " undated_rows, late_rows, too_late_rows, touched_days, refused, waiting, unknown_folders, replaced."
         ),
         _LANDED,
     ),

@@ -10,6 +10,7 @@ import difflib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -121,9 +122,9 @@ def _translated(detail: ErrorDetails, model: type[BaseModel], version_forms: tup
 def _keys(model: type[BaseModel], location: tuple[str, ...]) -> tuple[str, ...]:
     for part in location:
         described = model.model_fields.get(part)
-        if described is None or not isinstance(described.annotation, type):
+        kinds = (described.annotation, *get_args(described.annotation)) if described else ()
+        inner = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
+        if len(inner) != 1:
             return ()
-        if not issubclass(described.annotation, BaseModel):
-            return ()
-        model = described.annotation
+        model = inner[0]
     return tuple(model.model_fields)

@@ -27,6 +27,7 @@ from ml_data_platform.events.contract_parts import (
     Text,
     VersionColumn,
 )
+from ml_data_platform.events.file_times import group_count
 from ml_data_platform.events.registry import SchemaRegistry
 from ml_data_platform.events.registry_file import SHIPPED_REGISTRY, version_forms
 from ml_data_platform.events.schema_versions import EventField, FieldType
@@ -201,6 +202,7 @@ def _problems(contract: SourceContract) -> Iterator[Problem]:
     yield from _dialect_problems(contract)
     yield from _column_problems(contract)
     yield from _event_time_problems(contract)
+    yield from _lateness_problems(contract.lateness)
 
 
 def _event_time_problems(contract: SourceContract) -> Iterator[Problem]:
@@ -217,6 +219,31 @@ def _event_time_problems(contract: SourceContract) -> Iterator[Problem]:
             if getattr(said, key) is not None:
                 why = "has no meaning where the event time is an integer; take a schema version that writes it as text"
                 yield Problem(f"event_time.{key}", why, getattr(said, key))
+
+
+def _lateness_problems(said: Lateness) -> Iterator[Problem]:
+    named = said.file_time
+    if (named is None) == (said.watermark == "file_time"):
+        why = (
+            "is needed with watermark file_time" if named is None else f"has no meaning with watermark {said.watermark}"
+        )
+        yield Problem("lateness.file_time", why, named and named.pattern)
+    if named is None:
+        return
+    groups = group_count(named.pattern)
+    if groups != 1:
+        why = "must be a regular expression with one group" if groups is None else f"has {groups} groups instead of one"
+        yield Problem("lateness.file_time.pattern", why, named.pattern)
+    if not _is_zone(named.zone):
+        zones = tuple(sorted(zoneinfo.available_timezones() - _UNUSABLE_ZONES))
+        yield Problem("lateness.file_time.zone", "is no IANA time zone", named.zone, zones)
+    if (named.format is None) == (named.origin is None):
+        yield Problem("lateness.file_time", "needs either a format or an origin", named.format)
+    fault = format_fault(named.format) if named.format is not None else None
+    if fault is not None:
+        yield Problem("lateness.file_time.format", fault, named.format, tuple(f"%{name}" for name in DIRECTIVES))
+    if named.origin is not None and not named.period_hours:
+        yield Problem("lateness.file_time.period_hours", "is needed with origin", named.period_hours)
 
 
 def _dialect_problems(contract: SourceContract) -> Iterator[Problem]:

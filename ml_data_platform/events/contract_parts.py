@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 MAX_TEXT = 256
 
@@ -77,13 +77,51 @@ class EventTypeReading(ContractPart):
     default: EventType | None = None
 
 
+class FileTime(ContractPart):
+    """How the name of a landed file says which time its events are of.
+
+    A file whose name does not match says nothing: it moves no watermark, and it arrives when it is landed.
+
+    Attributes:
+        pattern: Regular expression, searched in the file's name (below the folder of the source); its only group is
+            the time, or the number where the files are counted.
+        format: Format of that time, in strptime directives; see ``time_formats``.
+        zone: IANA zone of times that carry no offset of their own.
+        origin: For files that are counted: the time of number 0, ISO-8601 with an offset.
+        period_hours: Hours of events that a file holds, from its time on; between two numbers of counted files.
+    """
+
+    pattern: Text
+    format: Text | None = None
+    zone: Text = "UTC"
+    origin: Annotated[AwareDatetime | None, Field(strict=False)] = None
+    period_hours: Annotated[int, Field(ge=0, le=24 * 31)] = 0
+
+
 class Lateness(ContractPart):
     """How late events of this producer may be.
 
     Attributes:
-        watermark: ``clock``: a day is complete ``max_delay_hours`` after its end.
+        watermark: What says up to when events have arrived. ``clock``: the present, ``max_delay_hours`` ago.
+            ``event_time``: the latest event time that was landed, ``max_out_of_orderness_hours`` earlier.
+            ``file_time``: the latest time that a landed file's name says, ``max_out_of_orderness_hours`` earlier.
         max_delay_hours: Hours from an event to its landing that are usual for the producer.
+        max_out_of_orderness_hours: Hours by which an event may be landed after a later one.
+        quantile: Share of a file's rows whose event time is not after the one that stands for the file; less than 1
+            where clocks of single devices run ahead.
+        idle_after_hours: Where no file came for so long, ``event_time`` and ``file_time`` fall back to the clock:
+            what is older than that, and than ``max_delay_hours``, is no longer waited for.
+        file_time: How names of files are read; needed with ``file_time``.
+        grace_period_hours: A day is frozen so long after the watermark passed its end.
+        late_policy: What becomes of rows of a frozen day. ``reopen``: they are taken, and the day is built again.
+            ``quarantine``: they are kept and counted apart, in ``data/too_late_rows``, until they are replayed.
     """
 
-    watermark: Literal["clock"] = "clock"
+    watermark: Literal["clock", "event_time", "file_time"] = "clock"
     max_delay_hours: Annotated[int, Field(ge=0, le=24 * 366)] = 0
+    max_out_of_orderness_hours: Annotated[int, Field(ge=0, le=24 * 366)] = 0
+    quantile: Annotated[float, Field(gt=0, le=1)] = 1.0
+    idle_after_hours: Annotated[int, Field(ge=1, le=24 * 366)] = 24
+    file_time: FileTime | None = None
+    grace_period_hours: Annotated[int, Field(ge=0, le=24 * 366)] = 24
+    late_policy: Literal["reopen", "quarantine"] = "reopen"

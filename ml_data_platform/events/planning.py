@@ -69,7 +69,8 @@ class State:
     """Everything that a decision depends on.
 
     Attributes:
-        landed: Day to (ledger input key, e.g. ``landed_files/globo/<sha256>``) to fragment hash.
+        landed: Day to (ledger input key, e.g. ``landed_files/globo/<sha256>``) to fragment hash; also the keys
+            ``admitted/<source>/<sha256>`` of rows that came too late and were replayed.
         heads: Asset to day to published generation.
         verdicts: Day to the head of ``quarantined_events``, which is published also for a refused day.
         watermarks: Source to watermark.

@@ -100,6 +100,14 @@ RAW_EVENTS = TableSchema(
     sort=("source", "source_file", "source_row"),
 )
 
+TOO_LATE_ROWS = TableSchema(
+    name="too_late_rows",
+    version=1,
+    columns=RAW_EVENTS.columns,
+    key=RAW_EVENTS.key,
+    sort=RAW_EVENTS.sort,
+)
+
 VALIDATED_EVENTS = TableSchema(
     name="validated_events",
     version=1,

@@ -5,8 +5,9 @@ Belongs here: the order of the steps, and what each outcome leaves behind. Does 
 
 Steps: 1. the bytes are kept under their hash; 2. a content that the ledger knows under the contract's
 present routing ends here; 3. rows are routed into fragments; 4. fragments are published under their hashes;
-5. the ledger record, put if absent, is the commit point; 6. the name is noted and undated rows are shown. A
-crash before 5 leaves nothing that anyone reads, and landing again repeats it.
+5. the ledger record, put if absent, is the commit point; 6. the name is noted, undated and too-late rows are shown. A
+crash before 5 leaves nothing that anyone reads, and landing again repeats it. Which rows came too late is decided by
+the first record of a content and taken over by every later one: reading it again decides nothing anew.
 """
 
 from __future__ import annotations
@@ -17,10 +18,13 @@ from pathlib import Path
 
 from ml_data_platform.errors import LandingError, SettingsError
 from ml_data_platform.events.contracts import SourceContract
+from ml_data_platform.events.lateness import Admission, decide_admission
 from ml_data_platform.landing.keeping import Kept, keep_bytes
 from ml_data_platform.landing.lines import is_without_content
 from ml_data_platform.landing.routing import Account, RoutedFile, route_file
 from ml_data_platform.landing.terms import LandedFile, LandingTerms, Outcome, Status
+from ml_data_platform.landing.too_late import show_too_late
+from ml_data_platform.storage.decisions import UNDECIDED
 from ml_data_platform.storage.layout import LANDED_FILES, UNDATED_ROWS, Layout
 from ml_data_platform.storage.ledger import LedgerRecord
 from ml_data_platform.storage.object_store import LocalObjectStore
@@ -91,8 +95,8 @@ def reroute_outdated(
 ) -> list[LandedFile]:
     """Land kept contents again whose record is of another routing than their contract's present one.
 
-    A file's first landing decides what is too far in the future, so that a decision once made stays. Sources
-    without a contract are left as they are.
+    A file's first landing decides what is too far in the future and what came too late, so that a decision once made
+    stays. Sources without a contract are left as they are.
 
     Args:
         contracts: Source to contract.
@@ -147,6 +151,13 @@ def _land_kept(kept: Kept, contract: SourceContract, terms: LandingTerms, *, pat
             record, outcome = ledger.record(contract.source, kept.sha256, routing_hash) or record, "known"
     ledger.note_name(contract.source, kept.sha256, name, terms.landed_at)
     show_undated(record, terms.objects)
+    show_too_late(
+        record,
+        terms.store,
+        standing=ledger.decisions.standing(contract.source, kept.sha256) if record.too_late else UNDECIDED,
+        memory_limit=terms.memory_limit,
+        threads=terms.threads,
+    )
     return LandedFile(contract.source, path, name, outcome, record, record.reason)
 
 
@@ -156,6 +167,7 @@ def _route(kept: Kept, contract: SourceContract, terms: LandingTerms, *, name: s
     first = None if kept.is_new else _first_record(contract.source, kept.sha256, terms)
     ingested_at = first.ingested_at if first else terms.landed_at
     latest = datetime.fromisoformat(ingested_at) + terms.max_future
+    admission = first.admission if first else _decide_admission(contract, terms, name)
     path = terms.objects.local_path(Layout.raw_key(kept.sha256))
     status: Status = "landed"
     reason, routed = None, RoutedFile(Account(), None, None)
@@ -174,13 +186,15 @@ def _route(kept: Kept, contract: SourceContract, terms: LandingTerms, *, name: s
                     memory_limit=terms.memory_limit,
                     threads=terms.threads,
                     engine=terms.engine,
+                    admission=admission,
                 )
                 status = "landed" if routed.account.rows else "header_only"
         except LandingError as error:
             status, reason = "rejected", str(error)
         fragment = _publish(routed.fragment, LANDED_FILES, terms)
         undated_fragment = _publish(routed.undated_fragment, UNDATED_ROWS, terms)
-    account = routed.account
+    account, timing = routed.account, routed.timing
+    days = sorted(account.rows_per_day.items())
     record = LedgerRecord(
         source=contract.source,
         sha256=kept.sha256,
@@ -191,7 +205,7 @@ def _route(kept: Kept, contract: SourceContract, terms: LandingTerms, *, name: s
         status=status,
         reason=reason,
         rows=account.rows,
-        rows_per_day=dict(sorted(account.rows_per_day.items())),
+        rows_per_day={day: rows for day, rows in days if not (admission and admission.is_too_late(day))},
         undated=dict(sorted(account.undated.items())),
         min_event_time=account.first.isoformat() if account.first else None,
         max_event_time=account.last.isoformat() if account.last else None,
@@ -199,8 +213,22 @@ def _route(kept: Kept, contract: SourceContract, terms: LandingTerms, *, name: s
         fragment=fragment,
         undated_fragment=undated_fragment,
         key_id=terms.key_id,
+        too_late={day: rows for day, rows in days if admission and admission.is_too_late(day)},
+        admission=admission,
+        event_time=timing.event_time.isoformat() if timing.event_time else None,
+        delays={day: delays.to_text() for day, delays in timing.delays.items()},
     )
     return record, status
+
+
+def _decide_admission(contract: SourceContract, terms: LandingTerms, name: str) -> Admission:
+    return decide_admission(
+        contract.lateness,
+        name,
+        terms.now,
+        terms.watermarks.get(contract.source),
+        is_historical=terms.is_historical,
+    )
 
 
 def _publish(file: StagedFile | None, asset: str, terms: LandingTerms) -> str | None:

@@ -21,8 +21,10 @@ import pyarrow.parquet as pq
 
 from ml_data_platform.errors import SettingsError, StageFailedError
 from ml_data_platform.events.contracts import SourceContract
+from ml_data_platform.events.lateness import Admission
 from ml_data_platform.events.parsing import routing_query, sql_literal
 from ml_data_platform.events.schemas import LANDED_ROWS, UNDATED_ROWS, TableSchema
+from ml_data_platform.landing.arrivals import Timing, measure
 from ml_data_platform.landing.readers import read_chunks
 from ml_data_platform.storage.duck import connect
 from ml_data_platform.storage.parquet import StagedFile, copy_options, verify_file
@@ -80,11 +82,19 @@ class Account:
 
 @dataclass(frozen=True)
 class RoutedFile:
-    """The verified fragments of one file, still in scratch; None where there are no such rows."""
+    """The verified fragments of one file, still in scratch; None where there are no such rows.
+
+    Attributes:
+        account: Where its rows went.
+        fragment: Its dated rows.
+        undated_fragment: Its undated rows.
+        timing: How late the dated rows are.
+    """
 
     account: Account
     fragment: StagedFile | None
     undated_fragment: StagedFile | None
+    timing: Timing = field(default_factory=Timing)
 
 
 def route_file(
@@ -98,6 +108,7 @@ def route_file(
     memory_limit: str,
     threads: int,
     engine: duckdb.DuckDBPyConnection | None = None,
+    admission: Admission | None = None,
 ) -> RoutedFile:
     """Send the rows of a kept file to their event days.
 
@@ -113,6 +124,7 @@ def route_file(
         memory_limit: Bound of the engine's memory, e.g. ``1GB``.
         threads: Threads of the engine.
         engine: An engine to work with, of these bounds; by default one is opened.
+        admission: What was decided at the file's landing; by default its rows are not measured against any.
 
     Returns:
         One fragment of schema LANDED_ROWS and one of UNDATED_ROWS, each in its declared order.
@@ -123,7 +135,7 @@ def route_file(
         StageFailedError: The rows do not add up.
     """
     routing = routing_query(contract, "landed_chunk", start_date=start_date, latest=latest)
-    account = Account()
+    account, timing = Account(), Timing()
     with ExitStack() as stack:
         if engine is None:
             engine = stack.enter_context(connect(folder, memory_limit=memory_limit, threads=threads))
@@ -134,6 +146,8 @@ def route_file(
                     routed = _query(engine, routing, chunk)
                     _write(routed, account, dated, undated, keys=(contract.source, sha256))
             fragments = dated.sort(engine), undated.sort(engine)
+            if admission is not None and fragments[0] is not None:
+                timing = measure(fragments[0].path, contract, admission, engine)
         except duckdb.OutOfMemoryException as error:
             raise SettingsError(
                 "The rows of a landed file are too large for the engine's memory.",
@@ -143,7 +157,7 @@ def route_file(
                 memory_limit=memory_limit,
             ) from error
     account.check(fragments, source=contract.source, sha256=sha256)
-    return RoutedFile(account, *fragments)
+    return RoutedFile(account, *fragments, timing)
 
 
 class _Spill:

@@ -5,9 +5,9 @@ Belongs here: the two values that go into and come out of landing, and the engin
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Literal
 
@@ -60,6 +60,9 @@ class LandingTerms:
         threads: Threads of the engine.
         key_id: Id of the key that user ids are hashed with, noted in the record.
         engine: Routes the rows; by default each file opens its own. Of one thread, see `with_one_engine`.
+        watermarks: Source to watermark before the landing run, aware; a source without one has no late rows. All files
+            of a run are judged by it, so that their order decides nothing.
+        is_historical: The load is not late, whatever days it has rows of.
     """
 
     store: TableStore
@@ -70,6 +73,8 @@ class LandingTerms:
     threads: int = 2
     key_id: str | None = None
     engine: duckdb.DuckDBPyConnection | None = None
+    watermarks: Mapping[str, datetime] = field(default_factory=dict)
+    is_historical: bool = False
 
     def __post_init__(self) -> None:
         if self.now.tzinfo is None:

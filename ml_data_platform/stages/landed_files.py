@@ -20,6 +20,7 @@ from ml_data_platform.landing.inbox import ReadyFile, fingerprint, look_into
 from ml_data_platform.landing.landing import LandedFile, LandingTerms, land_file, reroute_outdated
 from ml_data_platform.landing.terms import with_one_engine
 from ml_data_platform.stages.platform import Platform
+from ml_data_platform.stages.state import read_watermarks
 
 Progress = Callable[[int, int, LandedFile], None]
 SEEN_FOLDER = "ledger/_seen"
@@ -92,19 +93,20 @@ def waiting_files(platform: Platform) -> WaitingFiles:
     )
 
 
-def land_inbox(platform: Platform, progress: Progress = _silent) -> list[LandedFile]:
+def land_inbox(platform: Platform, progress: Progress = _silent, *, is_historical: bool = False) -> list[LandedFile]:
     """Land what lies ready in the landing folder, and read again what an older contract had read.
 
     Args:
         platform: The opened root.
         progress: Called after each file with the number done, the number in all, and the result.
+        is_historical: The load is not late, whatever days it has rows of.
     """
     waiting = waiting_files(platform)
     if waiting.is_empty:
         return []
     results: list[LandedFile] = []
     total = len(waiting.files) + waiting.outdated
-    with with_one_engine(landing_terms(platform)) as terms:
+    with with_one_engine(landing_terms(platform, is_historical=is_historical)) as terms:
         for source, file in waiting.files:
             name = file.path.relative_to(platform.settings.landing / source).as_posix()
             result = land_file(file.path, platform.contracts[source], terms, name=name)
@@ -119,7 +121,12 @@ def land_inbox(platform: Platform, progress: Progress = _silent) -> list[LandedF
 
 
 def land_named(
-    platform: Platform, source: str, paths: Iterable[Path], progress: Progress = _silent
+    platform: Platform,
+    source: str,
+    paths: Iterable[Path],
+    progress: Progress = _silent,
+    *,
+    is_historical: bool = False,
 ) -> list[LandedFile]:
     """Land the named files and all files in the named folders.
 
@@ -128,6 +135,7 @@ def land_named(
         source: Whose files they are.
         paths: Files and folders; what a folder holds is landed in the order of the names.
         progress: Called after each file with the number done, the number in all, and the result.
+        is_historical: The load is not late, whatever days it has rows of.
 
     Raises:
         ContractError: There is no contract of that name.
@@ -135,7 +143,7 @@ def land_named(
     contract = contract_of(platform, source)
     files = [found for path in paths for found in _files_in(path)]
     results = []
-    with with_one_engine(landing_terms(platform)) as terms:
+    with with_one_engine(landing_terms(platform, is_historical=is_historical)) as terms:
         for path, name in files:
             results.append(land_file(path, contract, terms, name=name))
             progress(len(results), len(files), results[-1])
@@ -158,8 +166,13 @@ def contract_of(platform: Platform, source: str) -> SourceContract:
     return platform.contracts[source]
 
 
-def landing_terms(platform: Platform) -> LandingTerms:
-    """Return what landing depends on beside a file and its contract."""
+def landing_terms(platform: Platform, *, is_historical: bool = False) -> LandingTerms:
+    """Return what landing depends on beside a file and its contract; watermarks are those of now.
+
+    Args:
+        platform: The opened root.
+        is_historical: The load is not late, whatever days it has rows of.
+    """
     settings = platform.settings
     return LandingTerms(
         store=platform.store,
@@ -169,6 +182,8 @@ def landing_terms(platform: Platform) -> LandingTerms:
         memory_limit=settings.memory_limit,
         threads=settings.threads,
         key_id=platform.id_key.key_id,
+        watermarks=read_watermarks(platform),
+        is_historical=is_historical,
     )
 
 
@@ -181,6 +196,8 @@ def summarise(results: Sequence[LandedFile]) -> dict[str, int]:
         **{f"{outcome}_files": count for outcome, count in sorted(outcomes.items())},
         "landed_rows": sum(record.rows for record in records),
         "undated_rows": sum(sum(record.undated.values()) for record in records),
+        "late_rows": sum(sum(record.late.values()) for record in records),
+        "too_late_rows": sum(sum(record.too_late.values()) for record in records),
         "touched_days": len({day for record in records for day in record.rows_per_day}),
     }
 
@@ -191,7 +208,9 @@ def describe(result: LandedFile) -> str:
     rows = f"{record.rows:,} rows on {len(record.rows_per_day)} days" if record else "no bytes"
     undated = sum(record.undated.values()) if record else 0
     parts = [f"{result.source}/{result.name}: {result.outcome}, {rows}"]
+    too_late = sum(record.too_late.values()) if record else 0
     parts += [f"{undated:,} undated"] if undated else []
+    parts += [f"{too_late:,} too late"] if too_late else []
     parts += [result.reason] if result.reason else []
     return "; ".join(parts)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping, Sequence
 
-from ml_data_platform.events.lateness import clock_watermark
+from ml_data_platform.events.lateness import Arrival, source_watermark
 from ml_data_platform.events.planning import (
     UPSTREAM,
     Head,
@@ -34,6 +34,7 @@ from ml_data_platform.stages import (
 )
 from ml_data_platform.stages.platform import Platform
 from ml_data_platform.storage.commit_log import LogRecord
+from ml_data_platform.storage.decisions import UNDECIDED, applied
 from ml_data_platform.storage.ledger import LedgerRecord
 from ml_data_platform.storage.table_store import PartitionRef
 from ml_data_platform.validation.rules import Rule, hash_rules, with_tolerances
@@ -65,10 +66,47 @@ TABLES: Mapping[str, TableSchema] = {
 
 
 def current_records(platform: Platform) -> tuple[LedgerRecord, ...]:
-    """Return one ledger record per landed content and source: the one read under the present contract."""
+    """Return one ledger record per landed content and source whose rows count, as they count now.
+
+    That is the record read under the present contract, with the rows that were admitted later on their days. Contents
+    that were retracted are left out.
+    """
+    records = landed_records(platform)
+    standings = {source: platform.ledger.decisions.standings(source) for source in {each.source for each in records}}
+    standing = [(record, standings[record.source].get(record.sha256, UNDECIDED)) for record in records]
+    return tuple(applied(record, decided) for record, decided in standing if not decided.is_retracted)
+
+
+def landed_records(platform: Platform) -> tuple[LedgerRecord, ...]:
+    """Return one ledger record per landed content and source, as landing wrote it, whatever was decided since."""
     start_date = platform.settings.start_date
     routing = {source: contract.routing_hash(start_date) for source, contract in platform.contracts.items()}
     return tuple(platform.ledger.records(routing))
+
+
+def read_watermarks(platform: Platform) -> dict[str, dt.datetime]:
+    """Return source to watermark, aware; sources that have none yet are left out."""
+    arrivals: dict[str, list[Arrival]] = {}
+    if any(contract.lateness.watermark != "clock" for contract in platform.contracts.values()):
+        # Also of retracted contents: that they came is a fact, and a watermark that went back would unsettle days.
+        for record in landed_records(platform):
+            arrivals.setdefault(record.source, []).append(_arrival(record))
+    now = platform.clock()
+    found = {
+        source: source_watermark(contract.lateness, arrivals.get(source, ()), now)
+        for source, contract in platform.contracts.items()
+    }
+    return {source: watermark for source, watermark in found.items() if watermark is not None}
+
+
+def _arrival(record: LedgerRecord) -> Arrival:
+    stands_for_it = record.event_time or record.max_event_time
+    return Arrival(
+        record.name,
+        dt.datetime.fromisoformat(record.ingested_at),
+        dt.datetime.fromisoformat(stands_for_it) if stands_for_it else None,
+        record.admission,
+    )
 
 
 def asset_rules(platform: Platform, asset: str) -> tuple[Rule, ...]:
@@ -95,9 +133,13 @@ def read_state(
     records = current_records(platform) if records is None else records
     landed: dict[dt.date, dict[str, str]] = {}
     for record in records:
+        of_file = f"{record.source}/{record.sha256}"
         for day in record.rows_per_day:
-            key = f"landed_files/{record.source}/{record.sha256}"
-            landed.setdefault(dt.date.fromisoformat(day), {})[key] = str(record.fragment)
+            inputs = landed.setdefault(dt.date.fromisoformat(day), {})
+            inputs[f"landed_files/{of_file}"] = str(record.fragment)
+            if record.admission and record.admission.is_too_late(day):
+                # Only a decision can have put them there.
+                inputs[f"admitted/{of_file}"] = "replayed"
     heads = {asset: _heads(platform, asset, days) for asset in UPSTREAM}
     for ref in pinned:
         for day, head in ref.days.items():
@@ -109,10 +151,7 @@ def read_state(
         landed=landed,
         heads=heads,
         verdicts=_heads(platform, "quarantined_events", days),
-        watermarks={
-            source: clock_watermark(now, dt.timedelta(hours=contract.lateness.max_delay_hours))
-            for source, contract in platform.contracts.items()
-        },
+        watermarks=read_watermarks(platform),
         configuration={asset: _configuration(platform, asset) for asset in UPSTREAM},
         contracts={source: contract.content_hash for source, contract in platform.contracts.items()},
         today=now.astimezone(dt.UTC).date(),

@@ -20,14 +20,17 @@ LOCKS_FOLDER = f"{STORE}/locks"
 SNAPSHOTS_FOLDER = f"{STORE}/snapshots"
 LEDGER_FOLDER = "ledger"
 FAILURES_FOLDER = f"{LEDGER_FOLDER}/_failures"
+DECISIONS_FOLDER = f"{LEDGER_FOLDER}/_decisions"
 LANDED_FILES = "landed_files"
 UNDATED_ROWS = "undated_rows"
+TOO_LATE_ROWS = "too_late_rows"
 
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _ROUTING_HASH = re.compile(r"[0-9a-f]{12,64}")
 _FILE_NAME = re.compile(r"(?:[a-z][a-z0-9_]{0,63}=[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}/){0,3}[a-z][a-z0-9_]{0,63}\.parquet")
+_DECISION_FILE = re.compile(r"([0-9a-f]{64})\.([0-9]{8})\.json")
 _LOG_FILE = re.compile(r"([0-9]{8})\.json")
 _RESERVED = frozenset({_TMP, "locks", "snapshots"})
 
@@ -105,6 +108,11 @@ class Layout:
         return f"data/{UNDATED_ROWS}/source={check_name(source, 'source')}/{check_sha256(sha256)}.parquet"
 
     @staticmethod
+    def too_late_view_key(source: str, sha256: str) -> str:
+        """The rows of one landed file that came too late for their days, as plain readers see them."""
+        return f"data/{TOO_LATE_ROWS}/source={check_name(source, 'source')}/{check_sha256(sha256)}.parquet"
+
+    @staticmethod
     def file_name(name: str) -> str:
         """Return ``name`` if it is a file of a partition: up to three Hive folders and a Parquet file."""
         if _FILE_NAME.fullmatch(name) is None:
@@ -172,6 +180,24 @@ class Layout:
                 "The routing hash has another form.", expected=_ROUTING_HASH.pattern, got=routing_hash
             )
         return f"{Layout.ledger_folder(source)}/{check_sha256(sha256)}.{routing_hash[:12]}.json"
+
+    @staticmethod
+    def decisions_folder(source: str) -> str:
+        """Folder of the decisions about one source's landed contents."""
+        return f"{DECISIONS_FOLDER}/{check_name(source, 'source')}"
+
+    @staticmethod
+    def decision_key(source: str, sha256: str, number: int) -> str:
+        """The ``number``-th decision, 1 … 99999999, about one landed content."""
+        if not 1 <= number <= 99_999_999:
+            raise StorageKeyError("The number of a decision is out of range.", expected="1 … 99999999", got=number)
+        return f"{Layout.decisions_folder(source)}/{check_sha256(sha256)}.{number:08d}.json"
+
+    @staticmethod
+    def decision_place(file_name: str) -> tuple[str, int] | None:
+        """Return the content and the number that a file of a folder of decisions is of; None for a foreign file."""
+        match = _DECISION_FILE.fullmatch(file_name)
+        return (match[1], int(match[2])) if match and int(match[2]) else None
 
     @staticmethod
     def names_folder(source: str, sha256: str) -> str:

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from ml_data_platform.errors import PlatformError
+from ml_data_platform.storage.decisions import Decisions
 from ml_data_platform.storage.layout import FAILURES_FOLDER, LEDGER_FOLDER, Layout, check_name
 from ml_data_platform.storage.ledger_record import FORMAT, LedgerRecord
 from ml_data_platform.storage.object_store import LocalObjectStore, Version
@@ -36,10 +37,16 @@ _FAILURE_TYPES: dict[str, tuple[type, ...]] = {"source": (str,), "path": (str,),
 
 
 class Ledger:
-    """The ledger under one root."""
+    """The ledger under one root.
+
+    Attributes:
+        objects: The bytes under the root.
+        decisions: What people decided about landed contents.
+    """
 
     def __init__(self, objects: LocalObjectStore) -> None:
         self.objects = objects
+        self.decisions = Decisions(objects)
         self._known: RecordCache[LedgerRecord] = RecordCache()
 
     def append(self, record: LedgerRecord) -> bool:

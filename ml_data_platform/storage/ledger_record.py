@@ -6,11 +6,12 @@ Belongs here: the fields and their consistency. Does not belong here: which reco
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 from ml_data_platform.errors import PlatformError, RecordError, StageFailedError
+from ml_data_platform.events.lateness import Admission
 from ml_data_platform.storage.layout import Layout, check_sha256, parse_day
-from ml_data_platform.storage.records import canonical_json, check_instant, read_fields
+from ml_data_platform.storage.records import canonical_json, check_fields, check_instant, read_fields
 
 FORMAT = 1
 STATUSES = frozenset({"landed", "empty", "header_only", "rejected"})
@@ -18,7 +19,7 @@ STATUSES = frozenset({"landed", "empty", "header_only", "rejected"})
 
 @dataclass(frozen=True)
 class LedgerRecord:
-    """One landed content of one source, as one routing saw it.
+    """One landed content of one source, as one routing saw it: rows are on their days, too late, or undated.
 
     Instants are ISO-8601 text with an offset.
 
@@ -32,7 +33,7 @@ class LedgerRecord:
         status: ``landed``, ``empty``, ``header_only`` or ``rejected``.
         reason: Why it was rejected.
         rows: Rows in the file.
-        rows_per_day: Rows by UTC day ``YYYY-MM-DD``.
+        rows_per_day: Rows by UTC day ``YYYY-MM-DD``, without those that came too late.
         undated: Rows that belong to no day, by reason.
         min_event_time: Earliest event time.
         max_event_time: Latest event time.
@@ -40,6 +41,10 @@ class LedgerRecord:
         fragment: Hash of the object that holds its dated rows.
         undated_fragment: Hash of the object that holds its undated rows.
         key_id: The key that its user ids are hashed with.
+        too_late: Rows by UTC day that came too late for it; they are in ``fragment``, but on no day's table.
+        admission: What was decided at the first landing; none in records of before there were decisions.
+        event_time: The event time that stands for the file where watermarks follow event time.
+        delays: From event to arrival, by UTC day, as `Delays.to_text` writes them.
     """
 
     source: str
@@ -59,6 +64,19 @@ class LedgerRecord:
     fragment: str | None
     undated_fragment: str | None
     key_id: str | None
+    too_late: Mapping[str, int] = field(default_factory=dict)
+    admission: Admission | None = None
+    event_time: str | None = None
+    delays: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def late(self) -> dict[str, int]:
+        """Rows by UTC day that came after their day was complete, those that came too late included."""
+        if self.admission is None:
+            return {}
+        days = sorted(self.rows_per_day.keys() | self.too_late.keys())
+        counts = {day: self.rows_per_day.get(day, 0) + self.too_late.get(day, 0) for day in days}
+        return {day: rows for day, rows in counts.items() if self.admission.is_late(day)}
 
     @property
     def key(self) -> str:
@@ -66,8 +84,9 @@ class LedgerRecord:
         return Layout.ledger_key(self.source, self.sha256, self.routing_hash)
 
     def to_json(self) -> bytes:
-        """Return the record as it is stored: JSON with sorted keys."""
-        return canonical_json({"format": FORMAT, **asdict(self)}) + b"\n"
+        """Return the record as it is stored: JSON with sorted keys, fields of later versions only where they say more."""
+        said = {name: value for name, value in asdict(self).items() if value or name not in _OPTIONAL_TYPES}
+        return canonical_json({"format": FORMAT, **said}) + b"\n"
 
     @classmethod
     def from_json(cls, data: bytes, *, where: str) -> LedgerRecord:
@@ -80,7 +99,11 @@ class LedgerRecord:
         Raises:
             RecordError: It is no record of the form that `to_json` writes, or belongs under another key.
         """
-        record = cls(**read_fields(data, where=where, types=_FIELD_TYPES, form=FORMAT))
+        fields = read_fields(data, where=where, types=_FIELD_TYPES, form=FORMAT, optional=_OPTIONAL_TYPES)
+        if "admission" in fields:
+            decided = check_fields(fields["admission"], where=where, types=_ADMISSION_TYPES)
+            fields["admission"] = Admission(**decided)
+        record = cls(**fields)
         try:
             record.check()
             key = record.key
@@ -96,15 +119,18 @@ class LedgerRecord:
         Raises:
             PlatformError: A day, hash, instant or status is none, or a landed file's rows do not add up.
         """
-        for instant in (self.ingested_at, self.min_event_time, self.max_event_time):
+        decided = (self.admission.arrived_at, self.admission.watermark) if self.admission else ()
+        for instant in (self.ingested_at, self.min_event_time, self.max_event_time, self.event_time, *decided):
             if instant is not None:
                 check_instant(instant)
-        for day in self.rows_per_day:
-            parse_day(day)
+        bounds = (self.admission.late_before, self.admission.too_late_before) if self.admission else ()
+        for day in (*self.rows_per_day, *self.too_late, *self.delays, *bounds):
+            if day is not None:
+                parse_day(day)
         for fragment in (self.fragment, self.undated_fragment):
             if fragment is not None:
                 check_sha256(fragment)
-        counts = [*self.rows_per_day.values(), *self.undated.values()]
+        counts = [*self.rows_per_day.values(), *self.too_late.values(), *self.undated.values()]
         if self.status not in STATUSES or any(type(count) is not int for count in counts):
             raise RecordError("A ledger record has an unknown status or odd counts.", got=self.status)
         if self.status == "landed" and sum(counts) != self.rows:
@@ -133,4 +159,18 @@ _FIELD_TYPES: dict[str, tuple[type, ...]] = {
     "fragment": _TEXT_OR_NONE,
     "undated_fragment": _TEXT_OR_NONE,
     "key_id": _TEXT_OR_NONE,
+}
+_OPTIONAL_TYPES: dict[str, tuple[type, ...]] = {
+    "too_late": (dict,),
+    "admission": (dict,),
+    "event_time": _TEXT,
+    "delays": (dict,),
+}
+_ADMISSION_TYPES: dict[str, tuple[type, ...]] = {
+    "strategy": _TEXT,
+    "arrived_at": _TEXT,
+    "watermark": _TEXT_OR_NONE,
+    "late_before": _TEXT_OR_NONE,
+    "too_late_before": _TEXT_OR_NONE,
+    "is_historical": (bool,),
 }

@@ -25,11 +25,22 @@ def canonical_json(value: Any) -> bytes:
         raise StageFailedError("A record holds a value that JSON cannot hold.", got=error) from error
 
 
-def read_fields(data: bytes, *, where: str, types: Mapping[str, tuple[type, ...]], form: int) -> dict[str, Any]:
+Types = Mapping[str, tuple[type, ...]]
+_NONE: Types = {}
+
+
+def read_fields(data: bytes, *, where: str, types: Types, form: int, optional: Types = _NONE) -> dict[str, Any]:
     """Return the fields of a stored record of format ``form``.
 
+    Args:
+        data: Its bytes.
+        where: Its key, for the message.
+        types: The fields that it must have, and their types.
+        form: The number of the format.
+        optional: Fields that it may have, and their types.
+
     Raises:
-        RecordError: The bytes are no JSON object of exactly these fields and types, or of another format.
+        RecordError: The bytes are no JSON object of these fields and types, or of another format.
     """
     try:
         value = json.loads(data)
@@ -38,19 +49,19 @@ def read_fields(data: bytes, *, where: str, types: Mapping[str, tuple[type, ...]
     found = value.pop("format", None) if isinstance(value, dict) else None
     if type(found) is not int or found != form:
         raise RecordError("A record has another format.", file=where, expected=f"an object of format {form}")
-    return check_fields(value, where=where, types=types)
+    return check_fields(value, where=where, types=types, optional=optional)
 
 
-def check_fields(value: Any, *, where: str, types: Mapping[str, tuple[type, ...]]) -> dict[str, Any]:
-    """Return ``value`` as a dictionary of exactly the fields of ``types``, each of its type.
+def check_fields(value: Any, *, where: str, types: Types, optional: Types = _NONE) -> dict[str, Any]:
+    """Return ``value`` as a dictionary of exactly the fields of ``types``, and some of ``optional``, each of its type.
 
     Raises:
         RecordError: It is something else; all wrong fields are named.
     """
-    if not isinstance(value, dict) or value.keys() != types.keys():
+    if not isinstance(value, dict) or not types.keys() <= value.keys() <= types.keys() | optional.keys():
         got = sorted(value) if isinstance(value, dict) else type(value).__name__
         raise RecordError("A record has other fields.", file=where, expected=sorted(types), got=got)
-    wrong = [name for name, kinds in types.items() if type(value[name]) not in kinds]
+    wrong = [name for name in value if type(value[name]) not in (types.get(name) or optional[name])]
     if wrong:
         raise RecordError("Fields of a record have another type.", file=where, fields=wrong)
     return value

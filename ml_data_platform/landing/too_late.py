@@ -1,0 +1,53 @@
+"""Rows that came too late for their days: kept apart, and shown.
+
+Belongs here: the plain Parquet file in which a landed file's too-late rows can be read. Does not belong here: which
+rows those are (``events.lateness``), or admitting them later (``stages.decisions``).
+"""
+
+from __future__ import annotations
+
+from ml_data_platform.events.schemas import TOO_LATE_ROWS
+from ml_data_platform.events.sql_text import sql_list, sql_literal
+from ml_data_platform.storage import duck
+from ml_data_platform.storage.decisions import UNDECIDED, Standing
+from ml_data_platform.storage.layout import LANDED_FILES, Layout
+from ml_data_platform.storage.ledger import LedgerRecord
+from ml_data_platform.storage.parquet import copy_options, verify_file
+from ml_data_platform.storage.table_store import TableStore
+
+_FILE_NAME = "too_late_rows.parquet"
+
+
+def show_too_late(
+    record: LedgerRecord, store: TableStore, *, standing: Standing = UNDECIDED, memory_limit: str, threads: int
+) -> None:
+    """Show the rows of a file that are too late now, or remove what is shown where none are; repeatable.
+
+    Args:
+        record: As it stands in the ledger.
+        store: Where everything is kept.
+        standing: What was decided about the content since; admitted rows are shown no longer.
+        memory_limit: Bound of the engine's memory, e.g. ``1GB``.
+        threads: Threads of the engine.
+    """
+    objects, view = store.objects, Layout.too_late_view_key(record.source, record.sha256)
+    days = [day for day in sorted(record.too_late) if day not in standing.admitted]
+    if not days or standing.is_retracted or record.fragment is None:
+        objects.delete(view)
+        return
+    fragment = objects.local_path(Layout.object_key(LANDED_FILES, record.fragment))
+    rows = f"""
+        SELECT {duck.columns_sql(TOO_LATE_ROWS)}
+        FROM (
+            SELECT {sql_literal(record.source)} AS source, {sql_literal(record.sha256)} AS source_file, *
+            FROM read_parquet({sql_literal(str(fragment))}, hive_partitioning = false)
+            WHERE list_contains({sql_list(sql_literal(day) for day in days)}, strftime(event_time, '%Y-%m-%d'))
+        ) ORDER BY {TOO_LATE_ROWS.order_by}"""
+    with store.scratch() as folder:
+        path = folder / _FILE_NAME
+        with duck.connect(folder, memory_limit=memory_limit, threads=threads) as engine:
+            engine.execute(f"COPY ({rows}) TO {sql_literal(str(path))} {copy_options(TOO_LATE_ROWS)}")
+        found = verify_file(path, TOO_LATE_ROWS, _FILE_NAME)
+        key = Layout.object_key(TOO_LATE_ROWS.name, found.sha256)
+        objects.put_object(key, found.path, sha256=found.sha256, size_bytes=found.size_bytes)
+        objects.project(key, view)
