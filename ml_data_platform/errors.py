@@ -74,6 +74,14 @@ class LandingError(PlatformError):
     """A landed file cannot be read as its contract says."""
 
 
+class RemoteFileError(PlatformError):
+    """A file cannot be fetched, or its place cannot be looked at; trying again may help."""
+
+
+class RemoteFileRefusedError(RemoteFileError):
+    """A file is not fetched, however often it is tried."""
+
+
 class SchemaMismatchError(PlatformError):
     """A table's bytes do not have the schema that was declared for it."""
 

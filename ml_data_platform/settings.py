@@ -42,6 +42,7 @@ class Settings(BaseModel):
             share of a day's rows that may fail. In the environment: a JSON object.
         settle_seconds: A file in the landing folder is read once its size and time have stood still so long.
         sensor_interval_seconds: Least time between two looks of the landing sensor; Dagster itself looks every 5 s.
+        pull_interval_seconds: Least time between two looks of the sensor at the addresses of pull sources.
         max_future_hours: An event later than its landing by more than this has no usable day.
         memory_limit: Bound of DuckDB's memory, e.g. ``1GB``.
         threads: Threads of DuckDB.
@@ -60,6 +61,7 @@ class Settings(BaseModel):
     tolerances: dict[str, Annotated[float, Field(ge=0)]] = {}
     settle_seconds: Annotated[float, Field(ge=0, le=86_400)] = 5.0
     sensor_interval_seconds: Annotated[int, Field(ge=1, le=86_400)] = 30
+    pull_interval_seconds: Annotated[int, Field(ge=1, le=86_400)] = 300
     max_future_hours: Annotated[float, Field(ge=0, le=24 * 365)] = 24.0
     memory_limit: str = "1GB"
     threads: Annotated[int, Field(ge=1, le=256)] = 2

@@ -50,7 +50,7 @@ class SensorLoop:
             instance=self.instance,
             partition_key=request.partition_key,
             asset_selection=list(request.asset_selection) if request.asset_selection else None,
-            run_config=QUIET,
+            run_config={**QUIET, **request.run_config},
             tags={**request.tags, "dagster/run_key": str(request.run_key)},
             raise_on_error=False,
         )

@@ -17,14 +17,17 @@ from ml_data_platform.cli import screen, tables
 from ml_data_platform.cli.options import (
     MAX_DAYS,
     EventsOption,
+    FromOption,
     JsonOption,
     RootOption,
     SeedOption,
     SourcesOption,
     StartOption,
+    ToOption,
     day_argument,
     settings_of,
 )
+from ml_data_platform.cli.pulling import pull, pulled_days
 from ml_data_platform.settings import Settings
 
 if TYPE_CHECKING:
@@ -97,7 +100,10 @@ def land(
         ),
     ] = None,
     source: Annotated[
-        str | None, typer.Option("--source", metavar="NAME", help="Whose files these are; needed with paths.")
+        str | None,
+        typer.Option(
+            "--source", metavar="NAME", help="Whose files these are; without paths: whose files are pulled, see below."
+        ),
     ] = None,
     replaces: Annotated[
         str | None,
@@ -112,6 +118,11 @@ def land(
         bool,
         typer.Option("--historical", help="The files are of the past and not late: no row of theirs comes too late."),
     ] = False,
+    first: FromOption = None,
+    last: ToOption = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="With --source, without paths: show what would be pulled; fetch nothing.")
+    ] = False,
     root: RootOption = None,
     sources: SourcesOption = None,
     as_json: JsonOption = False,
@@ -119,15 +130,22 @@ def land(
     """Take files in: keep their bytes, note them in the ledger, route their rows to event days.
 
     The same bytes again change nothing. A file that cannot be read is recorded with the reason, and the others go on.
+
+    With --source and no paths, files are pulled from the address that the source's contract names (pull: url), for
+    the days --from to --to; without these, for the last few days (poll_days). What was fetched is not fetched again.
     """
     if replaces is not None and (len(paths or ()) != 1 or not paths or not paths[0].is_file()):
         raise typer.BadParameter("name the one file that takes its place", param_hint="--replaces")
     if paths and source is None:
         raise typer.BadParameter("with paths, name whose files these are, e.g. demo_shop", param_hint="--source")
     if source is not None and not paths:
-        raise typer.BadParameter(
-            "it goes with paths; without any, each folder of the landing folder is a source", param_hint="--source"
-        )
+        days = pulled_days(first, last)
+        settings = settings_of(root, sources)
+        pull(settings, source, days, is_dry_run=dry_run, is_historical=historical, as_json=as_json)
+        return
+    for given, name in ((first, "--from"), (last, "--to"), (dry_run, "--dry-run")):
+        if given:
+            raise typer.BadParameter("it goes with --source, and without paths", param_hint=name)
     land_ready(settings_of(root, sources), paths, source, as_json=as_json, is_historical=historical, replaces=replaces)
 
 

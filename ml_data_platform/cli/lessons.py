@@ -27,9 +27,13 @@ LESSONS: Mapping[str, tuple[str, ...]] = {
         "Example: ml-data-platform land clicks_001.csv.gz more_clicks/ --source globo",
         "The log of past years: ml-data-platform land past_clicks/ --source globo --historical",
         "A corrected file: ml-data-platform land clicks_001.csv.gz --source globo --replaces 3f0c52a1",
+        "Example: ml-data-platform land --source shop --from 2026-06-01 --to 2026-06-07 --dry-run",
         (
             "JSON keys: files, OUTCOME_files (landed, known, empty, header_only, rejected, unreadable), landed_rows,"
-            " undated_rows, late_rows, too_late_rows, touched_days, refused, waiting, unknown_folders, replaced."
+            " undated_rows, late_rows, too_late_rows, touched_days, refused, waiting, unknown_folders, replaced. Of a pull:"
+            " also source, dry_run, empty_days, failed_days, days (day, address, is_empty, failure), pulled (day, name,"
+            " location, size_bytes, outcome, reason, rows, sha256), and outcomes unchanged, unsettled, failed, new, changed;"
+            " not waiting and unknown_folders."
         ),
         _LANDED,
     ),

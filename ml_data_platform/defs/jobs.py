@@ -17,7 +17,10 @@ def ingest() -> UnresolvedAssetJobDefinition:
     return dg.define_asset_job(
         "ingest",
         selection=dg.AssetSelection.assets("landed_files"),
-        description="Take in the files that lie ready in the landing folder.",
+        description=(
+            "Take in the files that lie ready in the landing folder, and pull those that contracts name addresses of:"
+            " of the last days, or, with `pull_from` and `pull_to` in the launchpad, of any days."
+        ),
     )
 
 

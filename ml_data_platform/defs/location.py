@@ -19,6 +19,7 @@ from ml_data_platform.defs.assets.validated_events import validated_events
 from ml_data_platform.defs.io_manager import CommittedTables
 from ml_data_platform.defs.jobs import ingest, rebuild, refresh_day
 from ml_data_platform.defs.partitions import daily_partitions
+from ml_data_platform.defs.pull_sensor import pull_sensor
 from ml_data_platform.defs.resources import PlatformResource
 from ml_data_platform.defs.sensors import landing_sensor, late_data_sensor
 from ml_data_platform.settings import Settings
@@ -48,6 +49,7 @@ def build_definitions(settings: Settings, now: dt.datetime | None = None) -> dg.
         jobs=[take_in, bring_up_to_date, rebuild()],
         sensors=[
             landing_sensor(take_in, interval_seconds=settings.sensor_interval_seconds),
+            pull_sensor(take_in, interval_seconds=settings.pull_interval_seconds),
             late_data_sensor(bring_up_to_date, interval_seconds=settings.sensor_interval_seconds),
         ],
         resources={"platform": platform, "tables": CommittedTables(platform=platform)},

@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PrivateAttr, ValidationInfo, model_validator
 
+from ml_data_platform.errors import ContractError
 from ml_data_platform.events.contract_errors import Problem, contract_error
 from ml_data_platform.events.contract_parts import (
     ContractPart,
@@ -24,10 +25,12 @@ from ml_data_platform.events.contract_parts import (
     EventTimeReading,
     EventTypeReading,
     Lateness,
+    Pull,
     Text,
     VersionColumn,
 )
 from ml_data_platform.events.file_times import group_count
+from ml_data_platform.events.pull_pattern import parse_pattern
 from ml_data_platform.events.registry import SchemaRegistry
 from ml_data_platform.events.registry_file import SHIPPED_REGISTRY, version_forms
 from ml_data_platform.events.schema_versions import EventField, FieldType
@@ -57,6 +60,7 @@ class SourceContract(ContractPart):
         unknown_columns: ``evolve`` keeps them in ``attributes``, ``freeze`` refuses the file, ``discard``
             leaves them out.
         lateness: How late events may be.
+        pull: Where files are fetched from; None: they are dropped into the landing folder.
     """
 
     source: Annotated[str, Field(pattern=r"\A[a-z][a-z0-9_]{0,62}\z")]
@@ -72,6 +76,7 @@ class SourceContract(ContractPart):
     user_id_domain: Text | None = None
     unknown_columns: Literal["evolve", "freeze", "discard"] = "evolve"
     lateness: Lateness = Lateness()
+    pull: Pull | None = None
     _registry: SchemaRegistry = PrivateAttr(default_factory=lambda: SHIPPED_REGISTRY)
 
     @model_validator(mode="after")
@@ -150,9 +155,9 @@ class SourceContract(ContractPart):
 
     @cached_property
     def content_hash(self) -> str:
-        """SHA-256 hex of all that the contract says, without the description."""
+        """SHA-256 hex of all that the contract says about events; where files come from changes none."""
         # Defaults are left out, so that a key added to the model later does not change the hash of old contracts.
-        facts = self.model_dump(mode="json", exclude={"description"}, exclude_defaults=True)
+        facts = self.model_dump(mode="json", exclude={"description", "pull"}, exclude_defaults=True)
         return _hash({**facts, **self._versions_apart(SchemaRegistry.effect)})
 
     def _versions_apart(self, effect: Callable[[SchemaRegistry, int], Mapping[str, Any]]) -> dict[str, Any]:
@@ -203,6 +208,11 @@ def _problems(contract: SourceContract) -> Iterator[Problem]:
     yield from _column_problems(contract)
     yield from _event_time_problems(contract)
     yield from _lateness_problems(contract.lateness)
+    if contract.pull is not None:
+        try:
+            parse_pattern(contract.pull.url)
+        except ContractError as error:
+            yield from error.problems
 
 
 def _event_time_problems(contract: SourceContract) -> Iterator[Problem]:

@@ -125,3 +125,17 @@ class Lateness(ContractPart):
     file_time: FileTime | None = None
     grace_period_hours: Annotated[int, Field(ge=0, le=24 * 366)] = 24
     late_policy: Literal["reopen", "quarantine"] = "reopen"
+
+
+class Pull(ContractPart):
+    """Where the producer's files are fetched from, day by day.
+
+    Attributes:
+        url: Address of a day's files; see ``pull_pattern``. A relative local path is taken from the root.
+        poll_days: Days that the landing sensor looks at, today included; others are fetched when asked for.
+        on_change: ``add``: what a changed file held before stays, and events in both are found by their ids.
+    """
+
+    url: Annotated[str, Field(min_length=1, max_length=1_024)]
+    poll_days: Annotated[int, Field(ge=1, le=366)] = 3
+    on_change: Literal["add"] = "add"

@@ -63,7 +63,9 @@ def land_paths(
     return landed
 
 
-def land_file(path: Path, contract: SourceContract, terms: LandingTerms, *, name: str | None = None) -> LandedFile:
+def land_file(
+    path: Path, contract: SourceContract, terms: LandingTerms, *, name: str | None = None, origin: str | None = None
+) -> LandedFile:
     """Land one file.
 
     Args:
@@ -71,6 +73,7 @@ def land_file(path: Path, contract: SourceContract, terms: LandingTerms, *, name
         contract: The contract of its source.
         terms: See `LandingTerms`.
         name: The name by which it goes in the ledger; by default its file name.
+        origin: Where it came from, when ``path`` is a passing copy; for the result and the ledger's failures.
 
     Returns:
         What was done. Landing the same bytes again does nothing but note a new name.
@@ -80,11 +83,12 @@ def land_file(path: Path, contract: SourceContract, terms: LandingTerms, *, name
         OSError: The platform's own storage failed; nothing was recorded.
     """
     name = path.name if name is None else name
+    where = str(path) if origin is None else origin
     try:
         kept = keep_bytes(path, terms.objects)
-        return _land_kept(kept, contract, terms, path=str(path), name=name)
+        return _land_kept(kept, contract, terms, path=where, name=name)
     except (LandingError, SettingsError) as error:
-        return _unreadable(contract.source, str(path), name, error.what, terms)
+        return _unreadable(contract.source, where, name, error.what, terms)
 
 
 def reroute_outdated(

@@ -21,6 +21,8 @@ SNAPSHOTS_FOLDER = f"{STORE}/snapshots"
 LEDGER_FOLDER = "ledger"
 FAILURES_FOLDER = f"{LEDGER_FOLDER}/_failures"
 DECISIONS_FOLDER = f"{LEDGER_FOLDER}/_decisions"
+PULLED_FOLDER = f"{LEDGER_FOLDER}/_pulled"
+POLLED_FOLDER = f"{LEDGER_FOLDER}/_polled"
 LANDED_FILES = "landed_files"
 UNDATED_ROWS = "undated_rows"
 TOO_LATE_ROWS = "too_late_rows"
@@ -210,9 +212,35 @@ class Layout:
         return f"{Layout.names_folder(source, sha256)}/{_text_hash(name)}.json"
 
     @staticmethod
+    def failures_folder(source: str) -> str:
+        """Folder of a source's files that could not be landed."""
+        return f"{FAILURES_FOLDER}/{check_name(source, 'source')}"
+
+    @staticmethod
     def failure_key(source: str, path: str, reason: str) -> str:
         """The record of one file that could not be landed, once per reason."""
-        return f"{FAILURES_FOLDER}/{check_name(source, 'source')}/{_text_hash(path + chr(0) + reason)}.json"
+        return f"{Layout.failures_folder(source)}/{_text_hash(path + chr(0) + reason)}.json"
+
+    @staticmethod
+    def pulled_folder(source: str, day: date | str) -> str:
+        """Folder of the versions of a day's remote files that were fetched."""
+        return f"{PULLED_FOLDER}/{check_name(source, 'source')}/{day_key(day)}"
+
+    @staticmethod
+    def pulled_key(source: str, day: date | str, location: str, version: str) -> str:
+        """The record of one fetched version of one remote file."""
+        name = f"{_text_hash(location)}.{_text_hash(version)}.json"
+        return f"{Layout.pulled_folder(source, day)}/{name}"
+
+    @staticmethod
+    def polled_folder(source: str) -> str:
+        """Folder with a name for each day that need not be polled again."""
+        return f"{POLLED_FOLDER}/{check_name(source, 'source')}"
+
+    @staticmethod
+    def polled_key(source: str, day: date | str) -> str:
+        """The mark of one day that need not be polled again."""
+        return f"{Layout.polled_folder(source)}/{day_key(day)}"
 
     @staticmethod
     def secret_key(name: str) -> str:

@@ -115,13 +115,21 @@ class Ledger:
         fields = {"format": FORMAT, "source": source, "path": path, "reason": reason, "at": at}
         return self.objects.put_if_absent(Layout.failure_key(source, path, reason), canonical_json(fields))
 
-    def failures(self) -> tuple[Failure, ...]:
-        """Return the files that could not be landed, by source, path and reason.
+    def forget_failures(self, source: str, path: str) -> int:
+        """Remove what was noted of a file that could be read after all; returns the number of notes."""
+        gone = [each for each in self.failures(source) if each.path == path]
+        for failure in gone:
+            self.objects.delete(Layout.failure_key(source, path, failure.reason))
+        return len(gone)
+
+    def failures(self, source: str | None = None) -> tuple[Failure, ...]:
+        """Return the files, of one source or all, that could not be landed, by source, path and reason.
 
         Raises:
             RecordError: A record cannot be read.
         """
-        keys = [key for key in self.objects.list(FAILURES_FOLDER) if key.endswith(".json")]
+        folder = FAILURES_FOLDER if source is None else Layout.failures_folder(source)
+        keys = [key for key in self.objects.list(folder) if key.endswith(".json")]
         found = [Failure(**self._fields(key, _FAILURE_TYPES)) for key in keys]
         return tuple(sorted(found, key=lambda failure: (failure.source, failure.path, failure.reason)))
 

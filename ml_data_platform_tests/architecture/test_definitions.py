@@ -133,7 +133,9 @@ def test_jobs_and_sensors(definitions: dg.Definitions) -> None:
     """The names that the documentation uses; the sensors run without being switched on."""
     assert {job.name for job in definitions.resolve_all_job_defs()} >= {"ingest", "refresh_day", "rebuild"}
     sensors = {sensor.name: sensor.default_status for sensor in definitions.sensors or []}
-    assert sensors == dict.fromkeys(("landing_sensor", "late_data_sensor"), dg.DefaultSensorStatus.RUNNING)
+    assert sensors == dict.fromkeys(
+        ("landing_sensor", "pull_sensor", "late_data_sensor"), dg.DefaultSensorStatus.RUNNING
+    )
 
 
 def test_the_location_loads_without_warnings(tmp_path: Path) -> None:

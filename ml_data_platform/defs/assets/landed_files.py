@@ -1,11 +1,35 @@
 """The asset ``landed_files``."""
 
+import datetime as dt
+from collections.abc import Callable
+
 import dagster as dg
+from pydantic import Field
 
 from ml_data_platform.defs.daily import OWNERS
 from ml_data_platform.defs.io_manager import retry_if_transient
 from ml_data_platform.defs.resources import PlatformResource
+from ml_data_platform.errors import SettingsError
 from ml_data_platform.stages.landed_files import REFUSED, describe, land_inbox, summarise, waiting_files
+from ml_data_platform.stages.platform import Platform
+from ml_data_platform.stages.pulling import PullReport, pull_days, pull_watched
+from ml_data_platform.storage.layout import parse_day
+
+MAX_PULLED_DAYS = 3_660
+
+
+class PullConfig(dg.Config):
+    """What a run pulls, beside what lies in the landing folder."""
+
+    pull_sources: list[str] | None = Field(
+        default=None,
+        description="Sources whose contract names an address; by default all of them, [] for none.",
+    )
+    pull_from: str | None = Field(
+        default=None,
+        description="First UTC day to pull, YYYY-MM-DD; without it the last days (poll_days of the contract).",
+    )
+    pull_to: str | None = Field(default=None, description="Last UTC day to pull, included.")
 
 
 def landed_files() -> dg.AssetsDefinition:
@@ -24,11 +48,14 @@ def landed_files() -> dg.AssetsDefinition:
             )
         ],
     )
-    def landed_files(context: dg.AssetExecutionContext, platform: PlatformResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    def landed_files(
+        context: dg.AssetExecutionContext, config: PullConfig, platform: PlatformResource
+    ) -> dg.MaterializeResult:  # type: ignore[type-arg]
         """One ledger record per landed file; its bytes are kept unchanged, its rows routed to their event days.
 
-        Takes in what lies still in the folder of each source below the landing folder. The same bytes again change
-        nothing. A file that cannot be read is recorded with the reason and holds up no other. Rows without a usable
+        Takes in what lies still in the folder of each source below the landing folder, and pulls what is new or changed
+        at the addresses that contracts name (`pull: url`): of the last days, or of the days `pull_from` to `pull_to` of
+        the run's configuration. The same bytes again change nothing. A file that cannot be read is recorded with the reason and holds up no other. Rows without a usable
         event day are kept in `data/undated_rows`, with the reason.
         """
         opened = platform.open()
@@ -36,26 +63,65 @@ def landed_files() -> dg.AssetsDefinition:
             results = land_inbox(
                 opened, progress=lambda done, total, result: context.log.info("%s/%s %s", done, total, describe(result))
             )
+            pulled = pull_configured(opened, config, context.log.info)
         except OSError as error:
             retry_if_transient(error, context.retry_number)
             raise
-        refused = [result for result in results if result.outcome in REFUSED]
+        results += [result for report in pulled for result in report.landed]
+        refused = [describe(result) for result in results if result.outcome in REFUSED]
+        not_fetched = [line for report in pulled for line in report.not_fetched]
         left = waiting_files(opened)
         return dg.MaterializeResult(
             metadata={
                 **summarise(results),
-                "refused": dg.MetadataValue.md("\n".join(f"- {describe(result)}" for result in refused[:20]) or "none"),
+                "refused": dg.MetadataValue.md("\n".join(f"- {line}" for line in refused[:20]) or "none"),
+                "not_fetched": dg.MetadataValue.md("\n".join(f"- {line}" for line in not_fetched[:20]) or "none"),
                 "folders_of_no_source": ", ".join(left.unknown_folders) or "none",
                 "files_outside_of_folders": ", ".join(left.stray[:20]) or "none",
             },
             check_results=[
                 dg.AssetCheckResult(
                     check_name="files_are_readable",
-                    passed=not refused,
+                    passed=not refused and not not_fetched,
                     severity=dg.AssetCheckSeverity.WARN,
-                    metadata={"files": len(results), "refused_files": len(refused)},
+                    metadata={
+                        "files": len(results),
+                        "refused_files": len(refused),
+                        "not_fetched_files": len(not_fetched),
+                    },
                 )
             ],
         )
 
     return landed_files
+
+
+def pull_configured(platform: Platform, config: PullConfig, log: Callable[[str], None]) -> list[PullReport]:
+    """Pull what a run is configured to pull.
+
+    Raises:
+        SettingsError: Only one of the two days is named, or they are no range.
+        PartitionKeyError: A day is none.
+        ContractError: There is no such source, or its contract names no address.
+    """
+    if config.pull_from is None and config.pull_to is None:
+        reports = pull_watched(platform, config.pull_sources)
+    else:
+        days = _days(config)
+        known = [source for source, contract in sorted(platform.contracts.items()) if contract.pull is not None]
+        wanted = known if config.pull_sources is None else config.pull_sources
+        reports = [pull_days(platform, source, days) for source in wanted]
+    for file in (file for report in reports for file in report.files if file.outcome != "unchanged"):
+        log(f"{file.source} {file.day} {file.name}: {file.outcome}{f': {file.reason}' if file.reason else ''}")
+    return reports
+
+
+def _days(config: PullConfig) -> list[dt.date]:
+    if config.pull_from is None or config.pull_to is None:
+        raise SettingsError("only one day of the range is named", remedy="Give both pull_from and pull_to.")
+    first, last = parse_day(config.pull_from), parse_day(config.pull_to)
+    count = (last - first).days + 1
+    if not 1 <= count <= MAX_PULLED_DAYS:
+        expected = f"1 to {MAX_PULLED_DAYS:,} days"
+        raise SettingsError("the days to pull are no range", expected=expected, got=f"{first} to {last}")
+    return [first + dt.timedelta(days=offset) for offset in range(count)]

@@ -1,0 +1,154 @@
+"""Pulling, as ``land --source NAME`` without paths shows it.
+
+Belongs here: arguments, progress and the table of pulled files. Does not belong here: pulling (``stages.pulling``).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import typer
+from rich import box
+from rich.markup import escape
+from rich.table import Table
+
+from ml_data_platform.cli import screen, tables
+from ml_data_platform.cli.options import days_between, require_start
+from ml_data_platform.settings import Settings
+
+if TYPE_CHECKING:
+    from ml_data_platform.stages.pulling import PulledFile, PullReport
+
+COLOURS = {"landed": "green", "new": "cyan", "changed": "cyan", "failed": "red", "rejected": "red", "unreadable": "red"}
+SHOWN_UNCHANGED = 3
+
+
+def pulled_days(first: dt.date | None, last: dt.date | None) -> list[dt.date] | None:
+    """Return the days that ``--from`` and ``--to`` name; None where neither is given.
+
+    Raises:
+        BadParameter: Only one is given, or the range is empty or too long.
+    """
+    if first is None and last is None:
+        return None
+    if first is None or last is None:
+        raise typer.BadParameter("name both days: the files of days between them are pulled", param_hint="--from, --to")
+    return days_between(first, last)
+
+
+def pull(
+    settings: Settings,
+    source: str,
+    days: Sequence[dt.date] | None,
+    *,
+    is_dry_run: bool,
+    is_historical: bool,
+    as_json: bool,
+) -> None:
+    """Pull the files of days, and say what came of each.
+
+    Raises:
+        Exit: A file or a place could not be read; the status is 1.
+    """
+    from ml_data_platform.stages.platform import open_platform
+    from ml_data_platform.stages.pulling import pull_days
+
+    if days:
+        require_start(days[0], settings)
+    platform = open_platform(settings)
+    with screen.progress("pulling") as (bar, task):
+        report = pull_days(
+            platform,
+            source,
+            days,
+            is_dry_run=is_dry_run,
+            is_historical=is_historical,
+            progress=lambda what, done, total: bar.update(task, description=what, completed=done, total=total),
+        )
+    if as_json:
+        screen.print_json(_as_json(source, report, is_dry_run=is_dry_run))
+    else:
+        _print_report(report, is_dry_run=is_dry_run)
+    if report.refused:
+        raise typer.Exit(1)
+
+
+def _as_json(source: str, report: PullReport, *, is_dry_run: bool) -> dict[str, object]:
+    return {
+        **report.counts,
+        "source": source,
+        "dry_run": is_dry_run,
+        "days": [
+            {
+                "day": seen.day.isoformat(),
+                "address": seen.address,
+                "is_empty": seen.is_empty,
+                "failure": seen.failure,
+            }
+            for seen in report.days
+        ],
+        "pulled": [
+            {
+                "day": file.day.isoformat(),
+                "name": screen.printable(file.name),
+                "location": screen.printable(file.location),
+                "size_bytes": file.size_bytes,
+                "outcome": file.outcome,
+                "reason": file.reason,
+                "rows": file.landed.record.rows if file.landed and file.landed.record else None,
+                "sha256": file.landed.record.sha256 if file.landed and file.landed.record else None,
+            }
+            for file in report.files
+        ],
+        "refused": report.refused,
+    }
+
+
+def _print_report(report: PullReport, *, is_dry_run: bool) -> None:
+    table = Table(box=box.SIMPLE, show_edge=False, padding=(0, 1), pad_edge=False, header_style="bold")
+    for name, justify in (("day (UTC)", "left"), ("file", "left"), ("bytes", "right"), ("rows", "right")):
+        table.add_column(
+            name, justify="right" if justify == "right" else "left", no_wrap=name != "file", overflow="fold"
+        )
+    table.add_column("what happened", overflow="fold")
+    for seen in report.days:
+        day = seen.day.isoformat()
+        files = [file for file in report.files if file.day == seen.day]
+        if seen.failure:
+            table.add_row(day, _plain(seen.address), "", "", f"[red]failed[/]: {_plain(seen.failure)}")
+        elif not files:
+            table.add_row(day, _plain(seen.address), "", "", "nothing there (yet)")
+        unchanged = [file for file in files if file.outcome == "unchanged"]
+        for file in files:
+            if file.outcome != "unchanged" or len(unchanged) <= SHOWN_UNCHANGED:
+                table.add_row(day, *_cells(file))
+        if len(unchanged) > SHOWN_UNCHANGED:
+            table.add_row(day, f"… {len(unchanged):,} files", "", "", "unchanged")
+    screen.out.print(table)
+    counts = report.counts
+    if is_dry_run:
+        due = counts.get("new_files", 0) + counts.get("changed_files", 0)
+        screen.say(f"would fetch {screen.counted(due, 'file')}", tail="; nothing was fetched")
+    elif counts.get("landed_files"):
+        rows, days = screen.counted(counts["landed_rows"], "row"), screen.counted(counts["touched_days"], "day")
+        landed = screen.counted(counts["landed_files"], "file")
+        screen.say(f"landed {landed}", style="green", tail=f" with {rows} on {days}")
+    else:
+        screen.say("nothing to land", tail=": there is no new file")
+    tables.print_refused(report.refused)
+
+
+def _cells(file: PulledFile) -> tuple[str, str, str, str]:
+    record = file.landed.record if file.landed else None
+    colour = COLOURS.get(file.outcome, "")
+    outcome = f"[{colour}]{file.outcome}[/]" if colour else file.outcome
+    size = f"{file.size_bytes:,}" if file.size_bytes is not None else "?"
+    reason = f": {_plain(file.reason)}" if file.reason else ""
+    return _plain(file.name), size, f"{record.rows:,}" if record else "", f"{outcome}{reason}"
+
+
+def _plain(text: str) -> str:
+    """Return a text in which the table sees no markup."""
+    return escape(screen.printable(text))

@@ -1,0 +1,282 @@
+"""Pull: the files of a day, from where a contract says that they lie, into the ledger.
+
+Belongs here: fetching what was not fetched yet, landing it, and noting so. Does not belong here: looking at the
+addresses (``seen_days``), and reaching places (``storage.remote_places``).
+
+A file is landed from a passing copy; only then is it noted as fetched. A crash in between fetches that one file again,
+whose bytes the ledger then knows.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import threading
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ml_data_platform.errors import RemoteFileError
+from ml_data_platform.events.contracts import SourceContract
+from ml_data_platform.landing.landing import LandedFile, land_file
+from ml_data_platform.landing.terms import LandingTerms, with_one_engine
+from ml_data_platform.stages.landed_files import REFUSED, contract_of, landing_terms, summarise
+from ml_data_platform.stages.platform import Platform
+from ml_data_platform.stages.seen_days import SeenDay, look_at, note_settled, place_of, reason_of, watched_days
+from ml_data_platform.storage.layout import Layout
+from ml_data_platform.storage.records import canonical_json
+from ml_data_platform.storage.remote_files import Patience, RemoteFile, RemotePlace, fetch_whole
+
+FETCHERS = 4
+AHEAD = 8
+"""Files that are fetched before the one that is landed: bounds the disk that copies take."""
+
+PATIENT = Patience()
+Progress = Callable[[str, int, int], None]
+
+
+def _silent(_what: str, _done: int, _total: int) -> None:
+    return
+
+
+@dataclass(frozen=True)
+class PulledFile:
+    """What a pull did with one file.
+
+    Attributes:
+        source: Whose file.
+        day: UTC day of the address that it was found at.
+        name: The name it goes by in the ledger: its address below the folder that all days share.
+        location: Its whole address, without credentials.
+        size_bytes: Its size, where it is told.
+        outcome: That of landing; or ``unchanged``: fetched before; ``unsettled``: a local file that may still be
+            written; ``failed``: not fetched; in a dry run ``new`` or ``changed``.
+        landed: What landing did; None where nothing was landed.
+        reason: Why it failed or was refused.
+    """
+
+    source: str
+    day: dt.date
+    name: str
+    location: str
+    size_bytes: int | None
+    outcome: str
+    landed: LandedFile | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class PullReport:
+    """What a pull found and did.
+
+    Attributes:
+        days: What lay at the addresses, by day.
+        files: One entry per file that was found, by day and name.
+    """
+
+    days: tuple[SeenDay, ...]
+    files: tuple[PulledFile, ...]
+
+    @property
+    def landed(self) -> list[LandedFile]:
+        """What landing did with the files that were fetched."""
+        return [file.landed for file in self.files if file.landed is not None]
+
+    @property
+    def not_fetched(self) -> list[str]:
+        """One line for each place that could not be looked at, and each file that could not be fetched."""
+        places = [f"{seen.source} {seen.day}: {seen.address}: {seen.failure}" for seen in self.days if seen.failure]
+        return places + [_line(file) for file in self.files if file.outcome == "failed"]
+
+    @property
+    def refused(self) -> list[str]:
+        """One line for each place and file that was not taken in, fetched or not."""
+        return self.not_fetched + [_line(file) for file in self.files if file.outcome in REFUSED]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Files by outcome, rows and days of what was landed now, and days where nothing lies."""
+        outcomes = Counter(file.outcome for file in self.files)
+        return {
+            **summarise(self.landed),
+            **{f"{outcome}_files": count for outcome, count in sorted(outcomes.items())},
+            "files": len(self.files),
+            "empty_days": sum(seen.is_empty for seen in self.days),
+            "failed_days": sum(seen.failure is not None for seen in self.days),
+        }
+
+
+def pull_days(
+    platform: Platform,
+    source: str,
+    days: Sequence[dt.date] | None = None,
+    *,
+    is_dry_run: bool = False,
+    is_historical: bool = False,
+    patience: Patience = PATIENT,
+    progress: Progress = _silent,
+) -> PullReport:
+    """Fetch and land what lies at the addresses of days and was not fetched yet.
+
+    Args:
+        platform: The opened root.
+        source: Whose files.
+        days: UTC days; by default those that the sensor watches.
+        is_dry_run: Only look.
+        is_historical: The files are not late, whatever days they have rows of.
+        patience: How long is tried what fails.
+        progress: Called with what is done, the number done, and the number in all.
+
+    Returns:
+        What was found and done. What could not be fetched is in it, and in the ledger's failures.
+
+    Raises:
+        ContractError: There is no such source, or its contract names no address.
+        OSError: The platform's own storage failed.
+    """
+    contract = contract_of(platform, source)
+    place = place_of(platform, contract)
+    wanted = watched_days(platform, contract) if days is None else days
+    seen = look_at(
+        platform,
+        contract,
+        wanted,
+        patience=patience,
+        place=place,
+        progress=lambda done, total: progress("looking", done, total),
+    )
+    files = [file for each in seen for file in _found(each)]
+    if is_dry_run:
+        return PullReport(tuple(seen), tuple(files))
+    for each in seen:
+        if each.failure:
+            platform.ledger.note_failure(source, each.address, each.failure, _now(platform))
+        else:
+            platform.ledger.forget_failures(source, each.address)
+    due = [(each.day, file) for each in seen for file in each.due]
+    terms = landing_terms(platform, is_historical=is_historical)
+    done = {
+        (file.day, file.location): file
+        for file in _fetch_and_land(platform, contract, place, due, terms, patience=patience, progress=progress)
+    }
+    final = tuple(done.get((file.day, file.location), file) for file in files)
+    note_settled(platform, [_after(each, done) for each in seen])
+    return PullReport(tuple(seen), final)
+
+
+def pull_watched(
+    platform: Platform, sources: Sequence[str] | None = None, *, is_dry_run: bool = False, progress: Progress = _silent
+) -> list[PullReport]:
+    """Pull what the sensor watches, of all sources that name an address, or of some of them."""
+    known = [source for source, contract in sorted(platform.contracts.items()) if contract.pull is not None]
+    wanted = [source for source in known if sources is None or source in sources]
+    return [pull_days(platform, source, is_dry_run=is_dry_run, progress=progress) for source in wanted]
+
+
+def _line(file: PulledFile) -> str:
+    return f"{file.source} {file.day}: {file.name}: {file.reason}"
+
+
+def _found(seen: SeenDay) -> Iterator[PulledFile]:
+    """Yield what was found on a day, by name, as a dry run reports it."""
+    outcomes = {"new": seen.new, "changed": seen.changed, "unchanged": seen.unchanged, "unsettled": seen.unsettled}
+    found = [(file, outcome) for outcome, files in outcomes.items() for file in files]
+    for file, outcome in sorted(found, key=lambda each: each[0].name):
+        yield PulledFile(seen.source, seen.day, file.name, file.location, file.size_bytes, outcome)
+
+
+def _after(seen: SeenDay, done: Mapping[tuple[dt.date, str], PulledFile]) -> SeenDay:
+    """Return a day without the files that are fetched by now."""
+    left = [file for file in seen.due if not _is_taken_in(done[seen.day, file.location])]
+    return replace(seen, new=tuple(left), changed=())
+
+
+def _is_taken_in(file: PulledFile) -> bool:
+    return file.outcome not in {"failed", "unreadable"}
+
+
+def _fetch_and_land(
+    platform: Platform,
+    contract: SourceContract,
+    place: RemotePlace,
+    due: Sequence[tuple[dt.date, RemoteFile]],
+    common: LandingTerms,
+    *,
+    patience: Patience,
+    progress: Progress,
+) -> Iterator[PulledFile]:
+    """Land files one after the other, while the next ones are fetched."""
+    if not due:
+        return
+    with (
+        with_one_engine(common) as terms,
+        platform.store.scratch() as folder,
+        _fetching(place, due, folder, patience) as copies,
+    ):
+        for number, ((day, file), copy) in enumerate(zip(due, copies, strict=True), start=1):
+            pulled = PulledFile(contract.source, day, file.name, file.location, file.size_bytes, "failed")
+            try:
+                fetched, path = copy.result()
+            except RemoteFileError as error:
+                pulled = replace(pulled, reason=reason_of(error))
+                platform.ledger.note_failure(contract.source, file.location, reason_of(error), terms.landed_at)
+            else:
+                landed = land_file(path, contract, terms, name=file.name, origin=file.location)
+                size = path.stat().st_size
+                path.unlink()
+                pulled = replace(pulled, outcome=landed.outcome, landed=landed, reason=landed.reason, size_bytes=size)
+                if _is_taken_in(pulled):
+                    _note_fetched(platform, day, fetched, landed)
+            yield pulled
+            progress("landing", number, len(due))
+
+
+@contextmanager
+def _fetching(
+    place: RemotePlace, due: Sequence[tuple[dt.date, RemoteFile]], folder: Path, patience: Patience
+) -> Iterator[Iterator[Future[tuple[RemoteFile, Path]]]]:
+    """Fetch files in the background, no more than a few ahead of who takes them; in the order of the files."""
+    stopped = threading.Event()
+
+    def fetch(number: int) -> tuple[RemoteFile, Path]:
+        target = folder / f"{number:08d}"
+        try:
+            return fetch_whole(place, due[number][1], target, patience, stopped.is_set), target
+        except BaseException:
+            target.unlink(missing_ok=True)
+            raise
+
+    def copies() -> Iterator[Future[tuple[RemoteFile, Path]]]:
+        under_way: deque[Future[tuple[RemoteFile, Path]]] = deque()
+        for number in range(len(due)):
+            under_way.append(pool.submit(fetch, number))
+            if len(under_way) > AHEAD:
+                yield under_way.popleft()
+        yield from under_way
+
+    pool = ThreadPoolExecutor(FETCHERS, thread_name_prefix="fetch")
+    try:
+        yield copies()
+    finally:
+        stopped.set()
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _note_fetched(platform: Platform, day: dt.date, file: RemoteFile, landed: LandedFile) -> None:
+    """Note which version of a file was fetched; the record is what keeps it from being fetched again."""
+    platform.ledger.forget_failures(landed.source, file.location)
+    key = Layout.pulled_key(landed.source, day, file.location, file.version)
+    facts = {
+        "location": file.location,
+        "name": file.name,
+        "version": file.version,
+        "sha256": landed.record.sha256 if landed.record else None,
+        "at": _now(platform),
+    }
+    platform.store.objects.put_if_absent(key, canonical_json(facts))
+
+
+def _now(platform: Platform) -> str:
+    return platform.clock().astimezone(dt.UTC).isoformat()

@@ -1,0 +1,1 @@
+"""Pull sources against real servers."""
