@@ -6,6 +6,7 @@ found and what to do. Does not belong here: decisions about when to raise them.
 
 from __future__ import annotations
 
+import errno
 from typing import Any, ClassVar
 
 MESSAGE_LIMIT = 2_000
@@ -100,6 +101,23 @@ class CommitStateUnknownError(PlatformError):
     """The commit point was reached, but whether the record was written could not be learned."""
 
     default_remedy = "Run the partition again: a finished commit is recognised and not repeated."
+
+
+class CommitExpiredError(PlatformError):
+    """A commit took so long that the objects which it refers to may have been collected meanwhile."""
+
+    default_remedy = "Run the partition again."
+
+
+class StorageUnavailableError(PlatformError, OSError):
+    """A remote store did not do what it was asked, after several attempts; also an `OSError` with its number."""
+
+    default_remedy = "Look at the store and the way to it, then run again: what is published stays."
+
+    def __init__(self, what: str, *, remedy: str = "", **facts: Any) -> None:
+        super().__init__(what, remedy=remedy, **facts)
+        # What is forbidden stays so; anything else may pass.
+        self.errno = errno.EACCES if facts.get("status") in {401, 403} else errno.EIO
 
 
 class MissingPartitionError(PlatformError):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import difflib
+import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -16,22 +17,40 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    InstanceOf,
+    PlainSerializer,
+    ValidationError,
+    field_validator,
+)
 
 from ml_data_platform.errors import SettingsError
+from ml_data_platform.locations import Location, S3Location, is_s3_url, parse_location
 
 DEFAULT_ROOT = ".platform"
 ENVIRONMENT_PREFIX = "ML_DATA_PLATFORM_"
 SETTINGS_FILE = "platform.yaml"
 OWN_SOURCES = "sources"
 LABEL_HORIZON = dt.timedelta(hours=24)
+_BYTES = {"MB": 10**6, "GB": 10**9, "MiB": 2**20, "GiB": 2**30}
+HOMES_FOLDER = "~/.ml-data-platform"
+LocationField = Annotated[
+    InstanceOf[Path] | InstanceOf[S3Location], BeforeValidator(parse_location), PlainSerializer(str, return_type=str)
+]
 
 
 class Settings(BaseModel):
     """The settings of one root.
 
     Attributes:
-        root: Folder that holds everything: data, ledger, kept files, Dagster's history. Absolute.
+        root: Folder that holds everything: data, ledger, kept files, Dagster's history. Absolute. Or a place in a
+            bucket, ``s3://bucket/prefix``, that holds all but what belongs to this machine (see ``home``).
+        home: For a root in a bucket, the folder of what belongs to this machine: Dagster's history, platform.yaml, own
+            contracts, the secret key, a cache of read files, scratch. A root that is a folder is its own home.
         landing: Folder with one subfolder per source, watched by the landing sensor. Absolute.
         sources: Folder with the user's own source contracts, beside the shipped ones; by default ``<root>/sources``
             where that exists; or none.
@@ -48,12 +67,17 @@ class Settings(BaseModel):
         threads: Threads of DuckDB.
         s3_endpoint_url: Where S3 answers, for stores other than AWS; without it ``AWS_ENDPOINT_URL_S3`` and
             ``AWS_ENDPOINT_URL`` count. Credentials are found where every AWS tool finds them, never in a setting.
+        s3_region_name: Region of the bucket; by default as AWS's own variables and files say.
+        s3_profile_name: Profile of the AWS configuration that holds credentials; by default the usual chain.
+        s3_max_attempts: How often a request is sent at most.
+        s3_cache_size: What the cache of read files may take, e.g. ``20GB``; files in use may exceed it for an hour.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    root: Path
+    root: LocationField
     landing: Path
+    home: Path | None = None
     sources: Path | None = None
     start_date: dt.date = dt.date(2026, 1, 1)
     fold_count: Annotated[int, Field(ge=2, le=100)] = 5
@@ -66,13 +90,37 @@ class Settings(BaseModel):
     memory_limit: str = "1GB"
     threads: Annotated[int, Field(ge=1, le=256)] = 2
     s3_endpoint_url: str | None = None
+    s3_region_name: str | None = None
+    s3_profile_name: str | None = None
+    s3_max_attempts: Annotated[int, Field(ge=1, le=100)] = 5
+    s3_cache_size: str = "20GB"
 
-    @field_validator("memory_limit")
+    @field_validator("memory_limit", "s3_cache_size")
     @classmethod
     def _has_unit(cls, value: str) -> str:
         if re.fullmatch(r"[0-9]{1,6}(\.[0-9]+)? ?(MB|GB|MiB|GiB)", value) is None:
             raise ValueError("must be a number with MB, GB, MiB or GiB, e.g. 1GB")
         return value
+
+    @field_validator("s3_endpoint_url")
+    @classmethod
+    def _holds_no_credentials(cls, value: str | None) -> str | None:
+        if value is not None and re.fullmatch(r"https?://[^\s/@?#]+/?", value) is None:
+            raise ValueError("must be http://HOST:PORT or https://HOST, without user and password")
+        return value
+
+    @property
+    def local_folder(self) -> Path:
+        """The folder of what belongs to this machine: the root itself where that is a folder."""
+        if isinstance(self.root, S3Location):
+            return self.home or default_home(self.root, self.s3_endpoint_url)
+        return self.root
+
+    @property
+    def s3_cache_bytes(self) -> int:
+        """What the cache of read files may take, in bytes."""
+        unit = self.s3_cache_size.lstrip("0123456789. ")
+        return int(float(self.s3_cache_size.removesuffix(unit)) * _BYTES[unit])
 
     @property
     def max_future(self) -> dt.timedelta:
@@ -82,7 +130,7 @@ class Settings(BaseModel):
     @property
     def dagster_home(self) -> Path:
         """The folder of the Dagster instance that belongs to this root."""
-        return self.root / "dagster"
+        return self.local_folder / "dagster"
 
 
 def load_settings(environment: Mapping[str, str], working_folder: Path, **overrides: object) -> Settings:
@@ -101,16 +149,17 @@ def load_settings(environment: Mapping[str, str], working_folder: Path, **overri
     """
     given = {name: value for name, value in overrides.items() if value is not None}
     from_environment = _from_environment(environment)
-    root = _absolute(given.get("root") or from_environment.get("root") or DEFAULT_ROOT, working_folder)
-    from_file = _from_file(root / SETTINGS_FILE)
+    root, home = _find_root(given, from_environment, working_folder)
+    from_file = _from_file(home / SETTINGS_FILE)
     for name in ("landing", "sources"):
         if from_file.get(name):
-            from_file[name] = _absolute(from_file[name], root)
+            from_file[name] = _absolute(from_file[name], home)
         for values in (from_environment, given):
             if values.get(name):
                 values[name] = _absolute(values[name], working_folder)
-    merged = {"landing": root / "landing", **from_file, **from_environment, **given, "root": root}
-    own = root / OWN_SOURCES
+    place = {"root": root, "home": home if isinstance(root, S3Location) else None}
+    merged = {"landing": home / "landing", **from_file, **from_environment, **given, **place}
+    own = home / OWN_SOURCES
     if not merged.get("sources") and own.is_dir():
         merged["sources"] = own
     try:
@@ -124,10 +173,38 @@ def load_settings(environment: Mapping[str, str], working_folder: Path, **overri
         raise SettingsError(
             f"setting `{name}` cannot be used: {first['msg']}",
             remedy=_known_settings(name) if first["type"] == "extra_forbidden" else "Correct the value.",
-            file=str(root / SETTINGS_FILE) if in_file else None,
+            file=str(home / SETTINGS_FILE) if in_file else None,
             environment=ENVIRONMENT_PREFIX + setting.upper() if in_environment else None,
-            got=first.get("input"),
-        ) from error
+            # A setting that does not exist may be a secret in the wrong place, and a URL may hold one.
+            got=None if first["type"] == "extra_forbidden" or name == "s3_endpoint_url" else first.get("input"),
+        ) from None
+
+
+def default_home(root: S3Location, endpoint_url: str | None) -> Path:
+    """Return the folder of what belongs to this machine of a root in a bucket, where none is set."""
+    name = re.sub(r"[^a-z0-9.-]+", "-", str(root).removeprefix("s3://").lower())[:80].strip("-.")
+    same = hashlib.sha256(f"{endpoint_url or ''} {root}".encode()).hexdigest()[:8]
+    return Path(HOMES_FOLDER).expanduser() / f"{name}-{same}"
+
+
+def _find_root(given: Mapping[str, Any], environment: Mapping[str, Any], working_folder: Path) -> tuple[Location, Path]:
+    """Return the root, and the folder of its settings file."""
+    text = given.get("root") or environment.get("root") or DEFAULT_ROOT
+    home = given.get("home") or environment.get("home")
+    if not is_s3_url(text) and not isinstance(text, S3Location):
+        folder = _absolute(text, working_folder)
+        if home is not None and _absolute(home, working_folder) != folder:
+            raise SettingsError(
+                "the setting `home` is for a root in a bucket",
+                remedy="Leave it out: a root that is a folder is its own home.",
+                got=home,
+            )
+        return folder, folder
+    root = parse_location(text)
+    assert isinstance(root, S3Location)
+    if home is not None:
+        return root, _absolute(home, working_folder)
+    return root, default_home(root, given.get("s3_endpoint_url") or environment.get("s3_endpoint_url"))
 
 
 def _absolute(path: object, base: Path) -> Path:

@@ -96,7 +96,7 @@ def assert_whole(store: TableStore, table: TableSchema, allowed: set[int]) -> Lo
     pinned = {generation_in(path) for path in store.ref(table.name, [DAY]).paths()}
     assert len(pinned) == 1
     assert pinned <= allowed
-    assert shown_generations(store.root, table) == pinned
-    assert files_below(store.root / "data") == sorted(f"{table.name}/dt={DAY}/{name}" for name in table.files)
-    assert files_below(store.root / "_store" / "tmp") == []
+    assert shown_generations(store.objects.root, table) == pinned
+    assert files_below(store.objects.root / "data") == sorted(f"{table.name}/dt={DAY}/{name}" for name in table.files)
+    assert files_below(store.objects.root / "_store" / "tmp") == []
     return head

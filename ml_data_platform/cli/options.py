@@ -17,13 +17,17 @@ import typer
 from ml_data_platform.errors import PartitionKeyError, SettingsError
 from ml_data_platform.settings import Settings, load_settings
 from ml_data_platform.storage.layout import parse_day
+from ml_data_platform.storage.opening import is_root
 
 MAX_DAYS = 3_660
 """The longest range of days that one command takes: about ten years."""
 
 RootOption = Annotated[
-    Path | None,
-    typer.Option("--root", help="Folder that holds everything. Default: $ML_DATA_PLATFORM_ROOT or .platform"),
+    str | None,
+    typer.Option(
+        "--root",
+        help="Folder, or s3://BUCKET/PREFIX, that holds everything. Default: $ML_DATA_PLATFORM_ROOT or .platform",
+    ),
 ]
 SourcesOption = Annotated[
     Path | None,
@@ -97,7 +101,7 @@ def days_between(first: dt.date, last: dt.date, *, names: str = "--from and --to
 
 
 def root_and_days(
-    root: Path | None, sources: Path | None, first: dt.date | None, last: dt.date | None
+    root: str | None, sources: Path | None, first: dt.date | None, last: dt.date | None
 ) -> tuple[Settings, Days]:
     """Return the settings of a root that exists, and the days that ``--from`` and ``--to`` name.
 
@@ -127,14 +131,15 @@ def require_start(first: dt.date | None, settings: Settings) -> None:
         )
 
 
-def settings_of(root: Path | None, sources: Path | None = None, **overrides: Any) -> Settings:
+def settings_of(root: str | None, sources: Path | None = None, **overrides: Any) -> Settings:
     """Return the settings of a command.
 
     Raises:
         SettingsError: A setting cannot be used, or the root is a file.
     """
     settings = load_settings(os.environ, Path.cwd(), root=root, sources=sources, **overrides)
-    existing = next(path for path in (settings.root, *settings.root.parents) if path.exists())
+    folder = settings.local_folder
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
     if not existing.is_dir():
         raise SettingsError(
             "the root is a file, or lies below one",
@@ -149,9 +154,9 @@ def require_root(settings: Settings) -> Settings:
     """Return the settings of a root that exists, so that looking at a mistyped one does not make it.
 
     Raises:
-        SettingsError: There is no such folder.
+        SettingsError: There is no such folder, or nothing below that place in the bucket.
     """
-    if not settings.root.is_dir():
+    if not is_root(settings):
         raise SettingsError(
             "there is no root in this place",
             remedy=(

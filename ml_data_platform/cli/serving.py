@@ -30,6 +30,7 @@ from ml_data_platform.cli.options import (
     settings_of,
 )
 from ml_data_platform.errors import SettingsError
+from ml_data_platform.locations import Location
 from ml_data_platform.settings import SETTINGS_FILE, Settings
 
 HOST = "127.0.0.1"
@@ -50,16 +51,18 @@ def init(
 ) -> None:
     """Make a root and write its settings file, platform.yaml; an existing one is never overwritten."""
     from ml_data_platform.stages.platform import load_sources
+    from ml_data_platform.storage.opening import open_objects
 
     settings = settings_of(root, sources, start_date=start_date, landing=landing)
-    target = settings.root / SETTINGS_FILE
+    target = settings.local_folder / SETTINGS_FILE
     if target.exists():
         raise SettingsError("this root has settings already", remedy="Edit the file.", file=str(target))
     known = sorted(load_sources(settings))
     kept: dict[str, object] = {"start_date": settings.start_date}
     kept |= {"landing": str(settings.landing)} if landing else {}
     kept |= {"sources": str(settings.sources)} if sources else {}
-    settings.root.mkdir(parents=True, exist_ok=True)
+    settings.local_folder.mkdir(parents=True, exist_ok=True)
+    open_objects(settings).prepare()
     target.write_text(yaml.safe_dump(kept, sort_keys=True), encoding="utf-8")
     settings.landing.mkdir(parents=True, exist_ok=True)
     screen.say(f"wrote {target}")
@@ -89,6 +92,7 @@ def dev(
         "DAGSTER_HOME": str(home),
         "ML_DATA_PLATFORM_ROOT": str(settings.root),
         "ML_DATA_PLATFORM_LANDING": str(settings.landing),
+        **({"ML_DATA_PLATFORM_HOME": str(settings.home)} if settings.home else {}),
         **({"ML_DATA_PLATFORM_SOURCES": str(settings.sources)} if settings.sources else {}),
     }
     # Its successor, `dg dev`, is a package more to install and reads pyproject.toml, which an installation has not.
@@ -165,7 +169,7 @@ def _generate(settings: Settings, start: dt.date, days: int, events_per_day: int
         raise SettingsError(error.what, remedy=remedy, **error.facts) from error
 
 
-def _from_here(path: Path) -> str:
-    """Return a path relative to the working folder where it lies below it."""
+def _from_here(place: Location) -> str:
+    """Return a path relative to the working folder where it lies below it, and a URL as it is."""
     here = Path.cwd()
-    return str(path.relative_to(here) if path.is_relative_to(here) else path)
+    return str(place.relative_to(here) if isinstance(place, Path) and place.is_relative_to(here) else place)

@@ -200,10 +200,10 @@ def print_next_steps(draft: Draft, file: Path, target: Path | None, settings: Se
         if target is not None:
             note(f"complete {target}, then rename it to {target.with_suffix('.yaml').name}")
         return
-    where = target or settings.root / OWN_SOURCES / f"{draft.keys['source']}.yaml"
+    where = target or settings.local_folder / OWN_SOURCES / f"{draft.keys['source']}.yaml"
     if target is None:
         note(f"keep it with --out {shlex.quote(str(where))}")
-    is_known = where.resolve().parent in {settings.sources, settings.root / OWN_SOURCES}
+    is_known = where.resolve().parent in {settings.sources, settings.local_folder / OWN_SOURCES}
     named = f"--source {where.stem}" if is_known else f"--contract {shlex.quote(str(where))}"
     note(f"try it: ml-data-platform sources check {shlex.quote(str(file))} {named}")
 

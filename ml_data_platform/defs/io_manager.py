@@ -14,6 +14,7 @@ from ml_data_platform.defs.resources import PlatformResource
 from ml_data_platform.errors import CommitConflictError
 from ml_data_platform.events.lateness import ONE_DAY
 from ml_data_platform.events.planning import changed_inputs, required_inputs
+from ml_data_platform.locations import is_s3_url
 from ml_data_platform.stages.platform import Platform
 from ml_data_platform.stages.state import read_state
 from ml_data_platform.storage.layout import Layout, parse_day
@@ -83,15 +84,18 @@ def publish(platform: Platform, staged: StagedTable, run_id: str) -> dict[str, d
 
     refuse_stale(platform, staged, day)
     commit = platform.store.commit(staged, run_id=run_id, inputs_are_current=inputs_are_current)
-    folder = platform.store.objects.local_path(Layout.view_folder(staged.asset, day))
     return {
         "dagster/partition_row_count": commit.record.rows,
-        "dagster/uri": dg.MetadataValue.path(str(folder)),
+        "dagster/uri": _place(platform.store.objects.uri(Layout.view_folder(staged.asset, day))),
         "bytes": sum(entry.size_bytes for entry in commit.record.files),
         "generation": commit.record.generation,
         "content": commit.record.content,
         "commit": commit.outcome,
     }
+
+
+def _place(uri: str) -> dg.MetadataValue:
+    return dg.MetadataValue.url(uri) if is_s3_url(uri) else dg.MetadataValue.path(uri)
 
 
 class CommittedTables(dg.ConfigurableIOManager):

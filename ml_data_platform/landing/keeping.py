@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ml_data_platform.errors import LandingError
 from ml_data_platform.storage.layout import Layout
-from ml_data_platform.storage.object_store import LocalObjectStore
+from ml_data_platform.storage.object_store import ObjectStore
 
 COPY_BYTES = 1024 * 1024
 # O_NONBLOCK: opening a FIFO that nobody writes to must not wait for ever.
@@ -37,7 +37,7 @@ class Kept:
     is_new: bool
 
 
-def keep_bytes(path: Path, objects: LocalObjectStore) -> Kept:
+def keep_bytes(path: Path, objects: ObjectStore) -> Kept:
     """Copy a file's bytes to ``raw/<sha256>``; bytes that are there already are not written again.
 
     Args:

@@ -27,7 +27,7 @@ from ml_data_platform.landing.too_late import show_too_late
 from ml_data_platform.storage.decisions import UNDECIDED
 from ml_data_platform.storage.layout import LANDED_FILES, UNDATED_ROWS, Layout
 from ml_data_platform.storage.ledger import LedgerRecord
-from ml_data_platform.storage.object_store import LocalObjectStore
+from ml_data_platform.storage.object_store import ObjectStore
 from ml_data_platform.storage.parquet import StagedFile
 
 __all__ = ["LandedFile", "LandingTerms", "land_file", "land_paths", "reroute_outdated", "show_undated"]
@@ -119,7 +119,7 @@ def reroute_outdated(
     return landed
 
 
-def show_undated(record: LedgerRecord, objects: LocalObjectStore) -> None:
+def show_undated(record: LedgerRecord, objects: ObjectStore) -> None:
     """Show a file's undated rows in the view, or remove those of an older routing; repeating it changes nothing."""
     view = Layout.undated_view_key(record.source, record.sha256)
     if record.undated_fragment is None:

@@ -16,7 +16,7 @@ import duckdb
 from ml_data_platform.errors import SettingsError
 from ml_data_platform.storage import duck
 from ml_data_platform.storage.ledger import Ledger, LedgerRecord
-from ml_data_platform.storage.object_store import LocalObjectStore
+from ml_data_platform.storage.object_store import ObjectStore
 from ml_data_platform.storage.table_store import TableStore
 
 MAX_FUTURE = timedelta(hours=24)
@@ -81,7 +81,7 @@ class LandingTerms:
             raise SettingsError("Landing needs a clock with a time zone.", got=self.now)
 
     @property
-    def objects(self) -> LocalObjectStore:
+    def objects(self) -> ObjectStore:
         """The bytes under the root."""
         return self.store.objects
 

@@ -11,20 +11,25 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from ml_data_platform.errors import InstanceMismatchError
+from ml_data_platform.errors import InstanceMismatchError, SettingsError
 from ml_data_platform.events.contracts import SHIPPED_SOURCES, SourceContract, load_contracts
 from ml_data_platform.events.ids import IdKey
+from ml_data_platform.locations import S3Location
 from ml_data_platform.settings import Settings
 from ml_data_platform.stages.result import EngineLimits
 from ml_data_platform.storage.keys import load_or_create_key
+from ml_data_platform.storage.layout import Layout
 from ml_data_platform.storage.ledger import Ledger
-from ml_data_platform.storage.object_store import LocalObjectStore
+from ml_data_platform.storage.object_store import ObjectStore
+from ml_data_platform.storage.opening import open_objects
+from ml_data_platform.storage.records import canonical_json
 from ml_data_platform.storage.table_store import TableStore
 from ml_data_platform.validation.rules import with_tolerances
 from ml_data_platform.validation.suites import ALL_RULES
 
 Clock = Callable[[], dt.datetime]
 INSTANCE_KEY = "_store/instance.json"
+KEY_ID_KEY = "_store/id_key.json"
 
 
 def utc_now() -> dt.datetime:
@@ -76,7 +81,7 @@ class Platform:
                 "this root belongs to another Dagster instance: runs and checks would be split over two histories",
                 remedy=(
                     f"Use the instance in {self.settings.dagster_home} (`ml-data-platform dev` does), or remove "
-                    f"{objects.local_path(INSTANCE_KEY)} if that instance is gone for good."
+                    f"{objects.uri(INSTANCE_KEY)} if that instance is gone for good."
                 ),
                 root=str(self.settings.root),
                 expected=bound,
@@ -93,16 +98,48 @@ def open_platform(settings: Settings, clock: Clock = utc_now) -> Platform:
     """
     contracts = load_sources(settings)
     with_tolerances(ALL_RULES, settings.tolerances)
-    store = TableStore(settings.root, clock)
-    key_id, secret = load_or_create_key(settings.root)
+    store = TableStore(open_objects(settings), clock)
+    key_id, secret = _key_of(settings, store.objects)
     return Platform(
         settings=settings,
         store=store,
-        ledger=Ledger(LocalObjectStore(settings.root)),
+        ledger=Ledger(store.objects),
         contracts=contracts,
         id_key=IdKey(key_id=key_id, secret=secret),
         clock=clock,
     )
+
+
+def _key_of(settings: Settings, objects: ObjectStore) -> tuple[str, bytes]:
+    """Return the root's key; of a root in a bucket it lies on each machine that uses it, and the bucket holds its id.
+
+    Raises:
+        SettingsError: This machine has none, or another.
+    """
+    if not isinstance(settings.root, S3Location):
+        return load_or_create_key(settings.root)
+    path = settings.local_folder / Layout.secret_key("user_id")
+    bound = _bound_key(objects)
+    key_id, secret = load_or_create_key(settings.local_folder) if path.exists() or bound is None else ("none", b"")
+    if bound is None:
+        objects.put_if_absent(KEY_ID_KEY, canonical_json({"key_id": key_id}))
+        bound = _bound_key(objects)
+    if bound != key_id:
+        raise SettingsError(
+            "user ids of this root are hashed with a key that this machine does not have",
+            remedy=f"Copy {path} from a machine that uses the root, readable by its owner only; it is never uploaded.",
+            root=str(settings.root),
+            expected=bound,
+            got=key_id,
+        )
+    return key_id, secret
+
+
+def _bound_key(objects: ObjectStore) -> str | None:
+    try:
+        return str(json.loads(objects.read_bytes(KEY_ID_KEY))["key_id"])
+    except FileNotFoundError:
+        return None
 
 
 def load_sources(settings: Settings) -> dict[str, SourceContract]:

@@ -18,7 +18,7 @@ from ml_data_platform.errors import (
     RecordError,
 )
 from ml_data_platform.storage.layout import Layout, check_sha256, day_key
-from ml_data_platform.storage.object_store import LocalObjectStore
+from ml_data_platform.storage.object_store import ObjectStore, Version
 from ml_data_platform.storage.record_cache import RecordCache
 from ml_data_platform.storage.records import canonical_json, check_fields, check_instant, read_fields
 
@@ -135,9 +135,9 @@ def content_hash(files: Iterable[tuple[str, str]]) -> str:
 class CommitLog:
     """Read and extend the logs of all partitions under one root."""
 
-    def __init__(self, objects: LocalObjectStore) -> None:
+    def __init__(self, objects: ObjectStore) -> None:
         self.objects = objects
-        self._heads: RecordCache[LogRecord] = RecordCache()
+        self._known: RecordCache[LogRecord] = RecordCache()
 
     def head(self, asset: str, day: str) -> LogRecord | None:
         """Return the newest generation; None for a partition that was never published."""
@@ -146,22 +146,37 @@ class CommitLog:
         if not generations:
             return None
         newest = max(generations)
-        key, version = Layout.log_key(asset, day, newest), versions[generations[newest]]
-        return self._heads.get(key, version, lambda _: self.read(asset, day, newest))
+        return self.at(asset, day, newest, versions[generations[newest]])
 
     def heads(self, asset: str) -> dict[str, LogRecord]:
         """Return the newest generation of every published day, by day in order."""
-        return {day: head for day in self.days(asset) if (head := self.head(asset, day))}
+        generations = self.generations(asset)
+        newest = {day: {max(versions): versions[max(versions)]} for day, versions in generations.items()}
+        return {day: history[-1] for day, history in self._read_all(asset, newest).items()}
+
+    def at(self, asset: str, day: str, generation: int, version: Version) -> LogRecord:
+        """Return one generation, read only where ``version``, from a listing, is not the one read before."""
+        key = Layout.log_key(asset, day, generation)
+        return self._known.get(key, version, lambda _: self.read(asset, day, generation))
+
+    def histories(self, asset: str) -> dict[str, tuple[LogRecord, ...]]:
+        """Return every generation of every published day, by day in order, oldest first."""
+        return self._read_all(asset, self.generations(asset))
+
+    def generations(self, asset: str) -> dict[str, dict[int, Version]]:
+        """Return by day, in order, the generations that have a record, each with its version; without reading any."""
+        found: dict[str, dict[int, Version]] = {}
+        prefix = f"{Layout.log_root(asset)}/"
+        for key, stored in self.objects.stored(Layout.log_root(asset)).items():
+            folder, _, name = key.removeprefix(prefix).partition("/")
+            day, generation = _day_of(folder), Layout.generation(name)
+            if day and generation:
+                found.setdefault(day, {})[generation] = stored.version
+        return {day: dict(sorted(found[day].items())) for day in sorted(found)}
 
     def days(self, asset: str) -> list[str]:
         """Return the days that have a log folder, in order; foreign names are ignored."""
-        days = []
-        for name in self.objects.names(Layout.log_root(asset)):
-            try:
-                days.append(day_key(name.removeprefix("dt=")) if name.startswith("dt=") else "")
-            except PlatformError:
-                continue
-        return sorted(filter(None, days))
+        return sorted(filter(None, map(_day_of, self.objects.names(Layout.log_root(asset)))))
 
     def read(self, asset: str, day: str, generation: int) -> LogRecord:
         """Return one generation.
@@ -209,9 +224,22 @@ class CommitLog:
 
     def history(self, asset: str, day: str) -> tuple[LogRecord, ...]:
         """Return every generation, oldest first."""
-        generations = self._generations(Layout.log_folder(asset, day))
-        return tuple(self.read(asset, day, generation) for generation in sorted(generations))
+        versions = self.objects.versions(Layout.log_folder(asset, day)).items()
+        found = {generation: version for name, version in versions if (generation := Layout.generation(name))}
+        return self._read_all(asset, {day: dict(sorted(found.items()))})[day]
 
-    def _generations(self, folder: str) -> list[int]:
-        names = self.objects.names(folder)
-        return [generation for name in names if (generation := Layout.generation(name))]
+    def _read_all(self, asset: str, wanted: Mapping[str, Mapping[int, Version]]) -> dict[str, tuple[LogRecord, ...]]:
+        every = [(day, number, version) for day, versions in wanted.items() for number, version in versions.items()]
+        records = self.objects.each(lambda one: self.at(asset, *one), every)
+        found: dict[str, tuple[LogRecord, ...]] = dict.fromkeys(wanted, ())
+        for record in records:
+            found[record.day] += (record,)
+        return found
+
+
+def _day_of(folder: str) -> str:
+    """Return the day of a log folder; empty for a foreign one."""
+    try:
+        return day_key(folder.removeprefix("dt=")) if folder.startswith("dt=") else ""
+    except PlatformError:
+        return ""

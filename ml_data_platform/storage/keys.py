@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ml_data_platform.errors import SettingsError
 from ml_data_platform.storage.layout import Layout
-from ml_data_platform.storage.object_store import LocalObjectStore
+from ml_data_platform.storage.local_objects import LocalObjectStore
 
 KEY_BYTES = 32
 MIN_KEY_BYTES = 16

@@ -95,9 +95,14 @@ class Layout:
     """
 
     @staticmethod
+    def view_root(asset: str) -> str:
+        """Folder of all of an asset's partitions as plain readers see them."""
+        return f"data/{check_name(asset, 'asset')}"
+
+    @staticmethod
     def view_folder(asset: str, day: date | str) -> str:
         """Folder of one partition as plain readers see it."""
-        return f"data/{check_name(asset, 'asset')}/dt={day_key(day)}"
+        return f"{Layout.view_root(asset)}/dt={day_key(day)}"
 
     @staticmethod
     def view_key(asset: str, day: date | str, file_name: str) -> str:

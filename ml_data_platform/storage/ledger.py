@@ -15,7 +15,7 @@ from ml_data_platform.errors import PlatformError
 from ml_data_platform.storage.decisions import Decisions
 from ml_data_platform.storage.layout import FAILURES_FOLDER, LEDGER_FOLDER, Layout, check_name
 from ml_data_platform.storage.ledger_record import FORMAT, LedgerRecord
-from ml_data_platform.storage.object_store import LocalObjectStore, Version
+from ml_data_platform.storage.object_store import ObjectStore, Version
 from ml_data_platform.storage.record_cache import RecordCache
 from ml_data_platform.storage.records import canonical_json, check_instant, read_fields
 
@@ -44,7 +44,7 @@ class Ledger:
         decisions: What people decided about landed contents.
     """
 
-    def __init__(self, objects: LocalObjectStore) -> None:
+    def __init__(self, objects: ObjectStore) -> None:
         self.objects = objects
         self.decisions = Decisions(objects)
         self._known: RecordCache[LedgerRecord] = RecordCache()

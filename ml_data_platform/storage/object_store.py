@@ -1,161 +1,165 @@
-"""Bytes under keys on a local file system, with put-if-absent, locks and private scratch folders.
+"""Bytes under keys: what every medium offers, whatever it is.
 
-Belongs here: every operation whose atomicity or durability depends on the medium; another medium is
-another class with these methods. Does not belong here: what the bytes mean.
+Belongs here: the operations that storage is built from, and what each promises. Does not belong here: a medium
+(``local_objects``, ``s3_objects``), or what the bytes mean.
 
-Durability: a file's bytes are fsynced before its name exists, and its folder is fsynced after. A file
-whose fsync failed is discarded, since a second fsync of it may report success for lost pages.
+What correctness rests on is `put_if_absent` alone: of any number of writers on any number of machines one stores its
+bytes under a key. A `lock` only spares work: where the medium is reached from several machines it holds on one of them.
 """
 
 from __future__ import annotations
 
-import errno
-import hashlib
-import os
-import shutil
-from contextlib import AbstractContextManager, suppress
-from functools import cached_property
-from pathlib import Path, PurePosixPath
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TypeAlias, TypeVar
 
-from ml_data_platform.errors import StorageKeyError, VerificationError
-from ml_data_platform.storage.durability import file_sha256, make_folder, sync_file, sync_folder
-from ml_data_platform.storage.layout import LOCKS_FOLDER, TEMP_FOLDER
-from ml_data_platform.storage.scratch import file_lock, private_folder, reap_dead
+from ml_data_platform.errors import StorageKeyError
+from ml_data_platform.storage.layout import LOCKS_FOLDER
 
 READ_ONLY = 0o444
-# Inside the class, `list` is the method.
+GRACE = timedelta(hours=24)
+"""Age below which nothing is collected. Who refers to an object that is there already makes it young first, and gives
+up when that was more than half of this ago: so nobody refers to what a collector takes away."""
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+# Inside the classes, `list` is the method.
 Names = list[str]
-Version = tuple[int, int, int]
-_NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EXDEV})
+Many: TypeAlias = list[Result]
+Paths = list[Path]
+Version = Hashable
 
 
-class LocalObjectStore:
-    """Objects under one folder of a local file system.
+@dataclass(frozen=True)
+class Stored:
+    """What a listing tells of one object.
 
-    Args:
-        root: The folder; it is created when the first object is.
+    Attributes:
+        size_bytes: Its size.
+        modified: When it was written, or made young again.
+        version: Changes when the bytes do.
     """
 
-    def __init__(self, root: Path) -> None:
-        self.root = Path(root)
+    size_bytes: int
+    modified: datetime
+    version: Version
 
-    def local_path(self, key: str) -> Path:
-        """Return the path of a key.
+    def is_older_than(self, age: timedelta, now: datetime | None = None) -> bool:
+        """Tell whether it was written longer ago than ``age``."""
+        return (now or datetime.now(UTC)) - self.modified > age
+
+
+class ObjectStore(ABC):
+    """Objects of one root."""
+
+    least_age_to_collect: timedelta = GRACE
+    """What a collector must not take away, because a commit under way on another machine may refer to it."""
+
+    def prepare(self) -> None:  # noqa: B027 - a medium may have nothing to prepare
+        """Refuse a medium that cannot keep what is promised here, before anything is written.
 
         Raises:
-            StorageKeyError: The key is not a plain relative path.
+            SettingsError: It cannot.
         """
-        if not key or key.startswith("/") or "\0" in key or any(part in {"", ".", ".."} for part in key.split("/")):
-            raise StorageKeyError("The key is not a plain relative path.", got=key)
-        return self.root / PurePosixPath(key)
 
+    @abstractmethod
+    def uri(self, key: str) -> str:
+        """Return how a person or another tool names a key: a path, or a URL."""
+
+    @abstractmethod
+    def local_path(self, key: str) -> Path:
+        """Return a local file with the bytes of an immutable object, named by its content.
+
+        Raises:
+            StorageKeyError: The key is not a plain relative path, or no immutable object's where the medium is remote.
+            FileNotFoundError: There is no such object; only where the medium is remote.
+            VerificationError: Its bytes are not those that its name says; only where the medium is remote.
+        """
+
+    def local_paths(self, keys: Sequence[str]) -> Paths:
+        """Return local files of immutable objects, in the order of the keys; see `local_path`."""
+        return self.each(self.local_path, keys)
+
+    @abstractmethod
     def put_if_absent(self, key: str, source: Path | bytes, *, mode: int = READ_ONLY) -> bool:
-        """Store ``source`` under ``key`` unless something is there; all or nothing, also through a power cut.
+        """Store ``source`` under ``key`` unless something is there; all or nothing.
 
         Args:
             key: Where to.
-            source: The bytes, or a file of them. A file in a scratch folder becomes the object itself and
-                must not be written to again; any other file is copied.
-            mode: Permission bits of the object.
+            source: The bytes, or a file of them. A file in a scratch folder becomes the store's and must not be
+                written to again.
+            mode: Permission bits, where the medium knows them.
 
         Returns:
             True when this call stored it, False when something was there.
 
         Raises:
-            OSError: Nothing was stored; or it was, and its folder could not be flushed.
+            OSError: Nothing was stored; or it was, and that could not be made certain.
         """
-        target = self.local_path(key)
-        make_folder(target.parent)
-        with self.scratch() as folder:
-            taken = os.path.lexists(target)
-            stored = not taken and self._publish(self._temp_file(folder, source, mode), target)
-            # Also when another writer stored it: its entry must be durable before anything refers to it.
-            sync_folder(target.parent)
-        return stored
 
+    @abstractmethod
     def put_object(self, key: str, source: Path, *, sha256: str, size_bytes: int) -> bool:
-        """Store a file under a key that its content names; an object that is there already is checked.
+        """Store a file under a key that its content names; an object that is there already is checked, and made young.
 
         Returns:
             True when this call stored it.
 
         Raises:
-            VerificationError: The object that is there has another size, or the file is gone or has.
+            VerificationError: The object that is there is another, or the file is gone or has changed.
         """
-        if not self.exists(key):
-            got = source.stat().st_size if source.exists() else "no file"
-            if got != size_bytes:
-                raise VerificationError("A staged file changed.", file=source, expected=size_bytes, got=got)
-            if self.put_if_absent(key, source):
-                return True
-        else:
-            sync_folder(self.local_path(key).parent)
-        if self.size(key) != size_bytes and self.hash(key) != sha256:
-            raise VerificationError(
-                "A stored object does not have the bytes that its name says.",
-                remedy="Move the object away and run the partition again; then check the disk.",
-                key=key,
-                expected=size_bytes,
-                got=self.size(key),
-            )
-        return False
 
+    @abstractmethod
     def read_bytes(self, key: str) -> bytes:
         """Return the bytes under ``key``; raises FileNotFoundError where there are none."""
-        return self.local_path(key).read_bytes()
 
+    @abstractmethod
     def exists(self, key: str) -> bool:
         """Tell whether something is stored under ``key``."""
-        return self.local_path(key).exists()
 
+    @abstractmethod
     def size(self, key: str) -> int:
         """Return the size of an object in bytes; raises FileNotFoundError where there is none."""
-        return self.local_path(key).stat().st_size
 
+    @abstractmethod
     def hash(self, key: str) -> str:
-        """Return the SHA-256 of an object in hex; raises FileNotFoundError where there is none."""
-        return file_sha256(self.local_path(key))
+        """Return the SHA-256 of the bytes that the medium holds, in hex; raises FileNotFoundError where there are none."""
+
+    @abstractmethod
+    def stored(self, prefix: str) -> dict[str, Stored]:
+        """Return the keys of all objects below the folder ``prefix``, in order, with what a listing tells of them."""
 
     def list(self, prefix: str) -> Names:
-        """Return the keys of all files below the folder ``prefix``, sorted; none where it does not exist."""
-        top = self.local_path(prefix)
-        found = (Path(folder) / name for folder, _, names in os.walk(top) for name in names)
-        return sorted(path.relative_to(self.root).as_posix() for path in found)
+        """Return the keys of all objects below the folder ``prefix``, sorted; none where it does not exist."""
+        return sorted(self.stored(prefix))
 
+    @abstractmethod
     def names(self, folder: str) -> Names:
         """Return the names directly in a folder, unordered; none where it does not exist."""
-        try:
-            with os.scandir(self.local_path(folder)) as entries:
-                return [entry.name for entry in entries]
-        except (FileNotFoundError, NotADirectoryError):
-            return []
 
+    @abstractmethod
     def versions(self, folder: str) -> dict[str, Version]:
         """Return the names directly in a folder, each with a value that changes when the bytes under it do."""
-        versions = {}
-        try:
-            with os.scandir(self.local_path(folder)) as entries:
-                for entry in entries:
-                    with suppress(FileNotFoundError):
-                        state = entry.stat(follow_symlinks=False)
-                        versions[entry.name] = (state.st_ino, state.st_size, state.st_mtime_ns)
-        except (FileNotFoundError, NotADirectoryError):
-            return {}
-        return versions
 
+    @abstractmethod
     def delete(self, key: str) -> None:
         """Remove an object; nothing happens where there is none."""
-        self.local_path(key).unlink(missing_ok=True)
 
-    def is_projected(self, object_key: str, view_key: str) -> bool:
-        """Tell, without reading bytes, whether the view's file is the object itself."""
-        try:
-            return self.local_path(object_key).samefile(self.local_path(view_key))
-        except FileNotFoundError:
-            return False
+    @abstractmethod
+    def is_projected(self, object_key: str, view_key: str, shown: Stored) -> bool:
+        """Tell, without reading bytes, whether the view, of which a listing tells ``shown``, shows the object."""
 
-    def project(self, object_key: str, view_key: str) -> bool:
+    @abstractmethod
+    def project(self, object_key: str, view_key: str, *, generation: int | None = None) -> bool:
         """Show an object under a name of the view; readers see the whole old file or the whole new one.
+
+        Args:
+            object_key: The object.
+            view_key: Where it is shown.
+            generation: What it is part of; a newer generation that is shown already stays. Without one, the last
+                caller's object is shown.
 
         Returns:
             True when the view changed.
@@ -163,97 +167,45 @@ class LocalObjectStore:
         Raises:
             VerificationError: The object is missing.
         """
-        source, target = self.local_path(object_key), self.local_path(view_key)
-        if not source.exists():
-            raise VerificationError(
-                "An object that the commit log names is missing.",
-                remedy="Restore it from a backup, or run the partition again.",
-                key=object_key,
-            )
-        if self.is_projected(object_key, view_key):
-            return False
-        make_folder(target.parent)
-        with self.scratch() as folder:
-            temp = folder / "view"
-            if not self._link_or_copy(source, temp, target):
-                return False
-            temp.replace(target)
-            # rename(2) between two links of one inode does nothing and leaves the temp behind.
-            temp.unlink(missing_ok=True)
-        sync_folder(target.parent)
-        return True
 
+    @abstractmethod
     def scratch(self) -> AbstractContextManager[Path]:
-        """Give a private folder that is removed at the end, or by `reap_scratch` after its owner died."""
-        return private_folder(self.local_path(TEMP_FOLDER))
+        """Give a private local folder that is removed at the end, or by `reap_scratch` after its owner died."""
 
+    @abstractmethod
     def reap_scratch(self) -> int:
-        """Remove scratch folders whose owner is dead; safe while others work; returns how many."""
-        return reap_dead(self.local_path(TEMP_FOLDER))
+        """Remove what writers of this machine left that are dead; safe while others work; returns how many."""
 
+    @abstractmethod
+    def reap_uploads(self, older_than: timedelta, now: datetime) -> int:
+        """Remove uploads that were begun longer ago than ``older_than`` and never finished; returns how many."""
+
+    @abstractmethod
     def lock(self, key: str, *, shared: bool = False) -> AbstractContextManager[None]:
-        """Hold the lock ``key``; the operating system releases it when its owner dies."""
-        if not key.startswith(f"{LOCKS_FOLDER}/"):
-            raise StorageKeyError("The key is not one of a lock.", expected=f"{LOCKS_FOLDER}/…", got=key)
-        return file_lock(self.local_path(key), shared=shared)
+        """Hold the lock ``key`` among the processes of this machine; it is released when its owner dies."""
 
-    @cached_property
-    def links_work(self) -> bool:
-        """Whether the file system knows hard links, by trying."""
-        with self.scratch() as folder:
-            probe = folder / "probe"
-            probe.touch()
-            try:
-                os.link(probe, folder / "probe_link")
-            except OSError as error:
-                if error.errno in _NO_LINKS:
-                    return False
-                raise
-        return True
+    @abstractmethod
+    def each(self, work: Callable[[Item], Result], items: Iterable[Item]) -> Many[Result]:
+        """Do the same work for each item, in any order where that is faster; results in the order of the items."""
 
-    def _temp_file(self, folder: Path, source: Path | bytes, mode: int) -> Path:
-        if isinstance(source, Path) and self.local_path(TEMP_FOLDER).resolve() in source.resolve().parents:
-            temp = source
-        else:
-            temp = folder / "object"
-            with os.fdopen(os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
-                if isinstance(source, bytes):
-                    stream.write(source)
-                else:
-                    with source.open("rb") as landed:
-                        shutil.copyfileobj(landed, stream, 1 << 20)
-        temp.chmod(mode)
-        sync_file(temp)
-        return temp
 
-    def _publish(self, temp: Path, target: Path) -> bool:
-        if self.links_work:
-            try:
-                os.link(temp, target)
-            except FileExistsError:
-                return False
-            return True
-        # Without link(2) nothing creates a whole file under a name only if it is free, so one lock decides.
-        name = hashlib.md5(str(target.relative_to(self.root)).encode(), usedforsecurity=False).hexdigest()
-        with self.lock(f"{LOCKS_FOLDER}/put/{name[:2]}.lock"):
-            if os.path.lexists(target):
-                return False
-            temp.rename(target)
-        return True
+def check_key(key: str) -> str:
+    """Return ``key`` if it is a plain relative path.
 
-    def _link_or_copy(self, source: Path, temp: Path, target: Path) -> bool:
-        if self.links_work:
-            try:
-                os.link(source, temp)
-            except OSError as error:
-                # An object that very many days share (an empty one) can run out of links.
-                if error.errno != errno.EMLINK:
-                    raise
-            else:
-                return True
-        if target.exists() and file_sha256(target) == file_sha256(source):
-            return False
-        shutil.copyfile(source, temp)
-        temp.chmod(READ_ONLY)
-        sync_file(temp)
-        return True
+    Raises:
+        StorageKeyError: It is not.
+    """
+    if not key or key.startswith("/") or "\0" in key or any(part in {"", ".", ".."} for part in key.split("/")):
+        raise StorageKeyError("The key is not a plain relative path.", got=key)
+    return key
+
+
+def check_lock_key(key: str) -> str:
+    """Return ``key`` if it is one of a lock.
+
+    Raises:
+        StorageKeyError: It is not.
+    """
+    if not key.startswith(f"{LOCKS_FOLDER}/"):
+        raise StorageKeyError("The key is not one of a lock.", expected=f"{LOCKS_FOLDER}/…", got=key)
+    return key

@@ -7,13 +7,13 @@ finding the newest generation, or reading the files.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
-from pathlib import Path
 
 from ml_data_platform.errors import MissingPartitionError
 from ml_data_platform.storage.commit_log import LogRecord
 from ml_data_platform.storage.layout import Layout, day_key
+from ml_data_platform.storage.object_store import ObjectStore
 
 ABSENT = "absent"
 
@@ -25,12 +25,12 @@ class PartitionRef:
     Attributes:
         asset: Asset name.
         days: By day ``YYYY-MM-DD``, the generation to read; None where nothing is published.
-        root: Folder that the paths lie under.
+        objects: Where the files are found.
     """
 
     asset: str
     days: Mapping[str, LogRecord | None]
-    root: Path
+    objects: ObjectStore = field(repr=False, compare=False)
 
     @property
     def absent(self) -> tuple[str, ...]:
@@ -55,7 +55,9 @@ class PartitionRef:
         return self.days[key]
 
     def paths(self, day: date | str | None = None, file: str | None = None) -> list[str]:
-        """Return the immutable files to read, by day, then by name; empty where nothing is published.
+        """Return local paths of the immutable files to read, by day, then by name; empty where nothing is published.
+
+        Of a root in a bucket they are fetched and verified now; a cache may drop them an hour after this.
 
         Args:
             day: Only this day.
@@ -64,12 +66,13 @@ class PartitionRef:
         Raises:
             MissingPartitionError: The day is not one of this reference, or a generation lacks the file.
         """
-        return [
-            str(self.root / Layout.object_key(self.asset, entry.sha256))
+        keys = [
+            Layout.object_key(self.asset, entry.sha256)
             for record in self._records(day)
             for entry in record.files
             if self._wanted(record, file, entry.name)
         ]
+        return [str(path) for path in self.objects.local_paths(keys)]
 
     def content(self, day: date | str) -> str:
         """Return the content hash of a day, or ``absent``."""

@@ -6,12 +6,14 @@ it, and credentials, which are found where every AWS tool finds them (environmen
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
 import boto3
+from botocore import UNSIGNED
 from botocore.config import Config
+from botocore.exceptions import ProfileNotFound
 
 from ml_data_platform.errors import SettingsError
 
@@ -27,6 +29,12 @@ class S3Connection:
         read_timeout_seconds: Longest wait for the next bytes of an answer.
         attempts: How often a request is sent at most; between two there is a growing, jittered pause.
         connections: Requests that may be under way at once.
+        region_name: Region of the bucket; None: as AWS's own variables and files say.
+        profile_name: Profile of the AWS configuration; None: the usual chain.
+        use_ssl: Whether AWS itself is spoken to over TLS.
+        verify: Whether certificates are verified; None: they are.
+        is_unsigned: Whether requests are sent without credentials, to a public bucket.
+        credentials: Access key, secret key and session token, where a resource gives them; never shown.
     """
 
     endpoint_url: str | None = None
@@ -34,13 +42,19 @@ class S3Connection:
     read_timeout_seconds: float = 60.0
     attempts: int = 5
     connections: int = 16
+    region_name: str | None = None
+    profile_name: str | None = None
+    use_ssl: bool = True
+    verify: bool | None = None
+    is_unsigned: bool = False
+    credentials: tuple[str | None, str | None, str | None] | None = field(default=None, repr=False)
 
 
 def s3_client(connection: S3Connection = S3Connection()) -> Any:
     """Make a client; it may be used by several threads at once.
 
     Raises:
-        SettingsError: The endpoint is no http(s) URL, or holds credentials.
+        SettingsError: The endpoint is no http(s) URL, or holds credentials; or there is no such profile.
     """
     if connection.endpoint_url is not None:
         check_endpoint_url(connection.endpoint_url)
@@ -55,8 +69,26 @@ def s3_client(connection: S3Connection = S3Connection()) -> Any:
         response_checksum_validation="when_required",
         # Another endpoint rarely has a name per bucket.
         s3={"addressing_style": "path"} if connection.endpoint_url else {},
+        **({"signature_version": UNSIGNED} if connection.is_unsigned else {}),
     )
-    return boto3.session.Session().client("s3", endpoint_url=connection.endpoint_url, config=config)
+    key_id, secret, token = connection.credentials or (None, None, None)
+    try:
+        session = boto3.session.Session(
+            aws_access_key_id=key_id,
+            aws_secret_access_key=secret,
+            aws_session_token=token,
+            region_name=connection.region_name,
+            profile_name=connection.profile_name,
+        )
+    except ProfileNotFound as error:
+        raise SettingsError("there is no such AWS profile", got=connection.profile_name) from error
+    return session.client(
+        "s3",
+        endpoint_url=connection.endpoint_url,
+        use_ssl=connection.use_ssl,
+        verify=connection.verify,
+        config=config,
+    )
 
 
 def check_endpoint_url(url: str) -> str:

@@ -20,10 +20,11 @@ from typing import Any
 
 from ml_data_platform.errors import CommitConflictError, SettingsError, StageFailedError
 from ml_data_platform.events.schemas import TableSchema
-from ml_data_platform.storage import recovery
+from ml_data_platform.storage import collection, recovery
 from ml_data_platform.storage.commit_log import CommitLog, FileEntry, LogRecord
 from ml_data_platform.storage.layout import Layout, check_name, day_key
-from ml_data_platform.storage.object_store import LocalObjectStore
+from ml_data_platform.storage.local_objects import LocalObjectStore
+from ml_data_platform.storage.object_store import GRACE, ObjectStore
 from ml_data_platform.storage.parquet import verify_file
 from ml_data_platform.storage.partition_ref import PartitionRef
 from ml_data_platform.storage.records import canonical_json
@@ -45,14 +46,13 @@ class TableStore:
     """All partitioned tables under one root.
 
     Args:
-        root: Folder of the platform's data.
+        root: Folder of the platform's data, or the store that holds it.
         clock: Returns the present, with a time zone.
     """
 
-    def __init__(self, root: Path, clock: Callable[[], datetime]) -> None:
-        self.root = Path(root)
+    def __init__(self, root: Path | ObjectStore, clock: Callable[[], datetime]) -> None:
+        self.objects = root if isinstance(root, ObjectStore) else LocalObjectStore(root)
         self.clock = clock
-        self.objects = LocalObjectStore(self.root)
         self.log = CommitLog(self.objects)
 
     def scratch(self) -> AbstractContextManager[Path]:
@@ -70,7 +70,7 @@ class TableStore:
     def ref(self, asset: str, days: Iterable[date | str]) -> PartitionRef:
         """Pin the present heads of several days; days without one stay visible as absent."""
         keys = [day_key(day) for day in days]
-        return PartitionRef(check_name(asset, "asset"), {key: self.log.head(asset, key) for key in keys}, self.root)
+        return PartitionRef(check_name(asset, "asset"), {key: self.log.head(asset, key) for key in keys}, self.objects)
 
     def stage(
         self,
@@ -129,15 +129,17 @@ class TableStore:
 
         Raises:
             CommitConflictError: Another writer was faster and our inputs are stale.
+            CommitExpiredError: Publishing the files took longer than half of the collector's grace.
             CommitStateUnknownError: The record was written, but may not survive a power cut.
             VerificationError: A staged file changed, or an object of its name has other bytes.
             OSError: The medium failed; the commit may be retried.
         """
+        deadline = collection.Deadline(self.clock)
         with self.objects.lock(Layout.objects_lock_key(staged.asset), shared=True):
             for file in staged.files:
                 key = Layout.object_key(staged.asset, file.sha256)
                 self.objects.put_object(key, file.path, sha256=file.sha256, size_bytes=file.size_bytes)
-            commit = self._append(staged, run_id, inputs_are_current)
+            commit = self._append(staged, run_id, inputs_are_current, deadline)
         recovery.project_head(self.objects, self.log, staged.asset, staged.day)
         return commit
 
@@ -146,14 +148,28 @@ class TableStore:
         return recovery.recover(self.objects, self.log)
 
     def collect(
-        self, *, keep_last: int = 3, older_than: timedelta = timedelta(hours=24), now: datetime | None = None
-    ) -> recovery.Collection:
-        """Remove objects that only old generations, or none, refer to; see `recovery.collect`."""
-        return recovery.collect(
-            self.objects, self.log, keep_last=keep_last, older_than=older_than, now=now or self.clock()
+        self,
+        *,
+        keep_last: int = 3,
+        older_than: timedelta = GRACE,
+        now: datetime | None = None,
+        is_dry_run: bool = False,
+        on_progress: Callable[[str], None] = lambda _: None,
+    ) -> collection.Collection:
+        """Remove objects that only old generations, or none, refer to; see `collection.collect`."""
+        return collection.collect(
+            self.objects,
+            self.log,
+            keep_last=keep_last,
+            older_than=older_than,
+            now=now or self.clock(),
+            is_dry_run=is_dry_run,
+            on_progress=on_progress,
         )
 
-    def _append(self, staged: StagedTable, run_id: str, inputs_are_current: InputsCheck) -> Commit:
+    def _append(
+        self, staged: StagedTable, run_id: str, inputs_are_current: InputsCheck, deadline: collection.Deadline
+    ) -> Commit:
         for _ in range(MAX_ROUNDS):
             head = self.log.head(staged.asset, staged.day)
             generation = head.generation if head else 0
@@ -165,6 +181,7 @@ class TableStore:
             if overtaken and not (generation > staged.expected_generation and inputs_are_current(staged.inputs)):
                 raise _conflict(staged, generation)
             record = self._record(staged, generation + 1, run_id)
+            deadline.check(asset=staged.asset, partition=staged.day)
             if self.log.append(record):
                 return Commit(record, "rebased" if overtaken else "committed")
         raise _conflict(staged, generation)

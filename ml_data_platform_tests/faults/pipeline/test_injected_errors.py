@@ -12,7 +12,7 @@ import pytest
 
 from ml_data_platform.defs import io_manager
 from ml_data_platform.stages import flow
-from ml_data_platform.storage.object_store import LocalObjectStore
+from ml_data_platform.storage.local_objects import LocalObjectStore
 from ml_data_platform_tests.pipeline_root import PipelineRoot, day, settings_for, shop_lines
 
 OF = day(1)

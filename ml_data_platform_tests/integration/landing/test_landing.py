@@ -56,7 +56,13 @@ def fragment(landed: LandedFile, terms: LandingTerms) -> list[dict]:
 
 def undated_view(landed: LandedFile, terms: LandingTerms) -> Path:
     """Return where plain readers find a file's undated rows."""
-    return terms.store.root / "data" / "undated_rows" / f"source={landed.source}" / f"{landed.record.sha256}.parquet"
+    return (
+        terms.store.objects.root
+        / "data"
+        / "undated_rows"
+        / f"source={landed.source}"
+        / f"{landed.record.sha256}.parquet"
+    )
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -13,7 +13,7 @@ from ml_data_platform.landing import keeping, landing, routing
 from ml_data_platform.landing.landing import LandingTerms, land_file
 from ml_data_platform.landing.terms import with_one_engine
 from ml_data_platform.storage.ledger import Ledger
-from ml_data_platform.storage.object_store import LocalObjectStore
+from ml_data_platform.storage.local_objects import LocalObjectStore
 from ml_data_platform.storage.table_store import TableStore
 from ml_data_platform_tests.landed_shop_files import NOW, START, shop_file
 

@@ -8,7 +8,7 @@ import pytest
 
 from ml_data_platform.errors import PlatformError, RecordError, StorageKeyError
 from ml_data_platform.storage.ledger import Failure, Ledger, LedgerRecord
-from ml_data_platform.storage.object_store import LocalObjectStore
+from ml_data_platform.storage.local_objects import LocalObjectStore
 
 FIRST = LedgerRecord(
     source="demo_shop",

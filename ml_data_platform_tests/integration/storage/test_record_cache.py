@@ -10,7 +10,7 @@ import pytest
 
 from ml_data_platform.errors import RecordError
 from ml_data_platform.storage.ledger import Ledger
-from ml_data_platform.storage.object_store import LocalObjectStore
+from ml_data_platform.storage.local_objects import LocalObjectStore
 from ml_data_platform.storage.table_store import TableStore
 from ml_data_platform_tests.integration.storage.test_ledger import FIRST
 from ml_data_platform_tests.storage_tables import DAY, SINGLE, present, stage

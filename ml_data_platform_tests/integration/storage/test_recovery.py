@@ -10,7 +10,7 @@ from datetime import date, timedelta
 import pytest
 
 from ml_data_platform.storage.layout import LOCKS_FOLDER, TEMP_FOLDER, Layout
-from ml_data_platform.storage.object_store import LocalObjectStore
+from ml_data_platform.storage.local_objects import LocalObjectStore
 from ml_data_platform.storage.table_store import TableStore
 from ml_data_platform_tests.storage_tables import (
     DAY,
@@ -33,13 +33,13 @@ def store(tmp_path):
 def test_an_empty_root_needs_no_recovery(store):
     """Recovery of a root that does not exist finds nothing and makes nothing."""
     assert store.recover().partitions_checked == 0
-    assert not store.root.exists()
+    assert not store.objects.root.exists()
 
 
 def test_views_behind_their_head_are_repaired(store):
     """A file that is missing, of an older generation, or edited in place by replacement comes back."""
     publish(store, PARTED, 1, expected=0)
-    folder = store.root / Layout.view_folder(PARTED.name, DAY)
+    folder = store.objects.root / Layout.view_folder(PARTED.name, DAY)
     older = (folder / PARTED.files[0]).read_bytes()
     publish(store, PARTED, 2, expected=1)
     for damage in (
@@ -57,20 +57,20 @@ def test_scratch_of_the_living_stays_and_of_the_dead_goes(store):
     """A folder whose lock is held survives any recovery; one whose owner is gone does not."""
     with store.scratch() as alive:
         (alive / "work").write_text("x")
-        dead = store.root / TEMP_FOLDER / ("d" * 32)
+        dead = store.objects.root / TEMP_FOLDER / ("d" * 32)
         dead.mkdir()
         (dead / "half_written").write_text("x")
         dead.with_name(f"{dead.name}.lock").touch()
         dead.with_name(f"{'e' * 32}.lock").touch()
         assert store.recover().folders_removed == 2
-        assert files_below(store.root / TEMP_FOLDER) == sorted([f"{alive.name}/work", f"{alive.name}.lock"])
-    assert list((store.root / TEMP_FOLDER).iterdir()) == []
+        assert files_below(store.objects.root / TEMP_FOLDER) == sorted([f"{alive.name}/work", f"{alive.name}.lock"])
+    assert list((store.objects.root / TEMP_FOLDER).iterdir()) == []
 
 
 def assert_all_shown(store):
     """Check that both tables' views are there again."""
     views = [f"{t.name}/dt={DAY}/{name}" for t in (PARTED, SINGLE) for name in t.files]
-    assert files_below(store.root / "data") == sorted(views)
+    assert files_below(store.objects.root / "data") == sorted(views)
     assert store.recover().broken == ()
 
 
@@ -79,7 +79,7 @@ def test_one_broken_partition_is_listed_and_holds_no_other_up(store):
     publish(store, PARTED, 1, expected=0)
     publish(store, SINGLE, 1, expected=0)
     for table in (PARTED, SINGLE):
-        (store.root / Layout.view_key(table.name, DAY, table.files[0])).unlink()
+        (store.objects.root / Layout.view_key(table.name, DAY, table.files[0])).unlink()
     head = store.head(PARTED.name, DAY)
     store.objects.delete(Layout.object_key(PARTED.name, head.files[0].sha256))
     recovery = store.recover()
@@ -104,9 +104,9 @@ def test_recovery_of_a_clean_root_reads_one_record_per_partition_and_takes_no_lo
     read, lock = LocalObjectStore.read_bytes, LocalObjectStore.lock
     monkeypatch.setattr(LocalObjectStore, "read_bytes", lambda self, key: reads.append(key) or read(self, key))
     monkeypatch.setattr(LocalObjectStore, "lock", lambda self, key, **how: locks.append(key) or lock(self, key, **how))
-    assert TableStore(store.root, present).recover().partitions_checked == 30
+    assert TableStore(store.objects.root, present).recover().partitions_checked == 30
     assert (len(reads), locks) == (30, [])
-    assert len(files_below(store.root / LOCKS_FOLDER)) == 31
+    assert len(files_below(store.objects.root / LOCKS_FOLDER)) == 31
 
 
 def test_a_slow_projection_cannot_bring_an_older_generation_back(tmp_path, monkeypatch):
@@ -118,10 +118,10 @@ def test_a_slow_projection_cannot_bring_an_older_generation_back(tmp_path, monke
     about_to_show, go_on = threading.Event(), threading.Event()
     real = slow.objects.project
 
-    def held_up(object_key, view_key):
+    def held_up(object_key, view_key, **facts):
         about_to_show.set()
         assert go_on.wait(30)
-        return real(object_key, view_key)
+        return real(object_key, view_key, **facts)
 
     monkeypatch.setattr(slow.objects, "project", held_up)
     first = threading.Thread(target=publish, args=(slow, SINGLE, 1), kwargs={"expected": 0})

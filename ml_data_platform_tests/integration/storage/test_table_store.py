@@ -47,14 +47,14 @@ def test_a_commit_shows_the_whole_partition_read_only(store, table):
     assert publish(store, table, 1, expected=0) == "committed"
     assert_whole(store, table, {1})
     for name in table.files:
-        view = store.root / Layout.view_key(table.name, DAY, name)
+        view = store.objects.root / Layout.view_key(table.name, DAY, name)
         assert stat.S_IMODE(view.stat().st_mode) == 0o444
 
 
 def test_the_same_result_of_the_same_inputs_commits_nothing_but_repairs_the_view(store):
     """A second run on the new head writes no record, and a view file that was lost comes back."""
     publish(store, SINGLE, 1, expected=0)
-    view = store.root / Layout.view_key(SINGLE.name, DAY, "data.parquet")
+    view = store.objects.root / Layout.view_key(SINGLE.name, DAY, "data.parquet")
     view.unlink()
     assert publish(store, SINGLE, 1, expected=1, run_id="another") == "unchanged"
     assert assert_whole(store, SINGLE, {1}).generation == 1
@@ -100,7 +100,7 @@ def test_a_writer_that_expects_a_generation_that_never_was_is_refused(store):
 def test_a_file_that_the_new_generation_lacks_leaves_the_view_and_a_foreign_one_stays(store):
     """With fewer files per partition the view shows just those, but never deletes what it did not write."""
     publish(store, PARTED, 1, expected=0)
-    folder = store.root / Layout.view_folder(PARTED.name, DAY)
+    folder = store.objects.root / Layout.view_folder(PARTED.name, DAY)
     foreign = folder / "part=b" / "notes.txt"
     foreign.write_text("mine")
     fewer = replace(PARTED, files=PARTED.files[:1])
@@ -149,7 +149,7 @@ def test_an_object_with_other_bytes_under_its_name_stops_the_commit(store):
     """A truncated object that is there already is found, not trusted and not overwritten."""
     with store.scratch() as scratch:
         staged = stage(store, scratch, SINGLE, 1, expected=0)
-        damaged = store.root / Layout.object_key(SINGLE.name, staged.files[0].sha256)
+        damaged = store.objects.root / Layout.object_key(SINGLE.name, staged.files[0].sha256)
         damaged.parent.mkdir(parents=True)
         damaged.write_bytes(b"PAR1")
         with pytest.raises(VerificationError):
@@ -179,7 +179,7 @@ def test_a_reference_pins_generations_and_shows_absent_days(store):
 def test_heads_ignore_foreign_files_and_folders(store):
     """Editors' and tools' leftovers in the log are no generations and no days."""
     publish(store, SINGLE, 1, expected=0)
-    log = store.root / Layout.log_root(SINGLE.name)
+    log = store.objects.root / Layout.log_root(SINGLE.name)
     for name in (f"dt={DAY}/99999999.json.swp", f"dt={DAY}/readme", "dt=2026-99-99/00000001.json", "x/00000001.json"):
         (log / name).parent.mkdir(exist_ok=True)
         (log / name).write_text("{}")
@@ -222,7 +222,7 @@ def test_without_hard_links_the_protocol_is_the_same(tmp_path, monkeypatch, code
         assert_whole(store, PARTED, {generation})
     assert publish(store, PARTED, 3, expected=3) == "unchanged"
     assert store.recover().views_repaired == 0
-    view = store.root / Layout.view_key(PARTED.name, DAY, PARTED.files[0])
+    view = store.objects.root / Layout.view_key(PARTED.name, DAY, PARTED.files[0])
     view.unlink()
     assert store.recover().views_repaired == 1
     assert_whole(store, PARTED, {3})

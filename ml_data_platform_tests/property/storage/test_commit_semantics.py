@@ -75,7 +75,7 @@ def test_every_sequence_of_commits_ends_as_the_model_says(commits, table):
         objects = store.objects.list(f"_store/{table.name}/objects")
         tried = {content for content, *_ in commits}
         assert len(objects) <= len(tried) * len(table.files)
-        assert shown_generations(store.root, table) == {model[-1][0]}
+        assert shown_generations(store.objects.root, table) == {model[-1][0]}
 
 
 @given(files=st.dictionaries(NAMES, HASHES, max_size=4), other=st.dictionaries(NAMES, HASHES, max_size=4))

@@ -9,7 +9,7 @@ import pytest
 
 from ml_data_platform.errors import PartitionKeyError, PlatformError, StorageKeyError
 from ml_data_platform.storage.layout import Layout, day_key, parse_day
-from ml_data_platform.storage.object_store import LocalObjectStore
+from ml_data_platform.storage.local_objects import LocalObjectStore
 
 SHA256 = "ab" * 32
 HOSTILE_DAYS = [

@@ -1,0 +1,312 @@
+"""Bytes under keys on a local file system, with put-if-absent, locks and private scratch folders.
+
+Belongs here: every operation whose atomicity or durability depends on this medium. Does not belong here: what the
+bytes mean.
+
+Durability: a file's bytes are fsynced before its name exists, and its folder is fsynced after. A file
+whose fsync failed is discarded, since a second fsync of it may report success for lost pages.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import shutil
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, suppress
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+
+from ml_data_platform.errors import VerificationError
+from ml_data_platform.storage.durability import file_sha256, make_folder, sync_file, sync_folder
+from ml_data_platform.storage.layout import LOCKS_FOLDER, TEMP_FOLDER
+from ml_data_platform.storage.object_store import (
+    GRACE,
+    READ_ONLY,
+    Item,
+    Many,
+    Names,
+    ObjectStore,
+    Result,
+    Stored,
+    Version,
+    check_key,
+    check_lock_key,
+)
+from ml_data_platform.storage.scratch import file_lock, private_folder, reap_dead
+
+_NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EXDEV})
+
+
+class LocalObjectStore(ObjectStore):
+    """Objects under one folder of a local file system.
+
+    Args:
+        root: The folder; it is created when the first object is.
+    """
+
+    # A commit holds a lock that keeps collectors away.
+    least_age_to_collect = timedelta(0)
+
+    def __init__(self, root: Path) -> None:
+        self.root = Path(root)
+
+    def uri(self, key: str) -> str:
+        """Return the path of a key."""
+        return str(self.local_path(key))
+
+    def local_path(self, key: str) -> Path:
+        """Return the path of a key, whether or not something is there.
+
+        Raises:
+            StorageKeyError: The key is not a plain relative path.
+        """
+        return self.root / PurePosixPath(check_key(key))
+
+    def put_if_absent(self, key: str, source: Path | bytes, *, mode: int = READ_ONLY) -> bool:
+        """Store ``source`` under ``key`` unless something is there; all or nothing, also through a power cut.
+
+        Args:
+            key: Where to.
+            source: The bytes, or a file of them. A file in a scratch folder becomes the object itself and
+                must not be written to again; any other file is copied.
+            mode: Permission bits of the object.
+
+        Returns:
+            True when this call stored it, False when something was there.
+
+        Raises:
+            OSError: Nothing was stored; or it was, and its folder could not be flushed.
+        """
+        target = self.local_path(key)
+        make_folder(target.parent)
+        with self.scratch() as folder:
+            taken = os.path.lexists(target)
+            stored = not taken and self._publish(self._temp_file(folder, source, mode), target)
+            # Also when another writer stored it: its entry must be durable before anything refers to it.
+            sync_folder(target.parent)
+        return stored
+
+    def put_object(self, key: str, source: Path, *, sha256: str, size_bytes: int) -> bool:
+        """Store a file under a key that its content names; an object that is there already is checked, and made young.
+
+        Returns:
+            True when this call stored it.
+
+        Raises:
+            VerificationError: The object that is there has another size, or the file is gone or has.
+        """
+        if not self.exists(key):
+            got = source.stat().st_size if source.exists() else "no file"
+            if got != size_bytes:
+                raise VerificationError("A staged file changed.", file=source, expected=size_bytes, got=got)
+            if self.put_if_absent(key, source):
+                return True
+        else:
+            sync_folder(self.local_path(key).parent)
+        if self.size(key) != size_bytes and self.hash(key) != sha256:
+            raise wrong_object(key, size_bytes, self.size(key))
+        self._make_young(key)
+        return False
+
+    def read_bytes(self, key: str) -> bytes:
+        """Return the bytes under ``key``; raises FileNotFoundError where there are none."""
+        return self.local_path(key).read_bytes()
+
+    def exists(self, key: str) -> bool:
+        """Tell whether something is stored under ``key``."""
+        return self.local_path(key).exists()
+
+    def size(self, key: str) -> int:
+        """Return the size of an object in bytes; raises FileNotFoundError where there is none."""
+        return self.local_path(key).stat().st_size
+
+    def hash(self, key: str) -> str:
+        """Return the SHA-256 of an object in hex; raises FileNotFoundError where there is none."""
+        return file_sha256(self.local_path(key))
+
+    def stored(self, prefix: str) -> dict[str, Stored]:
+        """Return the keys of all files below the folder ``prefix``, in order, with size and time of change."""
+        found = {}
+        for key, path in self._walk(prefix):
+            with suppress(FileNotFoundError):
+                state = os.lstat(path)
+                modified = datetime.fromtimestamp(state.st_mtime, UTC)
+                found[key] = Stored(state.st_size, modified, _version(state))
+        return found
+
+    def list(self, prefix: str) -> Names:
+        """Return the keys of all files below the folder ``prefix``, sorted; none where it does not exist."""
+        return [key for key, _ in self._walk(prefix)]
+
+    def names(self, folder: str) -> Names:
+        """Return the names directly in a folder, unordered; none where it does not exist."""
+        try:
+            with os.scandir(self.local_path(folder)) as entries:
+                return [entry.name for entry in entries]
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+
+    def versions(self, folder: str) -> dict[str, Version]:
+        """Return the names directly in a folder, each with a value that changes when the bytes under it do."""
+        versions: dict[str, Version] = {}
+        try:
+            with os.scandir(self.local_path(folder)) as entries:
+                for entry in entries:
+                    with suppress(FileNotFoundError):
+                        versions[entry.name] = _version(entry.stat(follow_symlinks=False))
+        except (FileNotFoundError, NotADirectoryError):
+            return {}
+        return versions
+
+    def delete(self, key: str) -> None:
+        """Remove an object; nothing happens where there is none."""
+        self.local_path(key).unlink(missing_ok=True)
+
+    def is_projected(self, object_key: str, view_key: str, shown: Stored | None = None) -> bool:  # noqa: ARG002
+        """Tell, without reading bytes, whether the view's file is the object itself."""
+        try:
+            return self.local_path(object_key).samefile(self.local_path(view_key))
+        except FileNotFoundError:
+            return False
+
+    def project(self, object_key: str, view_key: str, *, generation: int | None = None) -> bool:  # noqa: ARG002
+        """Show an object under a name of the view; readers see the whole old file or the whole new one.
+
+        The caller's lock keeps the view from going back, so that no generation is kept with it.
+
+        Returns:
+            True when the view changed.
+
+        Raises:
+            VerificationError: The object is missing.
+        """
+        source, target = self.local_path(object_key), self.local_path(view_key)
+        if not source.exists():
+            raise VerificationError(
+                "An object that the commit log names is missing.",
+                remedy="Restore it from a backup, or run the partition again.",
+                key=object_key,
+            )
+        if self.is_projected(object_key, view_key):
+            return False
+        make_folder(target.parent)
+        with self.scratch() as folder:
+            temp = folder / "view"
+            if not self._link_or_copy(source, temp, target):
+                return False
+            temp.replace(target)
+            # rename(2) between two links of one inode does nothing and leaves the temp behind.
+            temp.unlink(missing_ok=True)
+        sync_folder(target.parent)
+        return True
+
+    def scratch(self) -> AbstractContextManager[Path]:
+        """Give a private folder that is removed at the end, or by `reap_scratch` after its owner died."""
+        return private_folder(self.local_path(TEMP_FOLDER))
+
+    def reap_scratch(self) -> int:
+        """Remove scratch folders whose owner is dead; safe while others work; returns how many."""
+        return reap_dead(self.local_path(TEMP_FOLDER))
+
+    def reap_uploads(self, older_than: timedelta, now: datetime) -> int:  # noqa: ARG002
+        """Nothing is uploaded: what is unfinished lies in scratch."""
+        return 0
+
+    def lock(self, key: str, *, shared: bool = False) -> AbstractContextManager[None]:
+        """Hold the lock ``key``; the operating system releases it when its owner dies."""
+        return file_lock(self.local_path(check_lock_key(key)), shared=shared)
+
+    def each(self, work: Callable[[Item], Result], items: Iterable[Item]) -> Many[Result]:
+        """Do the same work for each item, one after the other: a disk gains nothing from threads."""
+        return [work(item) for item in items]
+
+    @cached_property
+    def links_work(self) -> bool:
+        """Whether the file system knows hard links, by trying."""
+        with self.scratch() as folder:
+            probe = folder / "probe"
+            probe.touch()
+            try:
+                os.link(probe, folder / "probe_link")
+            except OSError as error:
+                if error.errno in _NO_LINKS:
+                    return False
+                raise
+        return True
+
+    def _walk(self, prefix: str) -> Many[tuple[str, str]]:
+        """Return the keys below a folder with their paths, sorted."""
+        check_key(prefix)
+        beginning = len(str(self.root)) + 1
+        paths = [os.path.join(top, name) for top, _, names in os.walk(self.root / prefix) for name in names]  # noqa: PTH118
+        return sorted((path[beginning:], path) for path in paths)
+
+    def _make_young(self, key: str) -> None:
+        path = self.local_path(key)
+        if (datetime.now(UTC) - datetime.fromtimestamp(path.stat().st_mtime, UTC)) > GRACE / 2:
+            os.utime(path)
+
+    def _temp_file(self, folder: Path, source: Path | bytes, mode: int) -> Path:
+        if isinstance(source, Path) and self.local_path(TEMP_FOLDER).resolve() in source.resolve().parents:
+            temp = source
+        else:
+            temp = folder / "object"
+            with os.fdopen(os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
+                if isinstance(source, bytes):
+                    stream.write(source)
+                else:
+                    with source.open("rb") as landed:
+                        shutil.copyfileobj(landed, stream, 1 << 20)
+        temp.chmod(mode)
+        sync_file(temp)
+        return temp
+
+    def _publish(self, temp: Path, target: Path) -> bool:
+        if self.links_work:
+            try:
+                os.link(temp, target)
+            except FileExistsError:
+                return False
+            return True
+        # Without link(2) nothing creates a whole file under a name only if it is free, so one lock decides.
+        name = hashlib.md5(str(target.relative_to(self.root)).encode(), usedforsecurity=False).hexdigest()
+        with self.lock(f"{LOCKS_FOLDER}/put/{name[:2]}.lock"):
+            if os.path.lexists(target):
+                return False
+            temp.rename(target)
+        return True
+
+    def _link_or_copy(self, source: Path, temp: Path, target: Path) -> bool:
+        if self.links_work:
+            try:
+                os.link(source, temp)
+            except OSError as error:
+                # An object that very many days share (an empty one) can run out of links.
+                if error.errno != errno.EMLINK:
+                    raise
+            else:
+                return True
+        if target.exists() and file_sha256(target) == file_sha256(source):
+            return False
+        shutil.copyfile(source, temp)
+        temp.chmod(READ_ONLY)
+        sync_file(temp)
+        return True
+
+
+def wrong_object(key: str, expected: int, got: int) -> VerificationError:
+    """Return the error that an object is not what its name says."""
+    return VerificationError(
+        "A stored object does not have the bytes that its name says.",
+        remedy="Move the object away and run the partition again; then check the disk.",
+        key=key,
+        expected=expected,
+        got=got,
+    )
+
+
+def _version(state: os.stat_result) -> Version:
+    return state.st_ino, state.st_size, state.st_mtime_ns

@@ -1,0 +1,36 @@
+"""From settings to the store that holds a root.
+
+Belongs here: choosing the medium. Does not belong here: any medium. Clients of S3 are loaded only for a root there.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ml_data_platform.locations import S3Location
+from ml_data_platform.settings import Settings
+from ml_data_platform.storage.local_objects import LocalObjectStore
+from ml_data_platform.storage.object_store import ObjectStore
+
+
+def open_objects(settings: Settings) -> ObjectStore:
+    """Open the store of a root; nothing is read or written yet."""
+    if not isinstance(settings.root, S3Location):
+        return LocalObjectStore(settings.root)
+    from ml_data_platform.storage.s3_client import S3Connection  # noqa: PLC0415
+    from ml_data_platform.storage.s3_objects import S3ObjectStore  # noqa: PLC0415
+
+    connection = S3Connection(
+        endpoint_url=settings.s3_endpoint_url,
+        attempts=settings.s3_max_attempts,
+        region_name=settings.s3_region_name,
+        profile_name=settings.s3_profile_name,
+    )
+    return S3ObjectStore(settings.root, settings.local_folder, connection, cache_bytes=settings.s3_cache_bytes)
+
+
+def is_root(settings: Settings) -> bool:
+    """Tell whether there is something in the place of a root."""
+    if isinstance(settings.root, Path):
+        return settings.root.is_dir()
+    return bool(open_objects(settings).names(""))

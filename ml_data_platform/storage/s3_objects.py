@@ -1,0 +1,329 @@
+"""Bytes under keys of a bucket, with put-if-absent and a view that never goes back.
+
+Belongs here: every operation whose atomicity rests on conditional requests. Does not belong here: sending them
+(``s3_requests``), what the bytes mean.
+
+Machines share nothing but the bucket. So what must happen once is a conditional ``PutObject``: a record is put if
+absent; a file of the view replaces what is there only if that is still what was looked at, and of an older generation.
+Objects are named by their content, so that writing one twice is harmless. Scratch, locks and a cache of what was read
+are local; engines read the cache.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from ml_data_platform.errors import SettingsError, StorageKeyError, VerificationError
+from ml_data_platform.locations import S3Location
+from ml_data_platform.storage.layout import STORE
+from ml_data_platform.storage.local_objects import LocalObjectStore, wrong_object
+from ml_data_platform.storage.object_cache import ObjectCache, check_fetched
+from ml_data_platform.storage.object_store import (
+    GRACE,
+    READ_ONLY,
+    Item,
+    Many,
+    Names,
+    ObjectStore,
+    Result,
+    Stored,
+    Version,
+    check_key,
+)
+from ml_data_platform.storage.s3_client import S3Connection
+from ml_data_platform.storage.s3_requests import (
+    ConditionFailedError,
+    Head,
+    S3Requests,
+    expected_etag,
+)
+
+PROBE_KEY = f"{STORE}/probe"
+_PROBE = b"The platform tries here whether this store keeps conditions.\n"
+CACHE_FOLDER = "cache"
+ABSENT = "*"
+# One PutObject takes 5 GB; beyond a part, parts are cheaper to repeat than the whole.
+LARGEST_SINGLE_PUT_BYTES = 64 << 20
+LARGEST_VIEW_BYTES = 5_000_000_000
+MAX_ROUNDS = 100
+_SHA256, _GENERATION = "sha256", "generation"
+
+
+class S3ObjectStore(ObjectStore):
+    """Objects below one prefix of a bucket.
+
+    Args:
+        location: The bucket and the prefix.
+        local_folder: Folder of this machine for scratch, locks and the cache.
+        connection: How the store is reached.
+        cache_bytes: What the cache may take.
+    """
+
+    def __init__(
+        self,
+        location: S3Location,
+        local_folder: Path,
+        connection: S3Connection,
+        *,
+        cache_bytes: int = 20 * 10**9,
+    ) -> None:
+        self.location = location
+        self.requests = S3Requests(location.bucket, connection)
+        self.cache = ObjectCache(local_folder / CACHE_FOLDER, cache_bytes)
+        self._local = LocalObjectStore(local_folder)
+        self._threads = connection.connections
+        self._beginning = f"{location.prefix}/" if location.prefix else ""
+        self._shown: dict[str, tuple[Version, str]] = {}
+        self._probing = threading.Lock()
+        self._is_capable = False
+
+    def uri(self, key: str) -> str:
+        """Return the URL of a key."""
+        return str(self.location / check_key(key))
+
+    def local_path(self, key: str) -> Path:
+        """Return the cached copy of an immutable object, fetched and verified where there is none."""
+        name = check_key(key).rpartition("/")[2]
+        known = self.cache.find(name)
+        if known is not None:
+            return known
+        with self.scratch() as folder:
+            fetched = folder / "fetched"
+            check_fetched(key, self.requests.get_file(self._full(key), fetched))
+            return self.cache.add(name, fetched)
+
+    def put_if_absent(self, key: str, source: Path | bytes, *, mode: int = READ_ONLY) -> bool:
+        """Store ``source`` under ``key`` unless something is there.
+
+        Raises:
+            StorageKeyError: It is meant for its owner only: a bucket is no place for a secret.
+            OSError: The store did not answer; the bytes may be there, or still arrive.
+        """
+        if mode != READ_ONLY:
+            raise StorageKeyError("A bucket keeps no secrets.", got=key)
+        self.prepare()
+        data = source.read_bytes() if isinstance(source, Path) else source
+        try:
+            self.requests.put(self._full(key), data, if_none_match=ABSENT)
+        except ConditionFailedError as failed:
+            # The first attempt may have stored it, and its answer have been lost.
+            return failed.was_repeated and self.read_bytes(key) == data
+        return True
+
+    def put_object(self, key: str, source: Path, *, sha256: str, size_bytes: int) -> bool:
+        """Store a file under a key that its content names; an object that is there already is checked, and made young.
+
+        Raises:
+            VerificationError: The object that is there is another, or the file is gone or has changed.
+        """
+        self.prepare()
+        there = self.requests.head(self._full(key))
+        is_new = there is None
+        if there is None or Stored(there.size_bytes, there.modified, there.etag).is_older_than(GRACE / 2):
+            self._upload(key, source, sha256, size_bytes)
+        elif there.size_bytes != size_bytes or not self._holds(key, there, source, sha256):
+            raise wrong_object(self.uri(key), size_bytes, there.size_bytes)
+        self._remember(key, source)
+        return is_new
+
+    def read_bytes(self, key: str) -> bytes:
+        """Return the bytes under ``key``; raises FileNotFoundError where there are none."""
+        return self.requests.get(self._full(key))
+
+    def exists(self, key: str) -> bool:
+        """Tell whether something is stored under ``key``."""
+        return self.requests.head(self._full(key)) is not None
+
+    def size(self, key: str) -> int:
+        """Return the size of an object in bytes; raises FileNotFoundError where there is none."""
+        found = self.requests.head(self._full(key))
+        if found is None:
+            raise FileNotFoundError(2, "There is no such object", self.uri(key))
+        return found.size_bytes
+
+    def hash(self, key: str) -> str:
+        """Return the SHA-256 of the bytes that the bucket holds, in hex; raises FileNotFoundError where there are none."""
+        return self.requests.digest(self._full(key))
+
+    def stored(self, prefix: str) -> dict[str, Stored]:
+        """Return the keys of all objects below the folder ``prefix``, in order, with what a listing tells of them."""
+        start = len(self._beginning)
+        return {key[start:]: each for key, each in self.requests.listing(self._folder(prefix))}
+
+    def names(self, folder: str) -> Names:
+        """Return the names directly in a folder, unordered; none where it does not exist."""
+        return [name for name, _ in self.requests.level(self._folder(folder))]
+
+    def versions(self, folder: str) -> dict[str, Version]:
+        """Return the names of the objects directly in a folder, each with its entity tag."""
+        return {name: each.version for name, each in self.requests.level(self._folder(folder)) if each is not None}
+
+    def delete(self, key: str) -> None:
+        """Remove an object; nothing happens where there is none."""
+        self.requests.delete(self._full(key))
+
+    def is_projected(self, object_key: str, view_key: str, shown: Stored) -> bool:
+        """Tell whether the view, of which a listing tells ``shown``, shows the object; asks once per change of it."""
+        wanted = _hash_in(object_key)
+        if self._shown.get(view_key) == (shown.version, wanted):
+            return True
+        found = self.requests.head(self._full(view_key))
+        if found is None or found.metadata.get(_SHA256) != wanted or found.size_bytes != shown.size_bytes:
+            return False
+        self._shown[view_key] = (found.etag, wanted)
+        return True
+
+    def project(self, object_key: str, view_key: str, *, generation: int | None = None) -> bool:
+        """Show an object under a name of the view, unless a newer generation is shown.
+
+        Raises:
+            VerificationError: The object is missing, or too large for one conditional request.
+        """
+        self.prepare()
+        wanted, full = _hash_in(object_key), self._full(view_key)
+        metadata = {_SHA256: wanted, _GENERATION: str(generation or 0)}
+        for _ in range(MAX_ROUNDS):
+            shown = self.requests.head(full)
+            if shown is not None and _is_as_new(shown, wanted, generation):
+                return False
+            path = self._source_of(object_key)
+            seen = shown.etag if shown else None
+            try:
+                etag = self.requests.put(full, path, metadata, if_match=seen, if_none_match=None if seen else ABSENT)
+            except (ConditionFailedError, FileNotFoundError):
+                # Another writer was here since the look; or our own first attempt, whose answer was lost.
+                continue
+            self._check(view_key, etag, path, wanted)
+            self._shown[view_key] = (etag, wanted)
+            return True
+        raise VerificationError("A file of the view never stood still.", key=self.uri(view_key), rounds=MAX_ROUNDS)
+
+    def scratch(self) -> AbstractContextManager[Path]:
+        """Give a private local folder that is removed at the end, or by `reap_scratch` after its owner died."""
+        return self._local.scratch()
+
+    def reap_scratch(self) -> int:
+        """Remove scratch folders of this machine whose owner is dead; returns how many."""
+        return self._local.reap_scratch()
+
+    def reap_uploads(self, older_than: timedelta, now: datetime) -> int:
+        """Remove uploads in parts that were begun longer ago than ``older_than`` and never finished."""
+        begun = [each for each in self.requests.uploads(self._beginning) if now - each[2] > older_than]
+        for key, upload, _ in begun:
+            self.requests.abort_parts(key, upload)
+        return len(begun)
+
+    def lock(self, key: str, *, shared: bool = False) -> AbstractContextManager[None]:
+        """Hold the lock ``key`` among the processes of this machine: it spares them lost races, no more."""
+        return self._local.lock(key, shared=shared)
+
+    def each(self, work: Callable[[Item], Result], items: Iterable[Item]) -> Many[Result]:
+        """Do the same work for each item, several at once: what takes time is the way."""
+        every = list(items)
+        if len(every) < 2:
+            return [work(item) for item in every]
+        with ThreadPoolExecutor(min(self._threads, len(every))) as pool:
+            return list(pool.map(work, every))
+
+    def prepare(self) -> None:
+        """Refuse a store that ignores conditions, by trying; once per process and store.
+
+        Raises:
+            SettingsError: It does: two writers could both believe that they committed.
+        """
+        with self._probing:
+            if self._is_capable:
+                return
+            full = self._full(PROBE_KEY)
+            refused = [
+                self._is_refused(full, if_none_match=ABSENT) or self._is_refused(full, if_none_match=ABSENT),
+                self._is_refused(full, if_match=f'"{"0" * 32}"'),
+            ]
+            if not all(refused):
+                raise SettingsError(
+                    "this store ignores the conditions of a request, so that two writers could both commit",
+                    remedy="Use one that answers 412 to PutObject with If-None-Match and If-Match: AWS S3, MinIO, Ceph.",
+                    root=str(self.location),
+                )
+            self._is_capable = True
+
+    def _is_refused(self, full: str, if_match: str | None = None, if_none_match: str | None = None) -> bool:
+        try:
+            self.requests.put(full, _PROBE, if_match=if_match, if_none_match=if_none_match)
+        except ConditionFailedError:
+            return True
+        return False
+
+    def _upload(self, key: str, source: Path, sha256: str, size_bytes: int) -> None:
+        got = source.stat().st_size if source.exists() else "no file"
+        if got != size_bytes:
+            raise VerificationError("A staged file changed.", file=source, expected=size_bytes, got=got)
+        metadata = {_SHA256: sha256}
+        if size_bytes > LARGEST_SINGLE_PUT_BYTES:
+            etag = self.requests.put_parts(self._full(key), source, metadata)
+        else:
+            etag = self.requests.put(self._full(key), source, metadata)
+        self._check(key, etag, source, sha256)
+
+    def _check(self, key: str, etag: str, source: Path, sha256: str) -> None:
+        """Compare what the store says it holds with what was sent; read it back where its tag does not tell.
+
+        Raises:
+            VerificationError: It holds other bytes.
+        """
+        if etag != expected_etag(source, in_parts="-" in etag) and self.hash(key) != sha256:
+            raise VerificationError(
+                "Bytes read back differ from the bytes written.", key=self.uri(key), expected=sha256
+            )
+
+    def _holds(self, key: str, there: Head, source: Path, sha256: str) -> bool:
+        return there.etag == expected_etag(source, in_parts="-" in there.etag) or self.hash(key) == sha256
+
+    def _remember(self, key: str, source: Path) -> None:
+        """Keep a file that was sent as its own cached copy: the next stage reads it."""
+        name = key.rpartition("/")[2]
+        if self.cache.find(name) is None:
+            self.cache.add(name, source)
+
+    def _source_of(self, object_key: str) -> Path:
+        try:
+            path = self.local_path(object_key)
+        except FileNotFoundError:
+            raise VerificationError(
+                "An object that the commit log names is missing.",
+                remedy="Restore it from a backup, or run the partition again.",
+                key=self.uri(object_key),
+            ) from None
+        if path.stat().st_size > LARGEST_VIEW_BYTES:
+            raise VerificationError(
+                "A file is too large to be shown in a bucket: one conditional request takes 5 GB.",
+                key=self.uri(object_key),
+                got=path.stat().st_size,
+            )
+        return path
+
+    def _full(self, key: str) -> str:
+        return f"{self._beginning}{check_key(key)}"
+
+    def _folder(self, prefix: str) -> str:
+        return f"{self._full(prefix)}/" if prefix else self._beginning
+
+
+def _hash_in(object_key: str) -> str:
+    return object_key.rpartition("/")[2].partition(".")[0]
+
+
+def _is_as_new(shown: Head, wanted: str, generation: int | None) -> bool:
+    """Tell whether what is shown may stay: the very object, or a newer generation."""
+    number = shown.metadata.get(_GENERATION, "")
+    shown_generation = int(number) if number.isdecimal() else 0
+    if generation is None:
+        return shown.metadata.get(_SHA256) == wanted
+    if shown_generation == generation:
+        return shown.metadata.get(_SHA256) == wanted
+    return shown_generation > generation

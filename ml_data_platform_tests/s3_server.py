@@ -1,0 +1,82 @@
+"""A real S3 API over HTTP on 127.0.0.1, for tests and benchmarks that need nothing outside of the machine.
+
+moto looks whether a condition holds and stores afterwards, so that of two requests at once both could be told that they
+were first. One lock around it makes a request what it is in a real store: one step.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from unittest import mock
+
+from ml_data_platform.storage.s3_client import S3Connection, s3_client
+
+CREDENTIALS = {
+    "AWS_ACCESS_KEY_ID": "test-key",
+    "AWS_SECRET_ACCESS_KEY": "test-secret-that-nobody-must-see",
+    "AWS_DEFAULT_REGION": "us-east-1",
+    # Nothing of the machine's own configuration, and no look for a role at a network address.
+    "AWS_CONFIG_FILE": os.devnull,
+    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
+
+
+@dataclass(frozen=True)
+class S3Server:
+    """A server that is running."""
+
+    endpoint_url: str
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a process needs to reach it."""
+        return {**CREDENTIALS, "AWS_ENDPOINT_URL_S3": self.endpoint_url}
+
+    def new_bucket(self) -> str:
+        """Create an empty bucket; returns its name."""
+        name = f"test-{uuid.uuid4().hex[:16]}"
+        s3_client(S3Connection(self.endpoint_url)).create_bucket(Bucket=name)
+        return name
+
+    def client(self) -> Any:
+        """Return a plain client, to look at what is stored without the platform."""
+        return s3_client(S3Connection(self.endpoint_url))
+
+
+@contextmanager
+def s3_server() -> Iterator[S3Server]:
+    """Run a server in this process, on a free port, with credentials for it in the environment."""
+    from moto.server import DomainDispatcherApplication, create_backend_app
+    from werkzeug.serving import make_server
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    application, one_at_a_time = DomainDispatcherApplication(create_backend_app), threading.Lock()
+
+    def serve(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        # The body comes from the network: a slow sender must hold up nobody else.
+        length = int(environ.get("CONTENT_LENGTH") or 0)
+        from io import BytesIO
+
+        environ["wsgi.input"] = BytesIO(environ["wsgi.input"].read(length))
+        with one_at_a_time:
+            return list(application(environ, start_response))
+
+    server = make_server("127.0.0.1", 0, serve, threaded=True)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    running = S3Server(f"http://127.0.0.1:{server.server_port}")
+    try:
+        with mock.patch.dict(os.environ, running.environment):
+            yield running
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
