@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field, replace
 from ml_data_platform.errors import CommitConflictError, PlatformError, RecordError
 from ml_data_platform.storage.layout import Layout, check_sha256, parse_day
 from ml_data_platform.storage.ledger_record import LedgerRecord
-from ml_data_platform.storage.object_store import LocalObjectStore
+from ml_data_platform.storage.object_store import ObjectStore
 from ml_data_platform.storage.record_cache import RecordCache
 from ml_data_platform.storage.records import canonical_json, check_instant, read_fields
 
@@ -131,7 +131,7 @@ def applied(record: LedgerRecord, standing: Standing) -> LedgerRecord:
 class Decisions:
     """The decisions under one root."""
 
-    def __init__(self, objects: LocalObjectStore) -> None:
+    def __init__(self, objects: ObjectStore) -> None:
         self.objects = objects
         self._known: RecordCache[Decision] = RecordCache()
 
