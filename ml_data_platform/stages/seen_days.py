@@ -107,7 +107,7 @@ def pattern_of(contract: SourceContract) -> PullPattern:
 
 def place_of(platform: Platform, contract: SourceContract, *, is_hurried: bool = False) -> RemotePlace:
     """Return the place where the files of a source lie."""
-    reach = Reach(platform.settings.root, platform.settings.s3_endpoint_url)
+    reach = Reach(platform.settings.local_folder, platform.settings.s3_endpoint_url)
     if is_hurried:
         reach = replace(reach, connect_timeout_seconds=3.0, read_timeout_seconds=8.0)
     return open_place(pattern_of(contract), reach)
@@ -200,7 +200,7 @@ def _look_at_day(
     paths = pattern.paths(day)
     address = pattern.address("/".join(paths[0]))
     # A relative path alone would not say where that is.
-    address = str(platform.settings.root / address) if pattern.scheme == "local" else address
+    address = str(platform.settings.local_folder / address) if pattern.scheme == "local" else address
     seen = SeenDay(contract.source, day, address)
     try:
         files = [file for path in paths for file in persist(lambda: place.find(path), patience)]  # noqa: B023 - at once
