@@ -109,6 +109,10 @@ class CommitExpiredError(PlatformError):
     default_remedy = "Run the partition again."
 
 
+class ConditionFailedError(PlatformError):
+    """The condition of a request to a store did not hold; ``was_repeated``: its first attempt may be why."""
+
+
 class StorageUnavailableError(PlatformError, OSError):
     """A remote store did not do what it was asked, after several attempts; also an `OSError` with its number."""
 

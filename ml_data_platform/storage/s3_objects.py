@@ -18,7 +18,7 @@ from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from ml_data_platform.errors import SettingsError, StorageKeyError, VerificationError
+from ml_data_platform.errors import ConditionFailedError, SettingsError, StorageKeyError, VerificationError
 from ml_data_platform.locations import S3Location
 from ml_data_platform.storage.layout import STORE
 from ml_data_platform.storage.local_objects import LocalObjectStore, wrong_object
@@ -37,7 +37,6 @@ from ml_data_platform.storage.object_store import (
 )
 from ml_data_platform.storage.s3_client import S3Connection
 from ml_data_platform.storage.s3_requests import (
-    ConditionFailedError,
     Head,
     S3Requests,
     expected_etag,

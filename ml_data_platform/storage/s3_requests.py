@@ -23,7 +23,7 @@ from typing import Any, TypeVar
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
 from urllib3.exceptions import HTTPError
 
-from ml_data_platform.errors import SettingsError, StorageUnavailableError
+from ml_data_platform.errors import ConditionFailedError, SettingsError, StorageUnavailableError
 from ml_data_platform.storage.object_store import Stored
 from ml_data_platform.storage.s3_client import S3Connection, s3_client
 
@@ -35,18 +35,6 @@ FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.2, 10.0
 _PASSING_STATUS = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
 _PASSING_CODES = frozenset({"InternalError", "OperationAborted", "RequestTimeout", "ServiceUnavailable", "SlowDown"})
 _PASSING_ERRORS = (BotoCoreError, HTTPError, ConnectionError, TimeoutError)
-
-
-class ConditionFailedError(Exception):
-    """The condition of a request did not hold.
-
-    Attributes:
-        was_repeated: An earlier attempt may have been what made it fail.
-    """
-
-    def __init__(self, *, was_repeated: bool) -> None:
-        super().__init__()
-        self.was_repeated = was_repeated
 
 
 @dataclass(frozen=True)
@@ -262,7 +250,9 @@ class S3Requests:
         """Tell whether to try again, or raise what the error means."""
         code, status = _code(error), _status(error)
         if status == 412:
-            raise ConditionFailedError(was_repeated=was_repeated) from None
+            raise ConditionFailedError(
+                "The condition of a request does not hold.", key=key, was_repeated=was_repeated
+            ) from None
         if code == "NoSuchBucket":
             raise SettingsError(
                 "there is no such bucket", remedy="Create it, or name another.", bucket=self.bucket
