@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typer
 
-from ml_data_platform.cli import building, feeding, serving, sourcing
+from ml_data_platform.cli import building, feeding, quarantine, replaying, serving, sourcing
 from ml_data_platform.cli.boundary import OneMessage
 from ml_data_platform.cli.lessons import lesson
 
@@ -35,11 +35,13 @@ for command in (
     building.backfill,
     building.plan,
     building.status,
+    replaying.replay,
     serving.dev,
     serving.demo,
 ):
     app.command(epilog=lesson(command.__name__))(command)
 app.add_typer(sourcing.app)
+app.add_typer(quarantine.app)
 
 
 def main() -> None:

@@ -50,7 +50,7 @@ def backfill(
         return
     report = run_backfill(settings, days)
     if as_json:
-        screen.print_json(_report_json(report))
+        screen.print_json(report_json(report))
     elif not report.runs and not days.is_range and not _has_days(settings):
         say_nothing_landed(settings)
     else:
@@ -97,7 +97,8 @@ def run_backfill(settings: Settings, days: Days) -> BackfillReport:
         return run(build_definitions(settings), instance, platform, wanted, on_progress)
 
 
-def _report_json(report: BackfillReport) -> dict[str, object]:
+def report_json(report: BackfillReport) -> dict[str, object]:
+    """Return what a backfill did as plain values."""
     from ml_data_platform.stages.summary import decision_json
 
     return {

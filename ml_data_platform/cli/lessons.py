@@ -95,6 +95,40 @@ LESSONS: Mapping[str, tuple[str, ...]] = {
         ),
         "Exit status: 0 shown, whatever it says; 1 an error is printed, 2 wrong arguments.",
     ),
+    "replay": (
+        "Example: ml-data-platform replay --reason event_types_are_known --dry-run",
+        "Example: ml-data-platform replay --reason too_late --source shop --from 2026-06-01 --to 2026-06-03",
+        (
+            "A rule, a tolerance or a contract comes first: correct it (contracts in ROOT/sources, `tolerances` in"
+            " ROOT/platform.yaml), then replay the reason that it removes. In the UI: the job replay_quarantined."
+        ),
+        (
+            "JSON keys: rows_before, files_of_an_older_contract, admissions, days_to_build, unchanged_days, nothing_to_do,"
+            " is_dry_run; without --dry-run also files_read_again, rows_admitted, days, rows_after and backfill (as in"
+            " `backfill`)."
+        ),
+        "Exit status: 0 done or nothing to do, 1 a day failed or is blocked, 2 wrong arguments, 130 stopped by Ctrl-C.",
+    ),
+    "quarantine list": (
+        "Example: ml-data-platform quarantine list",
+        "Example: ml-data-platform quarantine list --reason event_time_unreadable --source shop",
+        "A row that broke several rules is counted for each. With --from or --to, rows without a day are left out.",
+        (
+            "JSON: a list of objects with the keys reason, kind (rejected, duplicate, undated, too_late, file), source, day,"
+            " file, rows, where (below the root), detail."
+        ),
+        _DONE,
+    ),
+    "quarantine show": (
+        "Example: ml-data-platform quarantine show --reason user_ids_are_present --limit 5",
+        "Example: ml-data-platform quarantine show --from 2026-06-01 --to 2026-06-01 --json",
+        "Values are shown as they are stored: of sources whose personal data is masked, masked.",
+        (
+            "JSON keys: is_cut, and rows, each with kind, reasons, source, day, event_time, file, source_file, source_row,"
+            " event_id, kept (of a duplicate), landed, where."
+        ),
+        _DONE,
+    ),
     "dev": (
         "Example: ml-data-platform dev --port 3001",
         (

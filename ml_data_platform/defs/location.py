@@ -20,6 +20,7 @@ from ml_data_platform.defs.io_manager import CommittedTables
 from ml_data_platform.defs.jobs import ingest, rebuild, refresh_day
 from ml_data_platform.defs.partitions import daily_partitions
 from ml_data_platform.defs.pull_sensor import pull_sensor
+from ml_data_platform.defs.replay import replay_quarantined
 from ml_data_platform.defs.resources import PlatformResource
 from ml_data_platform.defs.sensors import landing_sensor, late_data_sensor
 from ml_data_platform.settings import Settings
@@ -46,7 +47,7 @@ def build_definitions(settings: Settings, now: dt.datetime | None = None) -> dg.
             label_partitions(daily),
             stratified_partitions(daily),
         ],
-        jobs=[take_in, bring_up_to_date, rebuild()],
+        jobs=[take_in, bring_up_to_date, rebuild(), replay_quarantined(lambda: build_definitions(settings, now))],
         sensors=[
             landing_sensor(take_in, interval_seconds=settings.sensor_interval_seconds),
             pull_sensor(take_in, interval_seconds=settings.pull_interval_seconds),

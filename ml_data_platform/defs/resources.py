@@ -5,7 +5,9 @@ Belongs here: resources. Does not belong here: what a root is made of (``stages.
 
 import datetime as dt
 import json
+import os
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -50,12 +52,22 @@ class PlatformResource(dg.ConfigurableResource):  # type: ignore[type-arg]
             platform.bind_instance(storage.get_run_storage_id())
 
     def open(self) -> Platform:
-        """Open the root; the same process opens it once."""
-        return _open(json.dumps(dict(self.settings), sort_keys=True), self.now)
+        """Open the root; the same process opens it once for as long as the user's contracts stay the same."""
+        folder = self.settings.get("sources")
+        return _open(json.dumps(dict(self.settings), sort_keys=True), self.now, _versions_of_files(folder))
+
+
+def _versions_of_files(folder: str | None) -> tuple[tuple[str, int, int], ...]:
+    """Return name, time of change and size of the files in a folder: a contract that was corrected is read again."""
+    if folder is None or not Path(folder).is_dir():
+        return ()
+    with os.scandir(folder) as entries:
+        found = [(entry.name, entry.stat()) for entry in entries if entry.is_file()]
+    return tuple(sorted((name, status.st_mtime_ns, status.st_size) for name, status in found))
 
 
 @lru_cache(maxsize=8)
-def _open(settings: str, now: str | None) -> Platform:
+def _open(settings: str, now: str | None, _contracts: tuple[tuple[str, int, int], ...]) -> Platform:
     fixed = dt.datetime.fromisoformat(now) if now else None
     clock = (lambda: fixed) if fixed else utc_now
     return open_platform(Settings.model_validate(json.loads(settings)), clock)

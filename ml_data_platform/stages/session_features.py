@@ -17,6 +17,7 @@ from ml_data_platform.events.schemas import VALIDATED_EVENTS
 from ml_data_platform.features.catalog import SESSION_FEATURES, misplaced_columns
 from ml_data_platform.features.queries import session_features_query
 from ml_data_platform.stages.relations import read_counts, rows_of, write_table
+from ml_data_platform.stages.repeated_ids import ids_on_other_days
 from ml_data_platform.stages.result import EngineLimits, StageResult
 from ml_data_platform.stages.single_table import expected_generation, finish
 from ml_data_platform.storage import duck
@@ -63,14 +64,25 @@ def build(
         events = rows_of(validated.paths(), VALIDATED_EVENTS)
         write_table(connection, session_features_query(events, mature_through, day), SESSION_FEATURES, path)
         counts = _measure(connection, path)
+        beside = [known for known in validated.days if known != day.isoformat()]
+        returning = ids_on_other_days(
+            connection,
+            rows_of(validated.paths(day), VALIDATED_EVENTS),
+            rows_of([path for other in beside for path in validated.paths(other)], VALIDATED_EVENTS),
+        )
     metrics = {
         "row_count_difference_to_validated_events": counts["rows"] - validated.rows(day),
         "label_side_columns": len(misplaced_columns(SESSION_FEATURES.name, pq.read_schema(path).names)),
         "immature_rows_with_label": counts["immature_rows_with_label"],
         "duplicate_event_ids": counts["duplicate_event_ids"],
+        "event_ids_on_a_neighbouring_day": returning.events,
     }
     checks = _judge_rows(path, [rule for rule in rules if rule.scope == "row"])
-    checks += check_metrics([rule for rule in rules if rule.scope == "table"], metrics)
+    checks += check_metrics(
+        [rule for rule in rules if rule.scope == "table"],
+        metrics,
+        {"event_ids_on_a_neighbouring_day": returning.examples},
+    )
     facts: dict[str, int | float | str] = {
         "mature_rows": counts["mature"],
         "immature_rows": counts["immature"],

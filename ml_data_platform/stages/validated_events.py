@@ -19,6 +19,7 @@ from ml_data_platform.events.lateness import end_of_day, start_of_day
 from ml_data_platform.events.parsing import mapping_query
 from ml_data_platform.events.schemas import EVENT_TYPES, QUARANTINED_EVENTS, VALIDATED_EVENTS
 from ml_data_platform.events.sql_text import sql_instant, sql_literal
+from ml_data_platform.stages.repeated_ids import differing_duplicates
 from ml_data_platform.stages.result import EngineLimits, StageResult, ratio_to_history
 from ml_data_platform.stages.row_judgement import judge_rows
 from ml_data_platform.stages.single_table import expected_generation, finish
@@ -77,10 +78,14 @@ def build(
         row_checks = judge_rows(mapped, [rule for rule in rules if rule.scope == "row"], scratch / "rejections.parquet")
         _split(connection, mapped, scratch / "rejections.parquet", published, quarantine)
         counts, metrics = _measure(connection, day, raw.rows(), published, quarantine)
+        differing = differing_duplicates(connection)
+    metrics["differing_duplicates"] = differing.events
     metrics["row_count_ratio_to_previous_7_days"] = ratio_to_history(day, counts["published_rows"], history)
     checks = (
         *row_checks,
-        *check_metrics([rule for rule in rules if rule.scope == "table"], metrics),
+        *check_metrics(
+            [rule for rule in rules if rule.scope == "table"], metrics, {"differing_duplicates": differing.examples}
+        ),
         *check_metrics(quarantine_rules, metrics),
     )
     failed = sorted(check.name for check in checks if check.blocking and not check.passed)

@@ -133,13 +133,18 @@ class RowValidator:
         )
 
 
-def check_metrics(rules: Iterable[Rule], metrics: Mapping[str, float | int | None]) -> tuple[CheckOutcome, ...]:
+def check_metrics(
+    rules: Iterable[Rule],
+    metrics: Mapping[str, float | int | None],
+    examples: Mapping[str, tuple[str, ...]] | None = None,
+) -> tuple[CheckOutcome, ...]:
     """Evaluate table rules on the metrics of one partition.
 
     Args:
         rules: Table rules of one asset.
         metrics: Metric name to number; more metrics than the rules read are fine. ``None`` only where
             the rule says what a null means.
+        examples: Metric name to a few bounded texts about what it counts, shown where its rule fails.
 
     Returns:
         One outcome per rule, in the order given.
@@ -157,10 +162,15 @@ def check_metrics(rules: Iterable[Rule], metrics: Mapping[str, float | int | Non
     names = dict.fromkeys(rule.columns[0] for rule in given)
     frame = pd.DataFrame({name: pd.Series([metrics[name]], dtype="float64") for name in names})
     found = suite_for(given).evaluate(frame)
-    return tuple(_table_outcome(rule, metrics[rule.columns[0]], len(found[rule.name])) for rule in given)
+    shown = examples or {}
+    return tuple(
+        _table_outcome(rule, metrics[metric], len(found[rule.name]), shown.get(metric, ()))
+        for rule in given
+        for metric in rule.columns[:1]
+    )
 
 
-def _table_outcome(rule: Rule, value: float | None, unexpected: int) -> CheckOutcome:
+def _table_outcome(rule: Rule, value: float | None, unexpected: int, examples: tuple[str, ...]) -> CheckOutcome:
     lowest, highest = rule.kwargs["min_value"], rule.kwargs["max_value"]
     expected = f"{lowest:g}" if lowest == highest else f"{lowest:g}..{highest:g}"
     found = rule.when_null if value is None else f"{value:,}" if isinstance(value, int) else f"{value:.6g}"
@@ -173,7 +183,7 @@ def _table_outcome(rule: Rule, value: float | None, unexpected: int) -> CheckOut
         unexpected=unexpected,
         tolerance=rule.tolerance,
         observed=f"{rule.columns[0]} = {found}, expected {expected}",
-        examples=(),
+        examples=examples[:MAX_EXAMPLES] if unexpected else (),
         rule=rule.to_json(),
         description=rule.description,
         value=None if value is None else float(value),

@@ -97,6 +97,14 @@ PARTITION_RULES = (
         when_null="no rows",
     ),
     _table_rule(
+        "validated_events",
+        "duplicates_are_identical",
+        "differing_duplicates",
+        "A row that repeats an event_id of its day has the content of the row that was kept.",
+        kind="limit",
+        blocking=False,
+    ),
+    _table_rule(
         "quarantined_events",
         "rows_are_accounted_for",
         "unaccounted_rows",
@@ -121,6 +129,14 @@ PARTITION_RULES = (
         "A row has a label only once its label horizon has passed.",
     ),
     _table_rule("session_features", "event_ids_are_unique", "duplicate_event_ids", "No event_id occurs twice."),
+    _table_rule(
+        "session_features",
+        "event_ids_are_unique_across_neighbouring_days",
+        "event_ids_on_a_neighbouring_day",
+        "No event_id of the day is also one of the day before or after: an event has one time.",
+        kind="limit",
+        blocking=False,
+    ),
     _table_rule("session_summaries", "sessions_are_unique", "duplicate_sessions", "Each session has one row per day."),
     _table_rule(
         "session_summaries",

@@ -299,3 +299,23 @@ def test_the_files_are_of_the_declared_schema(store: TableStore) -> None:
     found = pq.read_schema(store.ref("session_features", [THE_DAY]).paths()[0])
     assert found.names == SESSION_FEATURES.columns.names
     assert found.types == SESSION_FEATURES.columns.types
+
+
+def test_an_id_of_a_neighbouring_day_is_a_warning(tmp_path: Path) -> None:
+    """Two ids of the day are also on the days beside it: counted, named with the other day, and published."""
+    store, events = new_store(tmp_path), random_log(5, 40)
+    of_day = sorted(event.event_id for event in events if event.at.date() == THE_DAY)[:2]
+    copies = [
+        Event(of_day[0], MIDNIGHT - ONE_DAY / 2, "page_view", session="copy", user="usr_" + "0" * 16),
+        Event(of_day[1], MIDNIGHT + 3 * ONE_DAY / 2, "page_view", session="copy", user="usr_" + "0" * 16),
+    ]
+    for offset in (-1, 0, 1):
+        publish(store, [*events, *copies], THE_DAY + offset * ONE_DAY)
+    result = build(store, session_features, "session_features")
+    (check,) = [each for each in result.checks if each.name == "event_ids_are_unique_across_neighbouring_days"]
+    assert (check.passed, check.value) == (False, 2)
+    assert check.examples == (
+        f"{of_day[0]}: also on {THE_DAY - ONE_DAY}",
+        f"{of_day[1]}: also on {THE_DAY + ONE_DAY}",
+    )
+    assert "session_features" in result.tables

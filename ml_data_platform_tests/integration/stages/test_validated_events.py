@@ -132,3 +132,46 @@ def test_the_kept_duplicate_is_the_newest_version_then_the_smallest_place(judge)
     duplicates = files["disposition=duplicate/data.parquet"]
     assert [(row["source_row"], row["kept_source_row"]) for row in duplicates] == [(1, 2), (3, 2)]
     assert [row["source_row"] for row in files["disposition=rejected/data.parquet"]] == [4]
+
+
+def outcome(result, name):
+    """Return the outcome of one check."""
+    (found,) = [check for check in result.checks if check.name == name]
+    return found
+
+
+def test_a_duplicate_with_other_content_is_a_warning_that_names_what_differs(judge):
+    """Of two repeats one differs from the kept row; the day is published, and the check names columns and places."""
+    rows = [landed_row(number) for number in range(20)]
+    rows += [
+        landed_row(100, event_id="same", user_id="u1", purchase_amount_usd=5, event_type="purchase"),
+        landed_row(101, event_id="same", user_id="u2", purchase_amount_usd=6, event_type="purchase"),
+        landed_row(102, event_id="twice"),
+    ]
+    rows.append({**rows[-1], "source_row": 103})
+    result, _ = judge(rows)
+    check = outcome(result, "duplicates_are_identical")
+    assert not result.is_blocked
+    assert not check.passed
+    assert check.value == 1
+    (example,) = check.examples
+    assert example.startswith(
+        "demo_shop:same: aaaaaaaa row 101, kept aaaaaaaa row 100, differ in user_id, session_uuid"
+    )
+
+
+def test_the_same_event_in_another_version_is_no_difference(judge):
+    """v1 has no client_version and an own column; a value that both have is compared all the same."""
+    newer = landed_row(2, event_id="same", client_version="7.1")
+    older = landed_row(1, event_id="same")
+    landed = {
+        "event_id": "same",
+        "user_id": "u2",
+        "session_id": "s2",
+        "event_type": "page_view",
+        "timestamp": "2026-06-01T12:00:00.002Z",
+        "page": "/home",
+    }
+    older |= {"landed": json.dumps(landed), "schema_version": 1, "event_time": newer["event_time"]}
+    good = [landed_row(number) for number in range(10, 40)]
+    assert outcome(judge([older, newer, *good])[0], "duplicates_are_identical").passed

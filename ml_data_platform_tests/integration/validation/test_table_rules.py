@@ -40,11 +40,19 @@ CASES = [
         [0.26, 1],
     ),
     ("validated_events", "duplicate_share_is_within_tolerance", "duplicate_share", [0, 0.1, None], [0.1001, 1]),
+    ("validated_events", "duplicates_are_identical", "differing_duplicates", [0], [1, 9]),
     ("quarantined_events", "rows_are_accounted_for", "unaccounted_rows", [0], [2, -2]),
     ("session_features", "rows_equal_validated_events", "row_count_difference_to_validated_events", [0], [1, -1]),
     ("session_features", "label_side_columns_are_absent", "label_side_columns", [0], [1]),
     ("session_features", "labels_are_null_until_mature", "immature_rows_with_label", [0], [1]),
     ("session_features", "event_ids_are_unique", "duplicate_event_ids", [0], [1]),
+    (
+        "session_features",
+        "event_ids_are_unique_across_neighbouring_days",
+        "event_ids_on_a_neighbouring_day",
+        [0],
+        [1, 40],
+    ),
     ("session_summaries", "sessions_are_unique", "duplicate_sessions", [0], [1]),
     ("session_summaries", "event_counts_add_up", "event_count_difference_to_validated_events", [0], [1, -1]),
     ("date_partitions", "only_mature_rows", "immature_rows", [0], [1]),
@@ -104,6 +112,7 @@ def test_outcomes_say_what_was_found_and_expected():
         "rejected_share_is_within_tolerance": "rejected_share = 0.0625, expected 0..0.05",
         "each_event_type_is_mostly_valid": "largest_rejected_share_of_an_event_type = 0, expected 0..0.25",
         "duplicate_share_is_within_tolerance": "duplicate_share = no rows, expected 0..0.1",
+        "duplicates_are_identical": "differing_duplicates = 0, expected 0",
     }
     counts = {name: (outcome.evaluated, outcome.unexpected) for name, outcome in outcomes.items()}
     assert counts["event_ids_are_unique"] == (1, 1)

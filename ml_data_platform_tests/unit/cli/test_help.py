@@ -10,9 +10,14 @@ import typer.main
 from ml_data_platform.cli import app
 from ml_data_platform_tests.command_line import CommandLine
 
-COMMANDS = ("init", "generate", "land", "backfill", "plan", "status", "dev", "demo", "sources")
+COMMANDS = ("init", "generate", "land", "backfill", "plan", "status", "replay", "dev", "demo", "sources", "quarantine")
 OF_SOURCES = ("list", "show", "check", "infer", "diff")
-LEAVES = (*COMMANDS[:-1], *(f"sources {name}" for name in OF_SOURCES))
+OF_QUARANTINE = ("list", "show")
+LEAVES = (
+    *COMMANDS[:-2],
+    *(f"sources {name}" for name in OF_SOURCES),
+    *(f"quarantine {name}" for name in OF_QUARANTINE),
+)
 GROUP = typer.main.get_command(app)
 
 
@@ -28,6 +33,7 @@ def test_commands_are_listed_in_the_order_in_which_a_newcomer_needs_them() -> No
     """The list is the order of the day: set up, feed, build, look, open; and it is complete."""
     assert tuple(GROUP.commands) == COMMANDS
     assert tuple(command_of("sources").commands) == OF_SOURCES
+    assert tuple(command_of("quarantine").commands) == OF_QUARANTINE
 
 
 @pytest.mark.parametrize("command", LEAVES)

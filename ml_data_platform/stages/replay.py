@@ -1,0 +1,130 @@
+"""Replay: let in what was quarantined, once the contract, the rule or the mind has changed.
+
+Belongs here: what a replay would do and why, and the part of it that changes what is landed. Does not belong here:
+building the days (``defs.replay``): they are dirty by then, like any other.
+
+A replay invents nothing. Rows that broke a rule get through where the contract, the rules or their tolerances are
+others than when they were judged; rows without a day where their file is read under a changed contract; rows that came
+too late because somebody says so, which the ledger keeps. Where nothing changed there is nothing to do.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from ml_data_platform.events.planning import Status, plan
+from ml_data_platform.landing.landing import LandedFile, reroute_outdated
+from ml_data_platform.landing.terms import with_one_engine
+from ml_data_platform.stages.decisions import TooLate, admit, too_late
+from ml_data_platform.stages.landed_files import landing_terms
+from ml_data_platform.stages.platform import Platform
+from ml_data_platform.stages.quarantine import DUPLICATE, FILE, TOO_LATE, UNIQUE, Wanted, list_quarantine
+from ml_data_platform.stages.state import landed_records, read_state
+from ml_data_platform.storage.ledger import LedgerRecord
+
+Progress = Callable[[LandedFile], None]
+
+
+@dataclass(frozen=True)
+class ReplayPlan:
+    """What a replay would do.
+
+    Attributes:
+        rows: Rows that are quarantined for the reason now; of files that are not landed, the files.
+        outdated: Landed files that are to be read again, because their contract changed since.
+        admissions: Rows that came too late and are to be admitted.
+        dirty_days: Days with such rows that differ from what they should be built from, sorted.
+        unchanged_days: Days with such rows for which nothing changed since they were judged, sorted.
+    """
+
+    rows: int
+    outdated: tuple[LedgerRecord, ...]
+    admissions: tuple[TooLate, ...]
+    dirty_days: tuple[dt.date, ...]
+    unchanged_days: tuple[dt.date, ...]
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to do."""
+        return not self.outdated and not self.admissions and not self.dirty_days
+
+
+def count_rows(platform: Platform, wanted: Wanted) -> int:
+    """Count the rows that are quarantined; a file that is not landed counts as one."""
+    return sum(1 if group.kind == FILE else group.rows for group in list_quarantine(platform, wanted))
+
+
+def prepare_replay(platform: Platform, wanted: Wanted) -> ReplayPlan:
+    """Find out what a replay would do; changes nothing."""
+    groups = list_quarantine(platform, wanted)
+    admissions: list[TooLate] = []
+    if wanted.reason == TOO_LATE:
+        of_source = [found for found in too_late(platform) if wanted.source in {"", found.source}]
+        admissions = [found for found in of_source if wanted.takes_day(found.day)]
+    held = {dt.date.fromisoformat(group.day) for group in groups if group.day}
+    dirty = dirty_among(platform, held)
+    return ReplayPlan(
+        rows=sum(1 if group.kind == FILE else group.rows for group in groups),
+        outdated=tuple(_outdated(platform, wanted, {group.source for group in groups})),
+        admissions=tuple(admissions),
+        dirty_days=tuple(dirty),
+        unchanged_days=tuple(sorted(held - set(dirty))),
+    )
+
+
+def _outdated(platform: Platform, wanted: Wanted, sources: Iterable[str]) -> list[LedgerRecord]:
+    if wanted.reason in {TOO_LATE, DUPLICATE, UNIQUE}:
+        return []
+    start_date = platform.settings.start_date
+    chosen = {source for source in sources if source in platform.contracts}
+    return [
+        record
+        for record in landed_records(platform)
+        if record.source in chosen and record.routing_hash != platform.contracts[record.source].routing_hash(start_date)
+    ]
+
+
+def dirty_among(platform: Platform, days: Iterable[dt.date]) -> list[dt.date]:
+    """Return those of ``days`` of which anything differs from what it should be built from, sorted."""
+    decisions = plan(read_state(platform), days)
+    return sorted({each.day for each in decisions if each.status in {Status.DIRTY, Status.WAITING}})
+
+
+@dataclass(frozen=True)
+class Applied:
+    """What a replay changed about what is landed.
+
+    Attributes:
+        files_read_again: Files that were read again under their present contract.
+        rows_admitted: Rows that are no longer too late.
+        days: Days that these touched or that hold rows of the reason, and that are dirty now; sorted.
+    """
+
+    files_read_again: int
+    rows_admitted: int
+    days: tuple[dt.date, ...]
+
+
+def apply_replay(platform: Platform, found: ReplayPlan, why: str, progress: Progress = lambda _: None) -> Applied:
+    """Read again and admit what the plan says; killed in between, doing it again ends it.
+
+    Args:
+        platform: The opened root.
+        found: What `prepare_replay` found.
+        why: Kept with each admission.
+        progress: Called after each file that was read again.
+    """
+    touched = {*found.dirty_days, *found.unchanged_days}
+    landed: list[LandedFile] = []
+    if found.outdated:
+        sources = {record.source for record in found.outdated}
+        contracts = {source: platform.contracts[source] for source in sorted(sources)}
+        with with_one_engine(landing_terms(platform)) as terms:
+            landed = reroute_outdated(contracts, terms, progress=progress)
+        records = [*found.outdated, *(result.record for result in landed if result.record is not None)]
+        touched |= {dt.date.fromisoformat(day) for record in records for day in record.rows_per_day}
+    admitted = sum(admit(platform, each.source, each.sha256, [each.day], why) for each in found.admissions)
+    touched |= {dt.date.fromisoformat(each.day) for each in found.admissions}
+    return Applied(len(landed), admitted, tuple(dirty_among(platform, touched)))
