@@ -156,3 +156,21 @@ class RecordError(PlatformError):
     """A stored record (commit log or ledger) cannot be read as what it should be."""
 
     default_remedy = "Restore the file from a backup of the root; records are never edited."
+
+
+class VersionError(PlatformError):
+    """A version of the data sets cannot be cut, read or compared."""
+
+
+class UnknownVersionError(PlatformError):
+    """No version has this tag."""
+
+    default_remedy = "`ml-data-platform version list` shows the tags."
+
+
+class CorruptVersionError(PlatformError):
+    """Bytes are not those that a version names."""
+
+
+class VersionsBusyError(PlatformError):
+    """Another process is cutting a version, and did not end in time."""

@@ -41,6 +41,7 @@ HOMES_FOLDER = "~/.ml-data-platform"
 LocationField = Annotated[
     InstanceOf[Path] | InstanceOf[S3Location], BeforeValidator(parse_location), PlainSerializer(str, return_type=str)
 ]
+_OBJECTS = frozenset({"tolerances", "versions_remote_options"})
 
 
 class Settings(BaseModel):
@@ -54,6 +55,11 @@ class Settings(BaseModel):
         landing: Folder with one subfolder per source, watched by the landing sensor. Absolute.
         sources: Folder with the user's own source contracts, beside the shipped ones; by default ``<root>/sources``
             where that exists; or none.
+        versions: Folder of the git repository of versions; by default ``<root>/versions``.
+        versions_remote: Where versions are pushed to: a folder, or what DVC knows, e.g. ``s3://bucket/prefix``; by default
+            ``<root>/versions_remote``.
+        versions_remote_options: Further options of that remote as DVC names them, e.g. ``endpointurl``. In the
+            environment: a JSON object.
         start_date: First UTC day that has partitions; earlier rows are kept as undated.
         fold_count: Number of folds of ``stratified_partitions``.
         fold_salt: Salt of the hash that puts a user into a fold; another salt, other folds.
@@ -79,6 +85,9 @@ class Settings(BaseModel):
     landing: Path
     home: Path | None = None
     sources: Path | None = None
+    versions: Path | None = None
+    versions_remote: str | None = None
+    versions_remote_options: dict[str, str] = {}
     start_date: dt.date = dt.date(2026, 1, 1)
     fold_count: Annotated[int, Field(ge=2, le=100)] = 5
     fold_salt: Annotated[str, Field(min_length=1, max_length=100)] = "fold-1"
@@ -128,6 +137,27 @@ class Settings(BaseModel):
         return dt.timedelta(hours=self.max_future_hours)
 
     @property
+    def versions_folder(self) -> Path:
+        """The git repository of versions, on this machine."""
+        return self.versions or self.local_folder / "versions"
+
+    @property
+    def versions_remote_url(self) -> str:
+        """Where versions are pushed to: an absolute folder, or a URL."""
+        if self.versions_remote is None:
+            return str(self.root / "versions_remote")
+        if "://" in self.versions_remote:
+            return self.versions_remote
+        return str((self.local_folder / Path(self.versions_remote).expanduser()).resolve())
+
+    @property
+    def versions_remote_facts(self) -> dict[str, str]:
+        """Options of that remote as DVC names them; of a bucket they follow the other settings of S3."""
+        of_s3 = {"endpointurl": self.s3_endpoint_url, "region": self.s3_region_name, "profile": self.s3_profile_name}
+        known = of_s3 if is_s3_url(self.versions_remote_url) else {}
+        return {**{name: value for name, value in known.items() if value}, **self.versions_remote_options}
+
+    @property
     def dagster_home(self) -> Path:
         """The folder of the Dagster instance that belongs to this root."""
         return self.local_folder / "dagster"
@@ -151,7 +181,7 @@ def load_settings(environment: Mapping[str, str], working_folder: Path, **overri
     from_environment = _from_environment(environment)
     root, home = _find_root(given, from_environment, working_folder)
     from_file = _from_file(home / SETTINGS_FILE)
-    for name in ("landing", "sources"):
+    for name in ("landing", "sources", "versions"):
         if from_file.get(name):
             from_file[name] = _absolute(from_file[name], home)
         for values in (from_environment, given):
@@ -225,7 +255,7 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
                 environment=key,
             )
         if value:
-            values[name] = _from_json(key, value) if name == "tolerances" else value
+            values[name] = _from_json(key, value) if name in _OBJECTS else value
     return values
 
 

@@ -33,6 +33,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 _ROUTING_HASH = re.compile(r"[0-9a-f]{12,64}")
 _FILE_NAME = re.compile(r"(?:[a-z][a-z0-9_]{0,63}=[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}/){0,3}[a-z][a-z0-9_]{0,63}\.parquet")
 _DECISION_FILE = re.compile(r"([0-9a-f]{64})\.([0-9]{8})\.json")
+_SNAPSHOT = re.compile(r"[0-9a-f]{12,64}")
 _LOG_FILE = re.compile(r"([0-9]{8})\.json")
 _RESERVED = frozenset({_TMP, "locks", "snapshots"})
 
@@ -168,6 +169,18 @@ class Layout:
     def objects_lock_key(asset: str) -> str:
         """The lock that keeps the collector away from objects whose log record is still to be written."""
         return f"{LOCKS_FOLDER}/{check_name(asset, 'asset')}/objects.lock"
+
+    @staticmethod
+    def snapshots_folder() -> str:
+        """Folder of the snapshots, which pin the bytes of versions."""
+        return SNAPSHOTS_FOLDER
+
+    @staticmethod
+    def snapshot_key(name: str) -> str:
+        """The snapshot of a version, named by a hash of what it says."""
+        if _SNAPSHOT.fullmatch(name) is None:
+            raise StorageKeyError("The snapshot has no plain name.", expected=_SNAPSHOT.pattern, got=name)
+        return f"{SNAPSHOTS_FOLDER}/{name}.json"
 
     @staticmethod
     def raw_key(sha256: str) -> str:

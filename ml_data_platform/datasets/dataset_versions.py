@@ -1,0 +1,306 @@
+"""dataset_versions: cutting a version, step by step.
+
+Belongs here: the order of the steps. Each can be repeated: a cut that dies at any of them leaves no tag, and the
+next one starts from the same place. Does not belong here: what each step does.
+
+Steps: 1. the newest generations that fit each other are chosen; 2. a snapshot pins their bytes; 3. changed files are
+copied from immutable objects; 4. DVC tracks them, and its listing is compared with the snapshot; 5. event ids are
+unique over all days; 6. DVC pushes; 7. what is new in the remote is read back; 8. the tag: the commit point.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Literal
+
+from ml_data_platform.datasets.event_ids import require_unique_events
+from ml_data_platform.datasets.manifest import (
+    DATA,
+    ColumnFacts,
+    DatasetFacts,
+    DayFacts,
+    FileFacts,
+    Manifest,
+    PartitionFacts,
+)
+from ml_data_platform.datasets.provenance import code_identity
+from ml_data_platform.datasets.repository import TAG_PREFIX, VersionsRepository
+from ml_data_platform.datasets.selection import Request, Selection, features_of, select_partitions
+from ml_data_platform.datasets.snapshots import remove_unnamed_snapshots, snapshot_id, snapshot_of, write_snapshot
+from ml_data_platform.datasets.workspace import Wanted
+from ml_data_platform.errors import CorruptVersionError, VersionError
+from ml_data_platform.features.catalog import CATALOG
+from ml_data_platform.storage.commit_log import LogRecord
+from ml_data_platform.storage.table_store import TableStore
+
+Step = Literal["choose", "pin", "copy", "track", "count", "push", "read back", "tag"]
+Progress = Callable[[Step, str, int, int], None]
+WAIT_SECONDS = 600.0
+
+
+@dataclass(frozen=True)
+class Cut:
+    """What a cut did.
+
+    Attributes:
+        manifest: The version; on a dry run, what it would be, with a tag that does not exist.
+        outcome: ``cut``; ``unchanged`` when the newest version says the same; ``dry run``.
+        copied: Paths of the files that were copied, or on a dry run those that are not in the newest version.
+    """
+
+    manifest: Manifest
+    outcome: Literal["cut", "unchanged", "dry run"]
+    copied: tuple[str, ...]
+
+
+def no_progress(_step: Step, _what: str, _done: int, _total: int) -> None:
+    """Say nothing."""
+
+
+def cut_version(
+    repository: VersionsRepository,
+    store: TableStore,
+    request: Request,
+    *,
+    now: dt.datetime,
+    unsettled: Collection[str] = (),
+    memory_limit: str = "1GB",
+    threads: int = 2,
+    wait_seconds: float = WAIT_SECONDS,
+    progress: Progress = no_progress,
+) -> Cut:
+    """Cut a version of what is published now, unless the newest one says the same.
+
+    Args:
+        repository: Where versions are kept.
+        store: The root's tables.
+        request: Data sets and days.
+        now: The present, aware; later than the newest version's instant, or one second after it is used.
+        unsettled: Days of which rows may still arrive within their producers' time.
+        memory_limit: Bound of the query engine.
+        threads: Its threads.
+        wait_seconds: How long to wait for another cut.
+        progress: Called at the start of each step, and for each file copied.
+
+    Raises:
+        VersionsBusyError: Another cut did not end in time.
+        VersionError: There is no day to be cut, an event id occurs twice, or git or DVC failed.
+        CorruptVersionError: Bytes differ from what their names say, here or in the remote.
+    """
+    with repository.lock(wait_seconds=wait_seconds):
+        progress("choose", "generations", 0, 0)
+        instant = now.astimezone(dt.UTC).replace(microsecond=0)
+        parent = repository.prepare(instant.isoformat())
+        newest = repository.newest()
+        if newest is not None:
+            instant = max(instant, dt.datetime.fromisoformat(newest.created_at) + dt.timedelta(seconds=1))
+        remove_unnamed_snapshots(store, [version.snapshot_id for version in repository.versions()])
+        selection = select_partitions(store, request)
+        _require_days(selection)
+        progress("pin", f"{len(selection.days)} days", 0, 0)
+        snapshot = write_snapshot(store, snapshot_of(store, selection))
+        wanted = _wanted(selection)
+        copied = repository.work_tree.bring_to(
+            store.objects, wanted, lambda path, done, total: progress("copy", path, done, total)
+        )
+        progress("track", "with DVC", 0, 0)
+        md5s = repository.work_tree.md5s()
+        dirs = _track(repository, request, md5s)
+        manifest = _manifest(request, selection, snapshot, instant, unsettled, md5s, dirs)
+        if newest is not None and newest.facts == manifest.facts:
+            return Cut(newest, "unchanged", copied)
+        progress("count", "event ids", 0, 0)
+        require_unique_events(repository.folder, manifest.datasets[0], memory_limit=memory_limit, threads=threads)
+        progress("push", repository.remote.url, 0, 0)
+        _push(repository, manifest, newest, progress)
+        progress("tag", manifest.tag, 0, 0)
+        repository.record(manifest, _message(manifest), parent)
+        progress("tag", "done", 1, 1)
+        return Cut(manifest, "cut", copied)
+
+
+def preview_version(
+    repository: VersionsRepository,
+    store: TableStore,
+    request: Request,
+    *,
+    now: dt.datetime,
+    unsettled: Collection[str] = (),
+) -> Cut:
+    """Say what a cut would hold; nothing is written anywhere.
+
+    Raises:
+        VersionError: There is no day to be cut.
+    """
+    selection = select_partitions(store, request)
+    _require_days(selection)
+    snapshot = snapshot_id(snapshot_of(store, selection))
+    newest = repository.newest()
+    known = {file.path: file for file in newest.files} if newest else {}
+    wanted = _wanted(selection)
+    differing = [path for path, want in wanted.items() if path not in known or known[path].sha256 != want.sha256]
+    md5s = {path: known[path].md5 if path in known else "" for path in wanted}
+    dirs = {dataset.name: dataset.dir_md5 for dataset in newest.datasets} if newest else {}
+    instant = now.astimezone(dt.UTC).replace(microsecond=0)
+    manifest = _manifest(request, selection, snapshot, instant, unsettled, md5s, dirs)
+    is_same = newest is not None and not differing and newest.facts == manifest.facts
+    return Cut(manifest, "unchanged" if is_same else "dry run", tuple(sorted(differing)))
+
+
+def _require_days(selection: Selection) -> None:
+    if not selection.days:
+        reasons = "; ".join(f"{each.day} {each.reason}" for each in selection.left_out[:3])
+        raise VersionError(
+            "there is no day that a version could hold",
+            remedy="Build days first: ml-data-platform backfill.",
+            left_out=reasons or None,
+        )
+
+
+def path_of(asset: str, day: str, name: str) -> str:
+    """Return the path of a file of a partition below the work tree: as in the view."""
+    return f"{DATA}/{asset}/dt={day}/{name}"
+
+
+def _wanted(selection: Selection) -> dict[str, Wanted]:
+    return {
+        path_of(asset, chosen.day, file.name): Wanted(asset, file.sha256, file.size_bytes)
+        for chosen in selection.days
+        for asset, record in chosen.partitions.items()
+        for file in record.files
+    }
+
+
+def _track(repository: VersionsRepository, request: Request, md5s: dict[str, str]) -> dict[str, str]:
+    """Let DVC track each data set, and compare what it found with what was copied; returns the MD5 of each listing."""
+    dirs = {}
+    for dataset in request.datasets:
+        top = f"{DATA}/{dataset}"
+        dirs[dataset], listed = repository.dvc.add(top)
+        expected = {path.removeprefix(f"{top}/"): md5 for path, md5 in md5s.items() if path.startswith(f"{top}/")}
+        wrong = sorted(path for path in listed.keys() | expected.keys() if listed.get(path) != expected.get(path))
+        if wrong:
+            raise CorruptVersionError(
+                "DVC lists other bytes than the snapshot names",
+                remedy="Cut again: changed files are copied anew. If this comes back, check the disk.",
+                dataset=dataset,
+                files=wrong[:5],
+            )
+    for stray in (repository.folder / DATA).glob("*.dvc"):
+        if stray.stem not in request.datasets:
+            stray.unlink()
+    # DVC has put copies of its cache in the place of what was added.
+    repository.work_tree.remember()
+    return dirs
+
+
+def _push(repository: VersionsRepository, manifest: Manifest, newest: Manifest | None, progress: Progress) -> None:
+    """Push, and do not believe it: the remote is asked for every object, and new ones are read back."""
+    oids = oids_of(manifest)
+    targets = [f"{DATA}/{dataset.name}" for dataset in manifest.datasets]
+    repository.dvc.push(targets)
+    missing = repository.dvc.missing(oids)
+    new = oids - (oids_of(newest) if newest else set())
+    progress("read back", f"{len(new)} objects", 0, 0)
+    wrong = repository.dvc.corrupt(new | missing, sync=True)
+    if wrong:
+        # An earlier push may have been cut short, or somebody has cleaned the remote behind DVC's back.
+        repository.dvc.discard(wrong)
+        repository.dvc.push(targets)
+        wrong = repository.dvc.corrupt(wrong, sync=True)
+    if wrong or not repository.dvc.is_in_cloud(targets):
+        raise CorruptVersionError(
+            "the remote does not hold what was pushed",
+            remedy="Look at the remote and its permissions, then cut again; no tag was made.",
+            remote=repository.remote.url,
+            objects=[f"{oid} {what}" for oid, what in sorted(wrong.items())][:3] or None,
+        )
+
+
+def oids_of(manifest: Manifest) -> set[str]:
+    """Return the names of a version's objects in DVC's remote: of its files, and of the listing of each data set."""
+    return {file.md5 for file in manifest.files} | {f"{dataset.dir_md5}.dir" for dataset in manifest.datasets}
+
+
+def _manifest(  # noqa: PLR0917 - every fact of a version comes together here
+    request: Request,
+    selection: Selection,
+    snapshot: str,
+    instant: dt.datetime,
+    unsettled: Collection[str],
+    md5s: dict[str, str],
+    dirs: dict[str, str],
+) -> Manifest:
+    days = tuple(
+        DayFacts(
+            day=chosen.day,
+            rows=chosen.partitions[request.datasets[0]].rows,
+            positives=chosen.positives,
+            immature_rows=chosen.immature_rows,
+            is_provisional=chosen.day in unsettled,
+            checks={"blocking_checks_passed": True, "validation": dict(chosen.verdict)},
+        )
+        for chosen in selection.days
+    )
+    return Manifest(
+        tag=f"{TAG_PREFIX}{instant:%Y%m%dT%H%M%SZ}-{snapshot}",
+        created_at=instant.isoformat(),
+        snapshot_id=snapshot,
+        code=code_identity(),
+        first=request.first.isoformat() if request.first else None,
+        last=request.last.isoformat() if request.last else None,
+        is_provisional=any(day.is_provisional for day in days),
+        days=days,
+        left_out=selection.left_out,
+        datasets=tuple(_dataset(name, selection, md5s, dirs.get(name, "")) for name in request.datasets),
+    )
+
+
+def _dataset(name: str, selection: Selection, md5s: dict[str, str], dir_md5: str) -> DatasetFacts:
+    partitions = tuple(_partition(name, chosen.partitions[name], md5s) for chosen in selection.days)
+    return DatasetFacts(
+        name=name,
+        columns=tuple(ColumnFacts(name=each.name, type=str(each.type), role=each.role) for each in CATALOG[name]),
+        dir_md5=dir_md5,
+        rows=sum(each.rows for each in partitions),
+        size_bytes=sum(file.size_bytes for each in partitions for file in each.files),
+        partitions=partitions,
+    )
+
+
+def _partition(asset: str, record: LogRecord, md5s: dict[str, str]) -> PartitionFacts:
+    paths = {file.name: path_of(asset, record.day, file.name) for file in record.files}
+    return PartitionFacts(
+        day=record.day,
+        generation=record.generation,
+        content=record.content,
+        features=features_of(record),
+        code_version=record.code_version,
+        schema_version=record.schema_version,
+        committed_at=record.committed_at,
+        rows=record.rows,
+        files=tuple(
+            FileFacts(
+                path=paths[file.name],
+                sha256=file.sha256,
+                md5=md5s.get(paths[file.name], ""),
+                size_bytes=file.size_bytes,
+                rows=file.rows,
+            )
+            for file in record.files
+        ),
+    )
+
+
+def _message(manifest: Manifest) -> str:
+    first, last = manifest.days[0].day, manifest.days[-1].day
+    lines = [
+        f"{'Provisional data' if manifest.is_provisional else 'Data'} of {len(manifest.days)} days, {first} to {last}",
+        "",
+        f"{manifest.rows} rows, {manifest.immature_rows} immature rows left out",
+        *(f"{dataset.name}: {dataset.dir_md5}.dir" for dataset in manifest.datasets),
+        f"snapshot {manifest.snapshot_id}",
+    ]
+    return "\n".join(lines) + "\n"

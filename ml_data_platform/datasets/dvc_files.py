@@ -1,0 +1,239 @@
+"""DVC in one folder: what it tracks, where it pushes to, what the remote holds.
+
+Belongs here: every use of DVC. It runs in this process: a start of its command line costs a second, and there are
+four calls in each cut. Does not belong here: git, manifests, and in which order things happen.
+
+DVC's own file of readers and writers (``.dvc/tmp/rwlock``) outlives a killed process and may be cut short by one, so
+the caller, who holds the lock of the repository of versions, has it removed before anything else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ml_data_platform.errors import CorruptVersionError, VersionError, bounded
+from ml_data_platform.storage.durability import sync_file, sync_folder
+
+REMOTE = "store"
+SECRET_OPTIONS = frozenset({"access_key_id", "secret_access_key", "session_token", "password", "connection_string"})
+_IGNORED_BY_GIT = "/config.local\n/tmp\n/cache\n"
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Remote:
+    """Where versions are pushed to.
+
+    Attributes:
+        url: A folder, absolute, or what DVC knows, e.g. ``s3://bucket/prefix``.
+        options: Further options of the remote as DVC names them, e.g. ``endpointurl``.
+    """
+
+    url: str
+    options: Mapping[str, str] = field(default_factory=dict)
+
+
+class DvcFiles:
+    """DVC in one folder that is a git repository.
+
+    Args:
+        folder: The work tree.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def configure(self, remote: Remote) -> None:
+        """Make the folder DVC's, or bring its configuration up to date; nothing outside of it is written.
+
+        The remote is verified on each download, or a corrupt one would restore corrupt files with exit status 0.
+        Files are reflinks or copies: a link would let an edit of the work tree change the cache.
+        """
+        (self.folder / ".dvc" / "tmp").mkdir(parents=True, exist_ok=True)
+        open_options = {name: value for name, value in remote.options.items() if name not in SECRET_OPTIONS}
+        secret_options = {name: value for name, value in remote.options.items() if name in SECRET_OPTIONS}
+        core = {"remote": REMOTE, "analytics": "false", "check_update": "false", "autostage": "false"}
+        section = f'remote "{REMOTE}"'
+        shared = {
+            "core": core,
+            "cache": {"type": "reflink,copy"},
+            section: {"url": remote.url, "verify": "true", **open_options},
+        }
+        # DVC's state would lie in a folder of the machine.
+        local: dict[str, Mapping[str, str]] = {"core": {"site_cache_dir": str(self.folder / ".dvc" / "tmp" / "site")}}
+        if secret_options:
+            local[section] = secret_options
+        _write_if_changed(self.folder / ".dvc" / "config", _config_text(shared))
+        _write_if_changed(self.folder / ".dvc" / "config.local", _config_text(local), mode=0o600)
+        _write_if_changed(self.folder / ".dvc" / ".gitignore", _IGNORED_BY_GIT)
+        _write_if_changed(self.folder / ".dvcignore", "/.incoming\n")
+
+    def override(self, remote: Remote | None) -> None:
+        """Let this folder alone use another remote, and keep DVC's state in it; for a clone.
+
+        Args:
+            remote: The remote; none for the one that the repository names.
+        """
+        local: dict[str, Mapping[str, str]] = {"core": {"site_cache_dir": str(self.folder / ".dvc" / "tmp" / "site")}}
+        if remote is not None:
+            local[f'remote "{REMOTE}"'] = {"url": remote.url, "verify": "true", **remote.options}
+        (self.folder / ".dvc" / "tmp").mkdir(parents=True, exist_ok=True)
+        _write_if_changed(self.folder / ".dvc" / "config.local", _config_text(local), mode=0o600)
+
+    def forget_killed_processes(self) -> None:
+        """Remove what killed processes of DVC left; the caller is the only one here."""
+        for name in ("rwlock", "rwlock.lock"):
+            (self.folder / ".dvc" / "tmp" / name).unlink(missing_ok=True)
+
+    def add(self, path: str) -> tuple[str, dict[str, str]]:
+        """Track a folder in its present state.
+
+        Args:
+            path: The folder, relative to the work tree.
+
+        Returns:
+            The MD5 of its listing, and each file's MD5 by path within the folder.
+        """
+        with self._open() as repo:
+            (stage,) = repo.add(str(self.folder / path))
+            return _listing(stage.outs[0])
+
+    def push(self, paths: Iterable[str]) -> None:
+        """Push what is tracked as ``PATH.dvc`` to the remote."""
+        with self._open() as repo:
+            repo.push(targets=[str(self.folder / f"{path}.dvc") for path in paths])
+
+    def pull(self, paths: Iterable[str]) -> None:
+        """Restore what is tracked as ``PATH.dvc`` from the remote.
+
+        Raises:
+            CorruptVersionError: The remote lacks objects, or has other bytes than their names say.
+        """
+        try:
+            with self._open() as repo:
+                repo.pull(targets=[str(self.folder / f"{path}.dvc") for path in paths], force=True)
+        except VersionError as error:
+            raise CorruptVersionError(
+                f"the remote does not give back what was pushed: {error.what}",
+                remedy="Restore the remote from a backup, or run `version verify` where the data were made.",
+                folder=str(self.folder),
+            ) from error
+
+    def is_in_cloud(self, paths: Iterable[str]) -> bool:
+        """Tell whether ``dvc status --cloud`` is clean."""
+        with self._open() as repo:
+            return not repo.status(targets=[str(self.folder / f"{path}.dvc") for path in paths], cloud=True)
+
+    def missing(self, oids: Iterable[str]) -> set[str]:
+        """Return those MD5 that the remote does not hold; it is asked itself, not DVC's memory of it."""
+        wanted = set(oids)
+        with self._open() as repo:
+            store = repo.cloud.get_remote_odb()
+            return wanted - set(store.list_oids_exists(sorted(wanted)))
+
+    def corrupt(self, oids: Iterable[str], *, sync: bool = False) -> dict[str, str]:
+        """Read objects back from the remote.
+
+        Args:
+            oids: MD5 of the objects; that of a listing ends in ``.dir``.
+            sync: Flush those of a local folder to disk.
+
+        Returns:
+            The objects that are missing or have other bytes, with what is wrong.
+        """
+        wrong: dict[str, str] = {}
+        with self._open() as repo:
+            store = repo.cloud.get_remote_odb()
+            for oid in sorted(set(oids)):
+                path = store.oid_to_path(oid)
+                try:
+                    found = _md5(store.fs, path)
+                except FileNotFoundError:
+                    wrong[oid] = "missing"
+                    continue
+                if found != oid.removesuffix(".dir"):
+                    wrong[oid] = f"its bytes have the MD5 {found}"
+                elif sync and store.fs.protocol == "local":
+                    sync_file(Path(path))
+                    sync_folder(Path(path).parent)
+        return wrong
+
+    def discard(self, oids: Iterable[str]) -> None:
+        """Remove objects from the remote whose bytes are wrong, and DVC's memory of the remote; they can be pushed again."""
+        with self._open() as repo:
+            store = repo.cloud.get_remote_odb()
+            for oid in oids:
+                if store.fs.exists(store.oid_to_path(oid)):
+                    store.fs.remove(store.oid_to_path(oid))
+        self.forget_remote()
+
+    def forget_remote(self) -> None:
+        """Remove DVC's memory of what the remote holds, which may be wrong when others changed the remote."""
+        from dvc_data.hashfile.db import get_index
+
+        with self._open() as repo:
+            get_index(repo.cloud.get_remote_odb()).clear()
+
+    def cached(self, md5: str) -> Path | None:
+        """Return the file of the local cache that has these bytes by its name; none where there is none."""
+        path = self.folder / ".dvc" / "cache" / "files" / "md5" / md5[:2] / md5[2:]
+        return path if path.is_file() else None
+
+    @contextmanager
+    def _open(self) -> Iterator[Any]:
+        """Open the repository in silence; errors of DVC become the platform's."""
+        from dvc.exceptions import DvcException
+        from dvc.repo import Repo
+
+        # Below ERROR, DVC prints advice and progress bars into whatever this process prints.
+        logging.getLogger("dvc").setLevel(logging.CRITICAL)
+        logging.getLogger("dvc_data").setLevel(logging.CRITICAL)
+        logging.getLogger("dvc_objects").setLevel(logging.CRITICAL)
+        try:
+            with Repo(str(self.folder)) as repo:
+                yield repo
+        except DvcException as error:
+            causes: list[str] = []
+            cause: BaseException | None = error
+            while cause is not None and len(causes) < 5:
+                causes.append(" ".join(str(cause).split()))
+                cause = cause.__cause__
+            raise VersionError(
+                f"DVC failed: {bounded(': '.join(filter(None, causes)), 600)}", repository=str(self.folder)
+            ) from error
+
+
+def _listing(out: Any) -> tuple[str, dict[str, str]]:
+    entries = {"/".join(key): info.value for key, _, info in out.get_obj()}
+    return str(out.hash_info.value).removesuffix(".dir"), entries
+
+
+def _md5(fs: Any, path: str) -> str:
+    digest = hashlib.md5(usedforsecurity=False)
+    with fs.open(path, "rb") as stream:
+        while chunk := stream.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _config_text(sections: Mapping[str, Mapping[str, str]]) -> str:
+    from configobj import ConfigObj
+
+    config = ConfigObj({name: dict(values) for name, values in sections.items()}, interpolation=False)
+    return "\n".join(config.write()) + "\n"
+
+
+def _write_if_changed(path: Path, text: str, *, mode: int = 0o644) -> None:
+    if path.is_file() and path.read_text(encoding="utf-8") == text:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    written = path.with_name(f"{path.name}.new")
+    written.write_text(text, encoding="utf-8")
+    written.chmod(mode)
+    written.replace(path)

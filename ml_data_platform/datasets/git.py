@@ -1,0 +1,125 @@
+"""Git, as the repository of versions uses it: plumbing commands in one folder.
+
+Belongs here: running git so that neither the user's hooks, signing and templates nor a surrounding repository
+change what it does. Does not belong here: what is committed.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from ml_data_platform.errors import VersionError, bounded
+
+BRANCH = "main"
+CONFIG: Mapping[str, str] = {
+    "user.name": "ml-data-platform",
+    "user.email": "ml-data-platform@localhost",
+    "commit.gpgsign": "false",
+    "tag.gpgsign": "false",
+    "core.autocrlf": "false",
+    "core.hooksPath": os.devnull,
+    # A tag promises that its commit survives a power cut.
+    "core.fsync": "committed,reference",
+    "gc.autoDetach": "false",
+    "gc.auto": "0",
+    "advice.detachedHead": "false",
+}
+"""Local to the repository: the user's own configuration is neither read for these nor changed."""
+
+
+class Git:
+    """Git in one folder.
+
+    Args:
+        folder: The work tree.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __call__(self, *arguments: str, text: str | None = None, environment: Mapping[str, str] | None = None) -> str:
+        """Run one command and return its standard output without the last line break.
+
+        Args:
+            *arguments: The command and its arguments.
+            text: Standard input.
+            environment: Further variables, e.g. dates of a commit.
+
+        Raises:
+            VersionError: Git is missing, or the command failed.
+        """
+        try:
+            done = subprocess.run(  # noqa: S603 - no shell, and every argument is ours
+                ["git", "-C", str(self.folder), *arguments],  # noqa: S607 - the user's git, wherever it is
+                input=text,
+                capture_output=True,
+                text=True,
+                encoding="utf-8",
+                check=False,
+                env={**_clean_environment(), **(environment or {})},
+            )
+        except FileNotFoundError as error:
+            raise VersionError("versions are kept in git, which is not installed", remedy="Install git.") from error
+        if done.returncode != 0:
+            raise VersionError(
+                f"git {arguments[0]} failed: {bounded(done.stderr.strip(), 500)}", repository=str(self.folder)
+            )
+        return done.stdout.removesuffix("\n")
+
+    def succeeds(self, *arguments: str) -> bool:
+        """Tell whether a command ends well."""
+        try:
+            self(*arguments)
+        except VersionError:
+            return False
+        return True
+
+    def initialise(self) -> None:
+        """Make the repository, or make sure of it."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self("init", "--quiet", f"--initial-branch={BRANCH}")
+        self.configure()
+
+    def configure(self) -> None:
+        """Write the local configuration."""
+        for name, value in CONFIG.items():
+            self("config", "--local", name, value)
+
+    def commit(self, message: str, *, at: str, parent: str | None) -> str:
+        """Record the whole work tree as a commit that no branch has yet; returns its id.
+
+        Args:
+            message: The commit's message.
+            at: Instant of the commit, ISO-8601 with offset.
+            parent: The commit before it; none for the first.
+        """
+        self("add", "--all")
+        tree = self("write-tree")
+        before = ("-p", parent) if parent else ()
+        dates = {"GIT_AUTHOR_DATE": at, "GIT_COMMITTER_DATE": at}
+        return self("commit-tree", tree, *before, text=message, environment=dates)
+
+    def tip(self) -> str | None:
+        """Return the commit of the branch; none before the first."""
+        return self("rev-parse", f"refs/heads/{BRANCH}") if self._has(f"refs/heads/{BRANCH}") else None
+
+    def _has(self, ref: str) -> bool:
+        return self.succeeds("show-ref", "--verify", "--quiet", ref)
+
+    def move_branch(self, commit: str) -> None:
+        """Let the branch point at a commit."""
+        self("update-ref", f"refs/heads/{BRANCH}", commit)
+
+    def remove_stale_locks(self) -> None:
+        """Remove lock files that a killed git left; the caller holds the lock of the repository of versions."""
+        for lock in (self.folder / ".git").rglob("*.lock"):
+            lock.unlink(missing_ok=True)
+
+
+def _clean_environment() -> dict[str, str]:
+    """Return the environment without variables that would point git at another repository, e.g. those of a hook."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    return {**kept, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}

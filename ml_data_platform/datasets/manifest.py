@@ -1,0 +1,199 @@
+"""What a version says of itself: the file ``version.json`` of its commit.
+
+Belongs here: the form of the manifest. Does not belong here: deciding what goes in (``selection``).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from ml_data_platform.errors import CorruptVersionError
+
+MANIFEST = "version.json"
+FORMAT = 1
+DATA = "data"
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class FileFacts(_Part):
+    """One file: path below the repository, hashes (SHA-256, and the MD5 that DVC files it under), bytes, rows."""
+
+    path: str
+    sha256: str
+    md5: str
+    size_bytes: int
+    rows: int
+
+
+class PartitionFacts(_Part):
+    """One generation of one partition.
+
+    Attributes:
+        day: UTC day.
+        generation: Its number in the commit log.
+        content: Hash over names and bytes of its files.
+        features: Content hash of the ``session_features`` that it was built from.
+        code_version: Version of the stage.
+        schema_version: Version of the columns.
+        committed_at: ISO-8601, UTC.
+        rows: Rows of all files.
+        files: Its files, by path.
+    """
+
+    day: str
+    generation: int
+    content: str
+    features: str
+    code_version: str
+    schema_version: int
+    committed_at: str
+    rows: int
+    files: tuple[FileFacts, ...]
+
+
+class ColumnFacts(_Part):
+    """One column: name, Arrow type, and its role in the catalog."""
+
+    name: str
+    type: str
+    role: str
+
+
+class DatasetFacts(_Part):
+    """One data set: its columns, the MD5 of DVC's listing of its files, and its partitions by day."""
+
+    name: str
+    columns: tuple[ColumnFacts, ...]
+    dir_md5: str
+    rows: int
+    size_bytes: int
+    partitions: tuple[PartitionFacts, ...]
+
+    @property
+    def files(self) -> Iterator[FileFacts]:
+        """All files, by day."""
+        return (file for partition in self.partitions for file in partition.files)
+
+
+class DayFacts(_Part):
+    """One day of the version.
+
+    Attributes:
+        day: UTC day.
+        rows: Rows that are ready to be learnt from.
+        positives: Rows with a positive label; none where no data set of the day tells.
+        immature_rows: Rows that are left out since their label was not known; none where that is not recorded.
+        is_provisional: Rows may still arrive within the producers' time.
+        checks: What validation recorded with the day in the commit log; blocking checks passed.
+    """
+
+    day: str
+    rows: int
+    positives: int | None
+    immature_rows: int | None
+    is_provisional: bool
+    checks: dict[str, Any]
+
+
+class LeftOut(_Part):
+    """A day that is not in the version, and why."""
+
+    day: str
+    reason: str
+
+
+class Manifest(_Part):
+    """A version.
+
+    Attributes:
+        tag: Its name in git.
+        created_at: ISO-8601, UTC.
+        snapshot_id: The snapshot in the root that pins its bytes.
+        code: Version of the package, and commit and state of its checkout where it is one.
+        first: First day that was asked for; none for an open beginning.
+        last: Last day that was asked for; none for an open end.
+        is_provisional: A day of it is.
+        days: By day.
+        left_out: Days that are known and not in it.
+        datasets: By name.
+    """
+
+    format: int = FORMAT
+    tag: str
+    created_at: str
+    snapshot_id: str
+    code: dict[str, Any]
+    first: str | None
+    last: str | None
+    is_provisional: bool
+    days: tuple[DayFacts, ...]
+    left_out: tuple[LeftOut, ...]
+    datasets: tuple[DatasetFacts, ...]
+
+    @property
+    def rows(self) -> int:
+        """Rows of all days."""
+        return sum(day.rows for day in self.days)
+
+    @property
+    def immature_rows(self) -> int:
+        """Rows that are left out as immature, as far as that is recorded."""
+        return sum(day.immature_rows or 0 for day in self.days)
+
+    @property
+    def label_rate(self) -> float | None:
+        """Share of positive labels; none without rows, or where a day does not tell."""
+        positives = [day.positives for day in self.days]
+        return sum(filter(None, positives)) / self.rows if self.rows and None not in positives else None
+
+    @property
+    def files(self) -> Iterator[FileFacts]:
+        """All files of all data sets."""
+        return (file for dataset in self.datasets for file in dataset.files)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Everything but the name, the instant and the code that cut it: equal facts are the same version."""
+        return self.model_dump(mode="json", exclude={"tag", "created_at", "code"})
+
+    def dataset(self, name: str) -> DatasetFacts | None:
+        """Return the data set of a name; none where the version lacks it."""
+        return next((dataset for dataset in self.datasets if dataset.name == name), None)
+
+    def to_text(self) -> str:
+        """Return the file's text: sorted keys, one value a line, so that git shows what changed."""
+        return json.dumps(self.model_dump(mode="json"), indent=1, sort_keys=True) + "\n"
+
+    @classmethod
+    def from_text(cls, text: str, *, where: str) -> Manifest:
+        """Read the file's text.
+
+        Raises:
+            CorruptVersionError: It is no manifest of this form.
+        """
+        try:
+            found = cls.model_validate_json(text)
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise CorruptVersionError(
+                f"a version's manifest cannot be read: {first['msg']}",
+                remedy="Fetch the repository again; a manifest is never edited.",
+                version=where,
+                field=".".join(map(str, first["loc"])),
+            ) from error
+        if found.format != FORMAT:
+            raise CorruptVersionError(
+                "a version's manifest has another format",
+                remedy="Use the platform that cut it, or a newer one.",
+                version=where,
+                expected=FORMAT,
+                got=found.format,
+            )
+        return found

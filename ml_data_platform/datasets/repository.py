@@ -1,0 +1,193 @@
+"""The repository of versions: one git work tree with DVC, whose tags are the versions.
+
+Belongs here: making it, the lock of those who change it, what a killed process left in it, reading versions, and the
+commit point of a new one: its tag. Does not belong here: what goes into a version.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from ml_data_platform.datasets.dvc_files import DvcFiles, Remote
+from ml_data_platform.datasets.git import Git
+from ml_data_platform.datasets.manifest import DATA, MANIFEST, Manifest
+from ml_data_platform.datasets.workspace import WorkTree
+from ml_data_platform.errors import UnknownVersionError, VersionError, VersionsBusyError
+
+TAG_PREFIX = "data/"
+_POLL_SECONDS = 0.1
+_NOT_TRACKED = "/.incoming/\n"
+_FIRST_MESSAGE = "Begin the history of versions"
+
+
+@dataclass(frozen=True)
+class VersionsRepository:
+    """The versions of one root.
+
+    Attributes:
+        folder: The work tree.
+        remote: Where the data are pushed to.
+    """
+
+    folder: Path
+    remote: Remote
+
+    @property
+    def git(self) -> Git:
+        """Git in the work tree."""
+        return Git(self.folder)
+
+    @property
+    def dvc(self) -> DvcFiles:
+        """DVC in the work tree."""
+        return DvcFiles(self.folder)
+
+    @property
+    def work_tree(self) -> WorkTree:
+        """The data in the work tree."""
+        return WorkTree(self.folder)
+
+    @property
+    def exists(self) -> bool:
+        """Whether a version was ever begun here."""
+        return (self.folder / ".git" / "HEAD").is_file()
+
+    @contextmanager
+    def lock(self, *, wait_seconds: float) -> Iterator[None]:
+        """Be the only one who changes the repository; the operating system ends this when the process dies.
+
+        Args:
+            wait_seconds: How long to wait for another process.
+
+        Raises:
+            VersionsBusyError: Another process held it all that time; the message names it.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder.with_name(f"{self.folder.name}.lock")
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            deadline = time.monotonic() + wait_seconds
+            while not _taken(handle):
+                if time.monotonic() >= deadline:
+                    raise VersionsBusyError(
+                        "a version is being cut",
+                        remedy="Wait for it to end, or stop that process; nothing is lost by that.",
+                        held_by=path.read_text(encoding="utf-8").strip() or "a process that has just begun",
+                    )
+                time.sleep(_POLL_SECONDS)
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode(), 0)
+            yield
+        finally:
+            os.close(handle)
+
+    def prepare(self, at: str) -> str:
+        """Make the repository, or mend what a killed process left in it; the caller holds the lock.
+
+        Args:
+            at: Instant of the first commit, ISO-8601 with offset.
+
+        Returns:
+            The commit that the next version comes after.
+        """
+        self.git.initialise()
+        self.git.remove_stale_locks()
+        self.dvc.configure(self.remote)
+        self.dvc.forget_killed_processes()
+        (self.folder / DATA).mkdir(exist_ok=True)
+        (self.folder / ".git" / "info").mkdir(exist_ok=True)
+        (self.folder / ".git" / "info" / "exclude").write_text(_NOT_TRACKED, encoding="utf-8")
+        self._catch_up()
+        tip = self.git.tip()
+        if tip is None:
+            tip = self.git.commit(_FIRST_MESSAGE, at=at, parent=None)
+            self.git.move_branch(tip)
+        return tip
+
+    def record(self, manifest: Manifest, message: str, parent: str) -> None:
+        """Make the work tree a version: everything is pushed already, and the tag is the commit point."""
+        path = self.folder / MANIFEST
+        path.write_text(manifest.to_text(), encoding="utf-8")
+        commit = self.git.commit(message, at=manifest.created_at, parent=parent)
+        dates = {"GIT_COMMITTER_DATE": manifest.created_at}
+        self.git("tag", "--annotate", "--file=-", manifest.tag, commit, text=message, environment=dates)
+        self.git.move_branch(commit)
+
+    def tags(self) -> list[str]:
+        """Return the names of all versions, oldest first."""
+        if not self.exists:
+            return []
+        listed = self.git("for-each-ref", "--format=%(refname:strip=2)", f"refs/tags/{TAG_PREFIX}")
+        return sorted(listed.splitlines())
+
+    def versions(self) -> list[Manifest]:
+        """Return all versions, oldest first."""
+        return [self.version(tag) for tag in self.tags()]
+
+    def newest(self) -> Manifest | None:
+        """Return the version that was cut last; none before the first."""
+        tags = self.tags()
+        return self.version(tags[-1]) if tags else None
+
+    def version(self, tag: str) -> Manifest:
+        """Return one version.
+
+        Args:
+            tag: Its name, with or without ``data/``; ``latest`` for the newest.
+
+        Raises:
+            UnknownVersionError: No version has this name.
+            CorruptVersionError: Its manifest cannot be read.
+        """
+        name = self.full_tag(tag)
+        return Manifest.from_text(self.git("show", f"refs/tags/{name}:{MANIFEST}"), where=name)
+
+    def full_tag(self, tag: str) -> str:
+        """Return the full name of a version.
+
+        Args:
+            tag: The name, with or without ``data/``, or a part of it that only one has; ``latest`` for the newest.
+
+        Raises:
+            UnknownVersionError: No version, or more than one, has this name.
+        """
+        tags = self.tags()
+        if tag == "latest" and tags:
+            return tags[-1]
+        exact = [name for name in tags if name in {tag, TAG_PREFIX + tag}]
+        found = exact or [name for name in tags if tag and tag in name]
+        if len(found) != 1:
+            what = "several versions have this name" if found else "there is no such version"
+            raise UnknownVersionError(what, repository=str(self.folder), got=tag, found=found[:5] or None)
+        return found[0]
+
+    def _catch_up(self) -> None:
+        """Let the branch follow a tag whose cut was killed after its commit point; forget commits without a tag."""
+        tags = self.tags()
+        tip = self.git.tip()
+        if tags:
+            newest = self.git("rev-parse", f"refs/tags/{tags[-1]}^{{commit}}")
+            if newest != tip:
+                self.git.move_branch(newest)
+        elif tip is not None and self.git("rev-list", "--count", tip) != "1":
+            raise VersionError(
+                "the repository of versions has commits and no tags",
+                remedy="Fetch the tags again, or move the folder away: the next cut makes a new one.",
+                repository=str(self.folder),
+            )
+
+
+def _taken(handle: int) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
