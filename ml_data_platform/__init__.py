@@ -15,8 +15,10 @@
     session_summaries[D]              one row per session: label side, never a feature
        ▼
     date_partitions[D]  label_partitions[D]  stratified_partitions[D]
+       ▼
+    dataset_versions                  a git tag with DVC: the days, rows and bytes that training may use
 
 Rooms, from the bottom up: ``events`` (what an event is), ``features`` and ``training`` (pure), ``storage``,
-``validation``, ``landing``, ``stages`` (one module per asset, no Dagster), ``defs`` (the only Dagster code),
+``validation``, ``landing``, ``stages`` (one module per asset, no Dagster), ``datasets`` (versions of the training data), ``defs`` (the only Dagster code),
 ``cli``.
 """

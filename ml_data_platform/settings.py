@@ -265,7 +265,7 @@ def _from_json(key: str, value: str) -> object:
     except ValueError as error:
         raise SettingsError(
             f"{key} is not JSON",
-            remedy='Write an object, e.g. {"duplicate_share_is_within_tolerance": 0.2}.',
+            remedy='Write an object: {"NAME": VALUE, …}.',
             got=value,
         ) from error
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typer
 
-from ml_data_platform.cli import building, feeding, quarantine, replaying, serving, sourcing
+from ml_data_platform.cli import building, feeding, quarantine, replaying, serving, sourcing, versioning
 from ml_data_platform.cli.boundary import OneMessage
 from ml_data_platform.cli.lessons import lesson
 
@@ -42,6 +42,7 @@ for command in (
     app.command(epilog=lesson(command.__name__))(command)
 app.add_typer(sourcing.app)
 app.add_typer(quarantine.app)
+app.add_typer(versioning.app)
 
 
 def main() -> None:

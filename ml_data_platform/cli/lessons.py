@@ -67,6 +67,45 @@ LESSONS: Mapping[str, tuple[str, ...]] = {
         "JSON keys: kind (additive, breaking), differences, and upcast or version.",
         _DONE,
     ),
+    "version cut": (
+        "Example: ml-data-platform version cut",
+        "Example: ml-data-platform version cut --from 2026-06-01 --to 2026-06-14 --dataset date_partitions",
+        "JSON keys: outcome (cut, unchanged, dry run), copied, and those of `version list`.",
+        "Exit status: 0 there is a version of what is published, 1 it was not cut and a message says why, 2 wrong arguments.",
+    ),
+    "version list": (
+        "Example: ml-data-platform version list",
+        "provisional = rows of a day were still expected; superseded = other data are published for some of its days now.",
+        (
+            "JSON: a list of objects with tag, created_at, first_day, last_day, days, rows, immature_rows, label_rate, left_out,"
+            " is_provisional, restated_days, datasets, snapshot_id."
+        ),
+        _DONE,
+    ),
+    "version show": (
+        "Example: ml-data-platform version show latest --days",
+        "JSON keys: those of `version list`, and manifest: what git holds as version.json.",
+        _DONE,
+    ),
+    "version diff": (
+        "Example: ml-data-platform version diff 20260601T060000Z latest",
+        (
+            "JSON keys: before, after, dataset, days_added, days_removed, days, columns_changed, schema, label_rate_before,"
+            " label_rate_after, rows_added, rows_removed, rows_changed."
+        ),
+        _DONE,
+    ),
+    "version checkout": (
+        "Example: ml-data-platform version checkout latest --to training_data",
+        "Example: ml-data-platform version checkout latest --to data --repository shop.git --remote s3://shop/versions",
+        "JSON keys: tag, folder, files, rows.",
+        "Exit status: 0 every file is restored, 1 one is not and nothing is, 2 wrong arguments.",
+    ),
+    "version verify": (
+        "Example: ml-data-platform version verify",
+        "JSON: a list of objects with tag, objects, faults, is_good.",
+        "Exit status: 0 the remote holds every byte, 1 it does not, 2 wrong arguments.",
+    ),
     "backfill": (
         "Example: ml-data-platform backfill",
         "Example: ml-data-platform backfill --from 2026-06-01 --to 2026-06-14",

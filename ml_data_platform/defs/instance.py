@@ -37,7 +37,11 @@ def instance_config(home: str) -> dict[str, Any]:
         },
         "run_monitoring": {"enabled": True, "start_timeout_seconds": 180, "cancel_timeout_seconds": 60},
         "run_retries": {"enabled": True, "max_retries": 0, "retry_on_asset_or_op_failure": False},
-        "concurrency": {"runs": {"max_concurrent_runs": 2}},
+        "concurrency": {
+            "runs": {"max_concurrent_runs": 2},
+            # what takes one writer at a time says so by a pool of its own
+            "pools": {"default_limit": 1},
+        },
         "run_coordinator": {
             "module": "dagster._core.run_coordinator",
             "class": "QueuedRunCoordinator",

@@ -24,6 +24,15 @@ def ingest() -> UnresolvedAssetJobDefinition:
     )
 
 
+def cut() -> UnresolvedAssetJobDefinition:
+    """Define the job that cuts a version."""
+    return dg.define_asset_job(
+        "cut_version",
+        selection=dg.AssetSelection.assets("dataset_versions"),
+        description="Cut a version of the training data as it is published now, unless nothing changed.",
+    )
+
+
 def refresh_day() -> UnresolvedAssetJobDefinition:
     """Define the job that brings a day up to date."""
     return dg.define_asset_job(

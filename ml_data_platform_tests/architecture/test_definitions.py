@@ -48,16 +48,16 @@ def specs(definitions: dg.Definitions) -> dict[str, dg.AssetSpec]:
 
 def test_the_assets_are_those_of_the_flow(specs: dict[str, dg.AssetSpec]) -> None:
     """Nothing is missing, nothing is left over."""
-    assert set(specs) == {"landed_files", *DAILY}
+    assert set(specs) == {"landed_files", *DAILY, "dataset_versions"}
 
 
-@pytest.mark.parametrize("name", ["landed_files", *DAILY])
+@pytest.mark.parametrize("name", ["landed_files", *DAILY, "dataset_versions"])
 def test_every_asset_describes_itself(specs: dict[str, dg.AssetSpec], name: str) -> None:
     """Description by rows, owner, group and kinds: what a newcomer reads in the UI."""
     spec = specs[name]
     assert spec.description is not None
     assert re.search(r"\brows?\b|\brecord\b", spec.description.partition("\n")[0])
-    assert re.search(r"Key(?: and\s+order)?: `", spec.description) or name == "landed_files"
+    assert re.search(r"Key(?: and\s+order)?: `", spec.description) or name not in DAILY
     assert spec.owners
     assert spec.group_name not in {None, "default"}
     assert spec.kinds
@@ -131,7 +131,12 @@ def test_layers_cover_the_flow_in_order() -> None:
 
 def test_jobs_and_sensors(definitions: dg.Definitions) -> None:
     """The names that the documentation uses; the sensors run without being switched on."""
-    assert {job.name for job in definitions.resolve_all_job_defs()} >= {"ingest", "refresh_day", "rebuild"}
+    assert {job.name for job in definitions.resolve_all_job_defs()} >= {
+        "ingest",
+        "refresh_day",
+        "rebuild",
+        "cut_version",
+    }
     sensors = {sensor.name: sensor.default_status for sensor in definitions.sensors or []}
     assert sensors == dict.fromkeys(
         ("landing_sensor", "pull_sensor", "late_data_sensor"), dg.DefaultSensorStatus.RUNNING

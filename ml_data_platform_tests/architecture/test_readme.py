@@ -46,7 +46,7 @@ def test_the_settings_are_all_settings(readme: str, tmp_path: Path) -> None:
     rows = _rows(_section(readme, "Settings"))
     assert set(rows) == set(Settings.model_fields)
     defaults = Settings(root=tmp_path, landing=tmp_path)
-    for name in set(rows) - {"root", "landing"}:
+    for name in set(rows) - {"root", "landing", "versions", "versions_remote"}:
         value = getattr(defaults, name)
         shown = "none" if value in (None, {}) else f"{value:g}" if isinstance(value, float) else str(value)
         assert rows[name][0].strip("`") == shown, name
@@ -54,7 +54,12 @@ def test_the_settings_are_all_settings(readme: str, tmp_path: Path) -> None:
 
 def test_the_assets_are_all_assets(readme: str) -> None:
     """One line for each table of the flow."""
-    assert set(_rows(_section(readme, "The assets"))) == {"landed_files", "quarantined_events", *UPSTREAM}
+    assert set(_rows(_section(readme, "The assets"))) == {
+        "landed_files",
+        "quarantined_events",
+        *UPSTREAM,
+        "dataset_versions",
+    }
 
 
 def test_the_commands_are_all_commands(readme: str) -> None:

@@ -21,6 +21,7 @@ EMPTY_WORDS = {"utils", "util", "helpers", "helper", "common", "misc", "base", "
 MAX_LINES = 350
 UNSAFE_MODULES = {"pickle", "cPickle", "_pickle", "cloudpickle", "joblib", "marshal", "shelve", "dill"}
 PLACE_IN_THE_FLOW = ["landed_files", *UPSTREAM]
+OF_VERSIONS = ["dataset_versions"]
 
 
 def _sources(folder: Path) -> list[Path]:
@@ -62,18 +63,19 @@ def _lines(path: Path) -> int:
     return len(path.read_text(encoding="utf-8").splitlines())
 
 
-@pytest.mark.parametrize("name", PLACE_IN_THE_FLOW)
+@pytest.mark.parametrize("name", [*PLACE_IN_THE_FLOW, *OF_VERSIONS])
 def test_one_asset_is_one_file_of_its_name(checkout: Path, name: str) -> None:
     """Who looks for an asset finds its definition and its stage under its name."""
     definition = (checkout / "ml_data_platform" / "defs" / "assets" / f"{name}.py").read_text(encoding="utf-8")
     assert f"def {name}(" in definition
-    assert (checkout / "ml_data_platform" / "stages" / f"{name}.py").is_file()
+    room = "datasets" if name in OF_VERSIONS else "stages"
+    assert (checkout / "ml_data_platform" / room / f"{name}.py").is_file()
 
 
 def test_no_other_asset_files(checkout: Path) -> None:
     """The folder of assets is the list of assets."""
     folder = checkout / "ml_data_platform" / "defs" / "assets"
-    assert {path.stem for path in folder.glob("*.py")} == {"__init__", *PLACE_IN_THE_FLOW}
+    assert {path.stem for path in folder.glob("*.py")} == {"__init__", *PLACE_IN_THE_FLOW, *OF_VERSIONS}
 
 
 def test_every_module_says_what_belongs_in_it(checkout: Path) -> None:

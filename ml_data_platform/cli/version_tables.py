@@ -1,0 +1,182 @@
+"""What `version` prints: versions, cuts, differences and verifications.
+
+Belongs here: laying out what was found, so that it fits a terminal. Does not belong here: finding it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich import box
+from rich.table import Table
+
+from ml_data_platform.cli.screen import counted, out, say
+
+if TYPE_CHECKING:
+    from ml_data_platform.datasets.checkout import Verification
+    from ml_data_platform.datasets.comparison import VersionDifference
+    from ml_data_platform.datasets.dataset_versions import Cut
+    from ml_data_platform.datasets.manifest import LeftOut, Manifest
+
+SHOWN = 10
+
+
+def version_json(version: Manifest, restated: Sequence[str]) -> dict[str, Any]:
+    """Return a version as plain values for scripts."""
+    return {
+        "tag": version.tag,
+        "created_at": version.created_at,
+        "first_day": version.days[0].day,
+        "last_day": version.days[-1].day,
+        "days": len(version.days),
+        "rows": version.rows,
+        "immature_rows": version.immature_rows,
+        "label_rate": version.label_rate,
+        "left_out": [each.model_dump() for each in version.left_out],
+        "is_provisional": version.is_provisional,
+        "restated_days": list(restated),
+        "datasets": {
+            each.name: {"dir_md5": each.dir_md5, "rows": each.rows, "size_bytes": each.size_bytes}
+            for each in version.datasets
+        },
+        "snapshot_id": version.snapshot_id,
+    }
+
+
+def cut_json(cut: Cut) -> dict[str, Any]:
+    """Return what a cut did as plain values for scripts."""
+    return {"outcome": cut.outcome, "copied": list(cut.copied), **version_json(cut.manifest, ())}
+
+
+def print_cut(cut: Cut) -> None:
+    """Print what a cut did."""
+    version = cut.manifest
+    if cut.outcome == "unchanged":
+        say("nothing changed", style="green", tail=f" since {version.tag}")
+    elif cut.outcome == "cut":
+        say(f"cut {version.tag}", style="green", tail=f": {counted(len(cut.copied), 'file')} copied")
+    else:
+        say("would be cut", style="yellow", tail=f": {counted(len(cut.copied), 'file')} to copy")
+    _print_facts(version)
+    _print_left_out(version.left_out)
+
+
+def print_versions(found: Sequence[tuple[Manifest, Sequence[str]]]) -> None:
+    """Print one line per version."""
+    table = _table("version", "days", "rows", "immature", "label", "state", right={"days", "rows", "immature", "label"})
+    for version, restated in found:
+        table.add_row(
+            version.tag,
+            f"{len(version.days):,}",
+            f"{version.rows:,}",
+            f"{version.immature_rows:,}",
+            _rate(version.label_rate),
+            _state(version, restated),
+        )
+    out.print(table)
+
+
+def print_version(version: Manifest, restated: Sequence[str], *, with_days: bool) -> None:
+    """Print what a version holds."""
+    say(version.tag, style="bold", tail=f", cut {version.created_at}, {_state(version, restated)}")
+    _print_facts(version)
+    for dataset in version.datasets:
+        files = sum(1 for _ in dataset.files)
+        say(
+            f"{dataset.name}: {dataset.rows:,} rows, {counted(files, 'file')}, {dataset.size_bytes:,} bytes, "
+            f"{dataset.dir_md5}.dir"
+        )
+    code = version.code
+    dirty = ", with changes" if code.get("is_dirty") else ""
+    say(f"snapshot {version.snapshot_id}, code {code.get('git_sha') or code.get('package_version')}{dirty}")
+    if with_days:
+        table = _table("day (UTC)", "rows", "immature", "label", "state", right={"rows", "immature", "label"})
+        for day in version.days:
+            rate = day.positives / day.rows if day.rows and day.positives is not None else None
+            state = "restated since" if day.day in restated else "provisional" if day.is_provisional else "as published"
+            immature = "-" if day.immature_rows is None else f"{day.immature_rows:,}"
+            table.add_row(day.day, f"{day.rows:,}", immature, _rate(rate), state)
+        out.print(table)
+    elif restated:
+        say(f"restated since: {_some(restated)}", style="yellow")
+    _print_left_out(version.left_out)
+
+
+def print_difference(difference: VersionDifference) -> None:
+    """Print what lies between two versions."""
+    say(f"{difference.before} → {difference.after}", style="bold", tail=f", rows of {difference.dataset}")
+    if difference.days_added:
+        say(f"days added: {_some(difference.days_added)}")
+    if difference.days_removed:
+        say(f"days removed: {_some(difference.days_removed)}")
+    for name, lines in difference.schema.items():
+        for line in lines:
+            say(f"columns of {name}: {line}")
+    if difference.days:
+        table = _table("day (UTC)", "added", "removed", "changed", right={"added", "removed", "changed"})
+        for day in difference.days:
+            table.add_row(day.day, f"{day.rows_added:,}", f"{day.rows_removed:,}", f"{day.rows_changed:,}")
+        totals = difference.totals
+        table.add_row("all", *(f"{totals[f'rows_{name}']:,}" for name in ("added", "removed", "changed")))
+        out.print(table)
+        changed = ", ".join(f"{name} {count:,}" for name, count in difference.columns_changed.items())
+        if changed:
+            say(f"changed values by column: {changed}")
+    elif not difference.schema:
+        say("the same rows", style="green")
+    say(f"label rate: {_rate(difference.label_rate_before)} → {_rate(difference.label_rate_after)}")
+
+
+def print_verifications(found: Sequence[Verification]) -> None:
+    """Print what was found about each version."""
+    for each in found:
+        if each.faults:
+            say("corrupt ", style="red", tail=f"{each.tag}: {counted(len(each.faults), 'fault')}")
+            for fault in each.faults[:SHOWN]:
+                say(f"  {fault}")
+        else:
+            say("good ", style="green", tail=f"{each.tag}: {counted(each.objects, 'object')} read")
+    if not found:
+        say("there is no version to verify")
+
+
+def _print_facts(version: Manifest) -> None:
+    first, last = version.days[0].day, version.days[-1].day
+    say(
+        f"{counted(len(version.days), 'day')}, {first} to {last}: {counted(version.rows, 'row')}, label rate "
+        f"{_rate(version.label_rate)}; {counted(version.immature_rows, 'immature row')} left out"
+    )
+    provisional = [day.day for day in version.days if day.is_provisional]
+    if provisional:
+        say("provisional", style="yellow", tail=f": rows may still arrive for {_some(provisional)}")
+
+
+def _print_left_out(left_out: Sequence[LeftOut]) -> None:
+    for each in left_out[:SHOWN]:
+        say("left out ", style="yellow", tail=f"{each.day}: {each.reason}")
+    if len(left_out) > SHOWN:
+        say(f"… and {counted(len(left_out) - SHOWN, 'day')} more; --json prints all", style="dim")
+
+
+def _state(version: Manifest, restated: Sequence[str]) -> str:
+    states = ["provisional"] if version.is_provisional else []
+    if restated:
+        states.append(f"superseded ({counted(len(restated), 'day')} restated)")
+    return ", ".join(states) or "current"
+
+
+def _some(days: Sequence[str]) -> str:
+    more = f" and {len(days) - SHOWN} more" if len(days) > SHOWN else ""
+    return ", ".join(days[:SHOWN]) + more
+
+
+def _rate(rate: float | None) -> str:
+    return "-" if rate is None else f"{rate:.2%}"
+
+
+def _table(*names: str, right: set[str]) -> Table:
+    table = Table(box=box.SIMPLE, show_edge=False, padding=(0, 1), pad_edge=False, header_style="bold")
+    for name in names:
+        table.add_column(name, justify="right" if name in right else "left", no_wrap=name in right)
+    return table

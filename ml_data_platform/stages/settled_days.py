@@ -1,0 +1,39 @@
+"""Days of which rows may still arrive within their producers' time.
+
+Belongs here: what makes a version of the data provisional. Does not belong here: watermarks (``events.lateness``), and
+what a version is (``datasets``).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+
+from ml_data_platform.events.lateness import is_complete
+from ml_data_platform.stages.platform import Platform
+from ml_data_platform.stages.state import read_state
+
+
+def unsettled_days(platform: Platform) -> frozenset[str]:
+    """Return the days with landed rows whose grace has not ended for one of their sources, ``YYYY-MM-DD``."""
+    state = read_state(platform)
+    graces = {source: dt.timedelta() for source in platform.contracts}
+    return frozenset(
+        day.isoformat()
+        for day in state.landed
+        if not is_settled(day, {source: state.watermarks.get(source) for source in state.sources_of(day)}, graces)
+    )
+
+
+def is_settled(day: dt.date, watermarks: Mapping[str, dt.datetime | None], graces: Mapping[str, dt.timedelta]) -> bool:
+    """Tell whether no row of a day is expected any more.
+
+    Args:
+        day: UTC day.
+        watermarks: Each source with rows of the day to its watermark, aware; none where it has none.
+        graces: Source to how long after a day is complete its rows are still taken.
+    """
+    return all(
+        watermark is not None and is_complete(day, watermark - graces.get(source, dt.timedelta()))
+        for source, watermark in watermarks.items()
+    )

@@ -1,0 +1,1 @@
+"""Versions in real git and DVC repositories."""

@@ -1,0 +1,225 @@
+"""What a version holds, and that its bytes come back on another machine."""
+
+from __future__ import annotations
+
+import datetime as dt
+import random
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ml_data_platform.datasets.checkout import check_out, verify_versions
+from ml_data_platform.datasets.comparison import compare_versions, restated_days
+from ml_data_platform.datasets.selection import Request
+from ml_data_platform.errors import CorruptVersionError, UnknownVersionError, VersionError, VersionsBusyError
+from ml_data_platform_tests.integration.datasets.conftest import DATASETS, TwoVersions
+from ml_data_platform_tests.pipeline_root import PipelineRoot, day, shop_lines
+from ml_data_platform_tests.version_root import cut, file_hashes, remote_objects, repository_of, view_hashes, view_rows
+
+
+def run(folder: Path, *command: str) -> str:
+    """Run a command as a user does."""
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_a_version_is_what_the_view_showed(two_versions: TwoVersions) -> None:
+    """Its files, hashes and rows are those that plain readers saw when it was cut."""
+    for made, view in (
+        (two_versions.first, two_versions.first_view),
+        (two_versions.second, two_versions.second_view),
+    ):
+        named = {file.path.removeprefix("data/"): file.sha256 for file in made.manifest.files}
+        assert made.outcome == "cut"
+        assert named == view
+    rows = view_rows(two_versions.root, "date_partitions")
+    manifest = two_versions.second.manifest
+    assert manifest.rows == len(rows)
+    assert manifest.label_rate == sum(row["label"] for row in rows) / len(rows)
+    features = view_rows(two_versions.root, "session_features")
+    assert manifest.immature_rows == sum(not row["label_is_mature"] for row in features)
+    assert not manifest.is_provisional
+
+
+def test_plain_git_and_dvc_restore_what_checkout_restores(two_versions: TwoVersions, tmp_path: Path) -> None:
+    """A clone, `dvc pull` and `dvc get` give the same files as `version checkout`: those that were published."""
+    repository = two_versions.root.folder / "versions"
+    tag = two_versions.first.manifest.tag
+    restored = check_out(str(repository), tag, tmp_path / "restored")
+    assert file_hashes(tmp_path / "restored" / "data").items() >= two_versions.first_view.items()
+    assert restored.files == len(two_versions.first_view)
+    run(tmp_path, "git", "clone", "--quiet", "--branch", tag, str(repository), "clone")
+    run(tmp_path / "clone", sys.executable, "-m", "dvc", "pull", "--quiet")
+    assert file_hashes(tmp_path / "clone" / "data") == file_hashes(tmp_path / "restored" / "data")
+    run(tmp_path, sys.executable, "-m", "dvc", "get", "-q", str(repository), "data/date_partitions", "--rev", tag)
+    got = {f"date_partitions/{path}": digest for path, digest in file_hashes(tmp_path / "date_partitions").items()}
+    assert got.items() <= two_versions.first_view.items()
+    assert len(got) == 5
+    log = run(repository, "git", "log", "--format=%s", tag)
+    assert log.splitlines()[0].startswith("Data of 5 days")
+
+
+def test_only_the_changed_day_is_copied_and_pushed(two_versions: TwoVersions) -> None:
+    """The second version copies the files of one day, and adds to the remote their distinct bytes and three listings."""
+    before, after = two_versions.first_view, two_versions.second_view
+    changed = {path for path in after if after[path] != before.get(path)}
+    assert changed
+    assert {path.split("/")[1] for path in changed} == {f"dt={day(2)}"}
+    assert set(two_versions.second.copied) == {f"data/{path}" for path in changed}
+    new = two_versions.second_objects - two_versions.first_objects
+    assert len([oid for oid in new if oid.endswith(".dir")]) == len(DATASETS)
+    assert len(new) == len(DATASETS) + len({after[path] for path in changed} - set(before.values()))
+
+
+def test_a_version_says_what_changed_and_that_it_was_overtaken(two_versions: TwoVersions) -> None:
+    """Ten late events are ten added rows of their day; the first version is superseded there, the second is not."""
+    root, first, second = two_versions.root, two_versions.first.manifest, two_versions.second.manifest
+    dvc = repository_of(root).dvc
+    found = compare_versions(first, second, root.platform.store, dvc, memory_limit="500MB", threads=1)
+    assert found.totals == {"rows_added": 10, "rows_removed": 0, "rows_changed": 0}
+    assert [each.day for each in found.days] == [day(2).isoformat()]
+    assert (found.days_added, found.days_removed, found.schema) == ((), (), {})
+    back = compare_versions(second, first, root.platform.store, dvc, memory_limit="500MB", threads=1)
+    assert back.totals == {"rows_added": 0, "rows_removed": 10, "rows_changed": 0}
+    assert restated_days(first, root.platform.store) == [day(2).isoformat()]
+    assert restated_days(second, root.platform.store) == []
+
+
+def test_the_same_data_are_the_same_version(two_versions: TwoVersions) -> None:
+    """Cutting again makes no tag, copies nothing and pushes nothing."""
+    again = cut(two_versions.root)
+    assert (again.outcome, again.copied) == ("unchanged", ())
+    assert again.manifest == two_versions.second.manifest
+    assert set(remote_objects(two_versions.root)) == two_versions.second_objects
+    assert len(repository_of(two_versions.root).tags()) == 2
+
+
+def test_a_corrupt_remote_is_found_out_every_time(two_versions: TwoVersions, tmp_path: Path) -> None:
+    """Whatever object is changed, cut short or gone: nothing is restored, and `verify` names it."""
+    root = two_versions.root.copied(tmp_path / "root")
+    repository = repository_of(root)
+    manifest = repository.version("latest")
+    objects, rng = remote_objects(root), random.Random(6)
+    listings = sorted(oid for oid in objects if oid == f"{manifest.datasets[0].dir_md5}.dir")
+    files = sorted({file.md5 for file in manifest.files})
+    for number, oid in enumerate((*listings, *rng.sample(files, 4))):
+        path, content = objects[oid], objects[oid].read_bytes()
+        place = rng.randrange(len(content))
+        damaged = content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
+        path.chmod(0o644)
+        if number % 3 == 2:
+            path.unlink()
+        else:
+            path.write_bytes(damaged if number % 3 == 0 else content[:place])
+        with pytest.raises((CorruptVersionError, VersionError)):
+            check_out(str(repository.folder), manifest.tag, tmp_path / "restored")
+        assert not (tmp_path / "restored").exists()
+        (verification,) = verify_versions(repository, [manifest.tag])
+        assert len(verification.faults) == 1
+        path.write_bytes(content)
+        shutil.rmtree(tmp_path / ".restored.partial", ignore_errors=True)
+    assert verify_versions(repository, [manifest.tag])[0].faults == ()
+
+
+def test_what_the_remote_lost_is_pushed_again(two_versions: TwoVersions, tmp_path: Path) -> None:
+    """Somebody cleans the remote behind DVC's back: the next cut brings back every object that its version needs."""
+    root = two_versions.root.copied(tmp_path / "root")
+    root.drop("later.jsonl", shop_lines(day(3), 5, name="later"))
+    assert root.backfill().is_successful
+    (lost, *_) = (file.md5 for file in repository_of(root).version("latest").files if file.rows)
+    remote_objects(root)[lost].unlink()
+    made = cut(root)
+    assert made.outcome == "cut"
+    assert verify_versions(repository_of(root), [made.manifest.tag])[0].faults == ()
+
+
+def test_a_refused_day_is_left_out_with_its_reason(copied_root: PipelineRoot) -> None:
+    """Its last good generation is published, and still it is not in the version: rows are missing from it."""
+    copied_root.drop("broken.jsonl", shop_lines(day(2), 0, broken=900, name="broken"))
+    copied_root.backfill()
+    made = cut(copied_root, Request(("date_partitions",)))
+    assert [each.day for each in made.manifest.left_out] == [day(2).isoformat()]
+    assert "rejected_share_is_within_tolerance" in made.manifest.left_out[0].reason
+    assert day(2).isoformat() not in {each.day for each in made.manifest.days}
+    assert set(view_hashes(copied_root, "date_partitions")) - {
+        file.path.removeprefix("data/") for file in made.manifest.files
+    } == {f"date_partitions/dt={day(2)}/data.parquet"}
+
+
+def test_an_event_on_two_days_is_no_version(copied_root: PipelineRoot) -> None:
+    """A producer that gave one id to two instants: the cut is refused and names the event; there is no tag."""
+    for number in (1, 3):
+        (line,) = shop_lines(day(number), 1, name="twice")
+        copied_root.drop(f"{number}.jsonl", [{**line, "event_id": "one-id-two-days"}])
+    assert copied_root.backfill().is_successful
+    with pytest.raises(VersionError, match=f"demo_shop:one-id-two-days on {day(1)}, {day(3)}"):
+        cut(copied_root)
+    assert repository_of(copied_root).tags() == []
+    assert cut(copied_root, Request(first=day(2))).outcome == "cut"
+
+
+def test_a_version_before_its_days_have_settled_is_provisional(copied_root: PipelineRoot) -> None:
+    """While rows of a day may still arrive, the version says so; later the same bytes are a version that does not."""
+    early = copied_root.at(dt.datetime.combine(day(4), dt.time(1), tzinfo=dt.UTC))
+    provisional = cut(early, Request(last=day(4)))
+    assert provisional.manifest.is_provisional
+    assert [each.day for each in provisional.manifest.days if each.is_provisional] == [day(4).isoformat()]
+    final = cut(copied_root, Request(last=day(4)))
+    assert final.outcome == "cut"
+    assert not final.manifest.is_provisional
+    assert [each.dir_md5 for each in final.manifest.datasets] == [
+        each.dir_md5 for each in provisional.manifest.datasets
+    ]
+
+
+def test_a_second_cut_says_who_holds_the_lock(two_versions: TwoVersions) -> None:
+    """One that is not to wait ends at once and names the process that cuts."""
+    repository = repository_of(two_versions.root)
+    code = (
+        "import sys; from pathlib import Path; from ml_data_platform.datasets.repository import *;"
+        "from ml_data_platform.datasets.dvc_files import Remote\n"
+        f"with VersionsRepository(Path({str(repository.folder)!r}), Remote('')).lock(wait_seconds=0):\n"
+        "    print('held', flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        with pytest.raises(VersionsBusyError, match=f'"pid": {holder.pid}'):
+            cut(two_versions.root, wait_seconds=0.0)
+        holder.kill()
+    assert cut(two_versions.root, wait_seconds=5.0).outcome == "unchanged"
+
+
+def test_names_of_versions_can_be_short(two_versions: TwoVersions) -> None:
+    """A part of a tag that is its alone names it; what names none, or several, is refused."""
+    repository = repository_of(two_versions.root)
+    first = two_versions.first.manifest
+    assert repository.version(first.snapshot_id) == first == repository.version(first.tag.removeprefix("data/"))
+    assert repository.version("latest") == two_versions.second.manifest
+    for wrong in ("data/", "nothing"):
+        with pytest.raises(UnknownVersionError):
+            repository.version(wrong)
+
+
+def test_nothing_outside_of_the_root_is_written(copied_root: PipelineRoot, tmp_path: Path) -> None:
+    """A cut leaves the user's folders as they are: no configuration, no state, no cache, no telemetry."""
+    home = tmp_path / "home"
+    home.mkdir()
+    code = (
+        "import datetime as dt; from pathlib import Path; from ml_data_platform_tests.pipeline_root import *;"
+        "from ml_data_platform_tests.version_root import cut;"
+        f"print(cut(PipelineRoot(settings_for(Path({str(copied_root.folder)!r}), start_date={copied_root.settings.start_date!r}))).outcome)"
+    ).replace("datetime.date", "dt.date")
+    state = set(Path("/var/tmp").glob("dvc/repo/*"))
+    environment = {"HOME": str(home), "PATH": __import__("os").environ["PATH"], "TMPDIR": str(tmp_path)}
+    environment |= {"PYTHONPATH": str(Path(__file__).parents[3])}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "cut\n", done.stdout + done.stderr
+    assert list(home.rglob("*")) == []
+    assert set(Path("/var/tmp").glob("dvc/repo/*")) == state
