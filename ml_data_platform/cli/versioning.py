@@ -175,18 +175,20 @@ def checkout(
     from ml_data_platform.datasets.checkout import check_out, resolve_tag
     from ml_data_platform.datasets.dvc_files import Remote
 
+    place = None
     if repository is None:
         settings, own, _ = _opened(root)
         if not own.exists:
             raise UnknownVersionError("no version was cut in this root yet", root=str(settings.root))
-        repository = str(own.folder)
-    url = str(Path(remote).expanduser().resolve()) if remote and "://" not in remote else remote
+        repository, place = str(own.folder), own.remote
+    if remote is not None:
+        place = Remote(remote if "://" in remote else str(Path(remote).expanduser().resolve()))
     with screen.progress("restoring") as (bar, task):
         done = check_out(
             repository,
             resolve_tag(repository, tag),
             target.expanduser().resolve(),
-            remote=Remote(url) if url else None,
+            remote=place,
             progress=lambda what: bar.update(task, description=what),
         )
     if as_json:

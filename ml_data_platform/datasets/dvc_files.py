@@ -44,10 +44,12 @@ class DvcFiles:
 
     Args:
         folder: The work tree.
+        remote: The remote to use, whatever the folder's own configuration says; none for that one.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, remote: Remote | None = None) -> None:
         self.folder = folder
+        self.remote = remote
 
     def configure(self, remote: Remote) -> None:
         """Make the folder DVC's, or bring its configuration up to date; nothing outside of it is written.
@@ -185,6 +187,11 @@ class DvcFiles:
         path = self.folder / ".dvc" / "cache" / "files" / "md5" / md5[:2] / md5[2:]
         return path if path.is_file() else None
 
+    def _override(self) -> dict[str, Any] | None:
+        if self.remote is None:
+            return None
+        return {"remote": {REMOTE: {"url": self.remote.url, "verify": True, **self.remote.options}}}
+
     @contextmanager
     def _open(self) -> Iterator[Any]:
         """Open the repository in silence; errors of DVC become the platform's."""
@@ -196,7 +203,7 @@ class DvcFiles:
         logging.getLogger("dvc_data").setLevel(logging.CRITICAL)
         logging.getLogger("dvc_objects").setLevel(logging.CRITICAL)
         try:
-            with Repo(str(self.folder)) as repo:
+            with Repo(str(self.folder), config=self._override()) as repo:
                 yield repo
         except DvcException as error:
             causes: list[str] = []

@@ -43,7 +43,7 @@ def require_unique_events(folder: Path, dataset: DatasetFacts, *, memory_limit: 
         ).fetchall()
     if found:
         raise VersionError(
-            f"{found[0][2]} event ids occur more than once",
+            f"event ids that occur more than once: {found[0][2]}",
             remedy="Their producer gave one id to several instants: mend and land its files, or cut days apart with --from and --to.",
             dataset=dataset.name,
             examples="; ".join(f"{name} on {', '.join(sorted(days))}" for name, days, _ in found),

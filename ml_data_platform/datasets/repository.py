@@ -48,7 +48,7 @@ class VersionsRepository:
     @property
     def dvc(self) -> DvcFiles:
         """DVC in the work tree."""
-        return DvcFiles(self.folder)
+        return DvcFiles(self.folder, self.remote)
 
     @property
     def work_tree(self) -> WorkTree:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 import random
 import shutil
 import subprocess
@@ -15,8 +16,10 @@ from ml_data_platform.datasets.checkout import check_out, verify_versions
 from ml_data_platform.datasets.comparison import compare_versions, restated_days
 from ml_data_platform.datasets.selection import Request
 from ml_data_platform.errors import CorruptVersionError, UnknownVersionError, VersionError, VersionsBusyError
+from ml_data_platform_tests.faults.datasets.killed_cuts import cut_now, repository_at
 from ml_data_platform_tests.integration.datasets.conftest import DATASETS, TwoVersions
 from ml_data_platform_tests.pipeline_root import PipelineRoot, day, shop_lines
+from ml_data_platform_tests.training_days import feature_rows, nth, publish_days, publish_features, store_at
 from ml_data_platform_tests.version_root import cut, file_hashes, remote_objects, repository_of, view_hashes, view_rows
 
 
@@ -116,7 +119,7 @@ def test_a_corrupt_remote_is_found_out_every_time(two_versions: TwoVersions, tmp
         else:
             path.write_bytes(damaged if number % 3 == 0 else content[:place])
         with pytest.raises((CorruptVersionError, VersionError)):
-            check_out(str(repository.folder), manifest.tag, tmp_path / "restored")
+            check_out(str(repository.folder), manifest.tag, tmp_path / "restored", remote=repository.remote)
         assert not (tmp_path / "restored").exists()
         (verification,) = verify_versions(repository, [manifest.tag])
         assert len(verification.faults) == 1
@@ -150,16 +153,16 @@ def test_a_refused_day_is_left_out_with_its_reason(copied_root: PipelineRoot) ->
     } == {f"date_partitions/dt={day(2)}/data.parquet"}
 
 
-def test_an_event_on_two_days_is_no_version(copied_root: PipelineRoot) -> None:
+def test_an_event_on_two_days_is_no_version(tmp_path: Path) -> None:
     """A producer that gave one id to two instants: the cut is refused and names the event; there is no tag."""
-    for number in (1, 3):
-        (line,) = shop_lines(day(number), 1, name="twice")
-        copied_root.drop(f"{number}.jsonl", [{**line, "event_id": "one-id-two-days"}])
-    assert copied_root.backfill().is_successful
-    with pytest.raises(VersionError, match=f"demo_shop:one-id-two-days on {day(1)}, {day(3)}"):
-        cut(copied_root)
-    assert repository_of(copied_root).tags() == []
-    assert cut(copied_root, Request(first=day(2))).outcome == "cut"
+    store = store_at(tmp_path / "root")
+    publish_days(store, 2, rows=20)
+    twice = feature_rows(nth(3), rows=20)
+    ids = [feature_rows(nth(1), rows=20)["event_id"][4].as_py(), *twice["event_id"].to_pylist()[1:]]
+    publish_features(store, nth(3), twice.set_column(0, "event_id", [ids]))
+    with pytest.raises(VersionError, match=f"more than once: 1 .*{ids[0]} on {nth(1)}, {nth(3)}"):
+        cut_now(tmp_path / "root")
+    assert repository_at(tmp_path / "root").tags() == []
 
 
 def test_a_version_before_its_days_have_settled_is_provisional(copied_root: PipelineRoot) -> None:
@@ -205,17 +208,17 @@ def test_names_of_versions_can_be_short(two_versions: TwoVersions) -> None:
             repository.version(wrong)
 
 
-def test_nothing_outside_of_the_root_is_written(copied_root: PipelineRoot, tmp_path: Path) -> None:
+def test_nothing_outside_of_the_root_is_written(tmp_path: Path) -> None:
     """A cut leaves the user's folders as they are: no configuration, no state, no cache, no telemetry."""
     home = tmp_path / "home"
     home.mkdir()
     code = (
-        "import datetime as dt; from pathlib import Path; from ml_data_platform_tests.pipeline_root import *;"
-        "from ml_data_platform_tests.version_root import cut;"
-        f"print(cut(PipelineRoot(settings_for(Path({str(copied_root.folder)!r}), start_date={copied_root.settings.start_date!r}))).outcome)"
-    ).replace("datetime.date", "dt.date")
+        "from pathlib import Path; from ml_data_platform_tests.faults.datasets.killed_cuts import cut_now;"
+        f"print(cut_now(Path({str(tmp_path / 'root')!r})).outcome)"
+    )
+    publish_days(store_at(tmp_path / "root"), 1, rows=20)
     state = set(Path("/var/tmp").glob("dvc/repo/*"))
-    environment = {"HOME": str(home), "PATH": __import__("os").environ["PATH"], "TMPDIR": str(tmp_path)}
+    environment = {"HOME": str(home), "PATH": os.environ["PATH"], "TMPDIR": str(tmp_path)}
     environment |= {"PYTHONPATH": str(Path(__file__).parents[3])}
     done = subprocess.run(
         [sys.executable, "-c", code], env=environment, cwd=tmp_path, capture_output=True, text=True, check=False
