@@ -227,11 +227,11 @@ def repository_of(settings: Settings) -> VersionsRepository:
     from ml_data_platform.datasets.repository import VersionsRepository
 
     return VersionsRepository(
-        settings.versions_folder, Remote(settings.versions_remote_url, settings.versions_remote_options)
+        settings.versions_folder, Remote(settings.versions_remote_url, settings.versions_remote_facts)
     )
 
 
-def _opened(root: Path | None) -> tuple[Settings, VersionsRepository, TableStore]:
+def _opened(root: str | None) -> tuple[Settings, VersionsRepository, TableStore]:
     from ml_data_platform.stages.platform import open_platform
 
     settings, _ = root_and_days(root, None, None, None)

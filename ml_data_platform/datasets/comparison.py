@@ -177,8 +177,8 @@ def _rows(store: TableStore, dvc: DvcFiles, dataset: DatasetFacts, days: list[st
 
 
 def _place(store: TableStore, dvc: DvcFiles, asset: str, sha256: str, md5: str) -> Path:
-    stored = store.objects.local_path(Layout.object_key(asset, sha256))
-    found = stored if stored.is_file() else dvc.cached(md5)
+    key = Layout.object_key(asset, sha256)
+    found = store.objects.local_path(key) if store.objects.exists(key) else dvc.cached(md5)
     if found is None:
         raise CorruptVersionError(
             "the bytes of a version are neither in the store nor in DVC's cache",

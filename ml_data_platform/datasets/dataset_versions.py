@@ -96,11 +96,12 @@ def cut_version(
         newest = repository.newest()
         if newest is not None:
             instant = max(instant, dt.datetime.fromisoformat(newest.created_at) + dt.timedelta(seconds=1))
-        remove_unnamed_snapshots(store, [version.snapshot_id for version in repository.versions()])
+        named = [version.snapshot_id for version in repository.versions()]
+        remove_unnamed_snapshots(store, named, repository.notes / "snapshots")
         selection = select_partitions(store, request)
         _require_days(selection)
         progress("pin", f"{len(selection.days)} days", 0, 0)
-        snapshot = write_snapshot(store, snapshot_of(store, selection))
+        snapshot = write_snapshot(store, snapshot_of(store, selection), repository.notes / "snapshots")
         wanted = _wanted(selection)
         copied = repository.work_tree.bring_to(
             store.objects, wanted, lambda path, done, total: progress("copy", path, done, total)

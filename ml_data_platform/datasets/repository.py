@@ -56,6 +56,11 @@ class VersionsRepository:
         return WorkTree(self.folder)
 
     @property
+    def notes(self) -> Path:
+        """Folder of what only this repository needs to remember; not part of any version."""
+        return self.folder / ".git" / "ml_data_platform"
+
+    @property
     def exists(self) -> bool:
         """Whether a version was ever begun here."""
         return (self.folder / ".git" / "HEAD").is_file()

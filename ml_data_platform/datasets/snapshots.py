@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection
+from pathlib import Path
 from typing import Any
 
 from ml_data_platform.datasets.selection import FEATURES, ChosenDay, Selection, generation_with
@@ -43,9 +44,18 @@ def snapshot_id(snapshot: dict[str, Any]) -> str:
     return hashlib.sha256(canonical_json(snapshot)).hexdigest()[:ID_DIGITS]
 
 
-def write_snapshot(store: TableStore, snapshot: dict[str, Any]) -> str:
-    """Store a snapshot unless it is there; returns its id."""
+def write_snapshot(store: TableStore, snapshot: dict[str, Any], notes: Path) -> str:
+    """Store a snapshot unless it is there; returns its id.
+
+    Args:
+        store: The root's tables.
+        snapshot: What it says.
+        notes: File of this repository of versions that names the snapshots it wrote; the id is noted first.
+    """
     name = snapshot_id(snapshot)
+    notes.parent.mkdir(parents=True, exist_ok=True)
+    with notes.open("a", encoding="ascii") as file:
+        file.write(f"{name}\n")
     store.objects.put_if_absent(Layout.snapshot_key(name), canonical_json(snapshot) + b"\n")
     return name
 
@@ -56,16 +66,16 @@ def read_snapshot(store: TableStore, name: str) -> dict[str, Any]:
     return content
 
 
-def remove_unnamed_snapshots(store: TableStore, named: Collection[str]) -> int:
-    """Remove snapshots of cuts that did not end in a version; returns how many.
+def remove_unnamed_snapshots(store: TableStore, named: Collection[str], notes: Path) -> None:
+    """Remove snapshots of cuts of this repository that did not end in a version.
 
-    The caller holds the lock of the repository of versions, so no cut is under way.
+    The caller holds the lock of the repository of versions, so no cut is under way. Snapshots that it did not write
+    are another repository's: they stay.
     """
-    kept = {Layout.snapshot_key(name) for name in named}
-    unnamed = [key for key in store.objects.list(Layout.snapshots_folder()) if key not in kept]
-    for key in unnamed:
-        store.objects.delete(key)
-    return len(unnamed)
+    written = set(notes.read_text(encoding="ascii").split()) if notes.is_file() else set()
+    for name in written - set(named):
+        store.objects.delete(Layout.snapshot_key(name))
+    notes.unlink(missing_ok=True)
 
 
 def _pinned(record: LogRecord) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from ml_data_platform.datasets.manifest import DATA
 from ml_data_platform.errors import CorruptVersionError
 from ml_data_platform.storage.layout import Layout
-from ml_data_platform.storage.object_store import LocalObjectStore
+from ml_data_platform.storage.object_store import ObjectStore
 
 INCOMING = ".incoming"
 _INDEX = ".git/ml_data_platform/work_tree.json"
@@ -46,7 +46,7 @@ class WorkTree:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def bring_to(self, objects: LocalObjectStore, wanted: Mapping[str, Wanted], copied: Copied) -> tuple[str, ...]:
+    def bring_to(self, objects: ObjectStore, wanted: Mapping[str, Wanted], copied: Copied) -> tuple[str, ...]:
         """Copy what differs and remove what is not wanted.
 
         Args:
@@ -120,7 +120,7 @@ class WorkTree:
             if path.is_dir() and not any(path.iterdir()):
                 path.rmdir()
 
-    def _copy(self, objects: LocalObjectStore, wanted: Wanted, target: Path) -> str:
+    def _copy(self, objects: ObjectStore, wanted: Wanted, target: Path) -> str:
         key = Layout.object_key(wanted.asset, wanted.sha256)
         incoming = self.folder / INCOMING / PurePosixPath(key).name
         incoming.parent.mkdir(exist_ok=True)

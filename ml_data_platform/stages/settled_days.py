@@ -17,7 +17,10 @@ from ml_data_platform.stages.state import read_state
 def unsettled_days(platform: Platform) -> frozenset[str]:
     """Return the days with landed rows whose grace has not ended for one of their sources, ``YYYY-MM-DD``."""
     state = read_state(platform)
-    graces = {source: dt.timedelta() for source in platform.contracts}
+    graces = {
+        source: dt.timedelta(hours=contract.lateness.grace_period_hours)
+        for source, contract in platform.contracts.items()
+    }
     return frozenset(
         day.isoformat()
         for day in state.landed

@@ -33,7 +33,7 @@ class VersionChoice(dg.Config):
 
 def versions_of(settings: Settings) -> VersionsRepository:
     """Return the repository of versions of a root."""
-    remote = Remote(settings.versions_remote_url, settings.versions_remote_options)
+    remote = Remote(settings.versions_remote_url, settings.versions_remote_facts)
     return VersionsRepository(settings.versions_folder, remote)
 
 

@@ -166,11 +166,13 @@ def test_an_event_on_two_days_is_no_version(tmp_path: Path) -> None:
 
 
 def test_a_version_before_its_days_have_settled_is_provisional(copied_root: PipelineRoot) -> None:
-    """While rows of a day may still arrive, the version says so; later the same bytes are a version that does not."""
+    """Until a day's end and grace of 24 hours, the version says so; later the same bytes are a version that does not."""
     early = copied_root.at(dt.datetime.combine(day(4), dt.time(1), tzinfo=dt.UTC))
     provisional = cut(early, Request(last=day(4)))
     assert provisional.manifest.is_provisional
-    assert [each.day for each in provisional.manifest.days if each.is_provisional] == [day(4).isoformat()]
+    assert [each.day for each in provisional.manifest.days if each.is_provisional] == [
+        day(number).isoformat() for number in (3, 4)
+    ]
     final = cut(copied_root, Request(last=day(4)))
     assert final.outcome == "cut"
     assert not final.manifest.is_provisional
