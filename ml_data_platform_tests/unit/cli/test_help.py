@@ -10,23 +10,17 @@ import typer.main
 from ml_data_platform.cli import app
 from ml_data_platform_tests.command_line import CommandLine
 
-<<<<<<< HEAD
-COMMANDS = ("init", "generate", "land", "backfill", "plan", "status", "replay", "dev", "demo", "sources", "quarantine")
+COMMANDS = (
+    *("init", "generate", "land", "backfill", "plan", "status", "replay", "dev", "demo"),
+    *("sources", "quarantine", "version"),
+)
 OF_SOURCES = ("list", "show", "check", "infer", "diff")
 OF_QUARANTINE = ("list", "show")
-LEAVES = (
-    *COMMANDS[:-2],
-    *(f"sources {name}" for name in OF_SOURCES),
-    *(f"quarantine {name}" for name in OF_QUARANTINE),
-=======
-COMMANDS = ("init", "generate", "land", "backfill", "plan", "status", "dev", "demo", "sources", "version")
-OF_SOURCES = ("list", "show", "check", "infer", "diff")
 OF_VERSIONS = ("cut", "list", "show", "diff", "checkout", "verify")
-GROUPS = {"sources": OF_SOURCES, "version": OF_VERSIONS}
+GROUPS = {"sources": OF_SOURCES, "quarantine": OF_QUARANTINE, "version": OF_VERSIONS}
 LEAVES = (
     *(name for name in COMMANDS if name not in GROUPS),
     *(f"{group} {name}" for group, names in GROUPS.items() for name in names),
->>>>>>> 1b4e7c4 (Make versions an asset and commands)
 )
 GROUP = typer.main.get_command(app)
 
@@ -42,12 +36,7 @@ def command_of(path: str) -> Any:
 def test_commands_are_listed_in_the_order_in_which_a_newcomer_needs_them() -> None:
     """The list is the order of the day: set up, feed, build, look, open; and it is complete."""
     assert tuple(GROUP.commands) == COMMANDS
-<<<<<<< HEAD
-    assert tuple(command_of("sources").commands) == OF_SOURCES
-    assert tuple(command_of("quarantine").commands) == OF_QUARANTINE
-=======
     assert {group: tuple(command_of(group).commands) for group in GROUPS} == GROUPS
->>>>>>> 1b4e7c4 (Make versions an asset and commands)
 
 
 @pytest.mark.parametrize("command", LEAVES)
