@@ -12,7 +12,8 @@ import dagster as dg
 from dagster._core.errors import DagsterAssetCheckFailedError, DagsterExecutionInterruptedError
 
 from ml_data_platform.defs.daily import ONLY_DIRTY_TAG
-from ml_data_platform.defs.runs import OWNER_TAG, this_process
+from ml_data_platform.defs.owners import this_process
+from ml_data_platform.defs.runs import OWNER_TAG
 from ml_data_platform.events.lateness import ONE_DAY
 from ml_data_platform.events.planning import LAYERS, Decision, DueRun, State, Status, due_runs, plan
 from ml_data_platform.stages.platform import Platform

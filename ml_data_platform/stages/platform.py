@@ -78,10 +78,11 @@ class Platform:
         bound = json.loads(objects.read_bytes(INSTANCE_KEY))["instance_id"]
         if bound != instance_id:
             raise InstanceMismatchError(
-                "this root belongs to another Dagster instance: runs and checks would be split over two histories",
+                "the history of runs in use is not the one that this root is bound to: they would be split over two",
                 remedy=(
-                    f"Use the instance in {self.settings.dagster_home} (`ml-data-platform dev` does), or remove "
-                    f"{objects.uri(INSTANCE_KEY)} if that instance is gone for good."
+                    f"Use the instance in {self.settings.dagster_home}, as `ml-data-platform dev` does. If that folder"
+                    f" was deleted or replaced, restore it, or remove {objects.uri(INSTANCE_KEY)}: the root then binds"
+                    " itself to the new history; tables are not affected, only old runs and check results are gone."
                 ),
                 root=str(self.settings.root),
                 expected=bound,

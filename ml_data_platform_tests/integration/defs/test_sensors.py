@@ -136,7 +136,7 @@ def test_losing_the_history_of_runs_loses_and_repeats_nothing(loop: SensorLoop) 
 
 def test_no_more_runs_are_asked_for_than_may_be_under_way(loop: SensorLoop, monkeypatch: pytest.MonkeyPatch) -> None:
     """Oldest days first, and those that run count; what is left is asked for as they end."""
-    monkeypatch.setattr("ml_data_platform.defs.sensors.MAX_IN_FLIGHT", 3)
+    monkeypatch.setattr("ml_data_platform.defs.requests.MAX_IN_FLIGHT", 3)
     for number in range(1, 6):
         loop.root.drop(f"{number}.jsonl", shop_lines(day(number), 5, name=str(number)))
     asked = loop.requests()

@@ -9,10 +9,11 @@ from collections.abc import Iterator
 import dagster as dg
 import pytest
 
-from ml_data_platform.defs.runs import OWNER_TAG, reap_orphans, this_process
+from ml_data_platform.defs.owners import this_process
+from ml_data_platform.defs.runs import OWNER_TAG, reap_orphans
 
 STATUS = dg.DagsterRunStatus
-OWNER = "import os; from ml_data_platform.defs import runs; print(runs.this_process(), flush=True); input()"
+OWNER = "import os; from ml_data_platform.defs import owners; print(owners.this_process(), flush=True); input()"
 
 
 @dg.job

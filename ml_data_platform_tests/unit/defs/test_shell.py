@@ -13,7 +13,7 @@ import pytest
 
 from ml_data_platform.defs.backfill import BackfillReport, Failure, days_between
 from ml_data_platform.defs.io_manager import FIRST_DELAY_SECONDS, MAX_RETRIES, retry_if_transient
-from ml_data_platform.defs.runs import is_alive, this_process
+from ml_data_platform.defs.owners import is_alive, this_process
 from ml_data_platform.events.planning import Decision, Status
 
 DAY = dt.date(2026, 3, 2)

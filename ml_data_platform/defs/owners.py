@@ -1,0 +1,107 @@
+"""Owners: which process does something, and whether it still lives, also where the root was moved meanwhile.
+
+Belongs here: naming a process and telling the living from the dead. Does not belong here: what it does.
+
+On one machine a process id and its start time tell. A root that was moved to another machine, or whose container got
+another name, still names processes of the old one: each process holds a lock in the instance's folder while it lives,
+and the operating system lets go of it, so that a lock that is free belongs to the dead.
+"""
+
+import fcntl
+import hashlib
+import os
+import socket
+from functools import lru_cache
+from pathlib import Path
+
+OWNERS_FOLDER = "owners"
+
+
+def this_process() -> str:
+    """Return host, process id and start time of this process: unique also when ids are used again."""
+    return f"{socket.gethostname()}/{os.getpid()}/{_start_time(os.getpid())}"
+
+
+def is_alive(owner: str, home: Path | None = None) -> bool:
+    """Tell whether the process of an owner tag still runs.
+
+    Args:
+        owner: From `this_process`, there and then.
+        home: Folder of the instance. A process of another host holds its lock there as long as it lives; one that has
+            none there is taken to be alive.
+    """
+    host, pid, started = owner.rsplit("/", 2)
+    if host != socket.gethostname():
+        return home is None or _holds_lock(_lock_path(home, owner))
+    return pid.isdecimal() and _start_time(int(pid)) == started != ""
+
+
+def hold_owner_lock(home: Path) -> None:
+    """Hold this process's lock until it ends.
+
+    Args:
+        home: Folder of the instance.
+    """
+    _hold(_lock_path(home, this_process()))
+
+
+@lru_cache(maxsize=64)
+def _hold(path: Path) -> int:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    return descriptor
+
+
+def _lock_path(home: Path, owner: str) -> Path:
+    return home / OWNERS_FOLDER / f"{hashlib.sha256(owner.encode()).hexdigest()[:32]}.lock"
+
+
+def _holds_lock(path: Path) -> bool:
+    try:
+        descriptor = os.open(path, os.O_RDWR)
+    except FileNotFoundError:
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def reap_locks(home: Path) -> int:
+    """Remove locks that nobody holds and that no unfinished run needs any more; returns how many.
+
+    Args:
+        home: Folder of the instance, whose orphaned runs were reported as failed already.
+    """
+    removed = 0
+    for path in (home / OWNERS_FOLDER).glob("*.lock"):
+        if not _holds_lock(path):
+            path.unlink(missing_ok=True)
+            removed += 1
+    return removed
+
+
+def _start_time(pid: int) -> str:
+    """Return the start time of a process in clock ticks since boot, with the boot's id; empty if there is none."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
+    except OSError:
+        return _exists_without_proc(pid)
+    return "" if fields[0] == "Z" else f"{boot}-{fields[19]}"
+
+
+def _exists_without_proc(pid: int) -> str:
+    if Path("/proc/self").exists():
+        return ""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return ""
+    except PermissionError:
+        return "running"
+    return "running"
