@@ -12,7 +12,8 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from ml_data_platform.stages.pulling import PullReport, pull_days
+from ml_data_platform.stages.pull_report import PullReport
+from ml_data_platform.stages.pulling import pull_days
 from ml_data_platform.storage.remote_files import Patience
 from ml_data_platform_tests.pipeline_root import PipelineRoot, day, settings_for
 

@@ -32,7 +32,7 @@ LESSONS: Mapping[str, tuple[str, ...]] = {
             "JSON keys: files, OUTCOME_files (landed, known, empty, header_only, rejected, unreadable), landed_rows,"
             " undated_rows, late_rows, too_late_rows, touched_days, refused, waiting, unknown_folders, replaced. Of a pull:"
             " also source, dry_run, empty_days, failed_days, days (day, address, is_empty, failure), pulled (day, name,"
-            " location, size_bytes, outcome, reason, rows, sha256), and outcomes unchanged, unsettled, failed, new, changed;"
+            " location, size_bytes, outcome, reason, replaced, rows, sha256), and outcomes unchanged, unsettled, failed, new, changed;"
             " not waiting and unknown_folders."
         ),
         _LANDED,

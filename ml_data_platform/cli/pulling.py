@@ -19,7 +19,7 @@ from ml_data_platform.cli.options import days_between, require_start
 from ml_data_platform.settings import Settings
 
 if TYPE_CHECKING:
-    from ml_data_platform.stages.pulling import PulledFile, PullReport
+    from ml_data_platform.stages.pull_report import PulledFile, PullReport
 
 COLOURS = {"landed": "green", "new": "cyan", "changed": "cyan", "failed": "red", "rejected": "red", "unreadable": "red"}
 SHOWN_UNCHANGED = 3
@@ -97,6 +97,7 @@ def _as_json(source: str, report: PullReport, *, is_dry_run: bool) -> dict[str, 
                 "size_bytes": file.size_bytes,
                 "outcome": file.outcome,
                 "reason": file.reason,
+                "replaced": list(file.replaced),
                 "rows": file.landed.record.rows if file.landed and file.landed.record else None,
                 "sha256": file.landed.record.sha256 if file.landed and file.landed.record else None,
             }
@@ -146,6 +147,7 @@ def _cells(file: PulledFile) -> tuple[str, str, str, str]:
     outcome = f"[{colour}]{file.outcome}[/]" if colour else file.outcome
     size = f"{file.size_bytes:,}" if file.size_bytes is not None else "?"
     reason = f": {_plain(file.reason)}" if file.reason else ""
+    reason += f", replaces {', '.join(old[:12] for old in file.replaced)}" if file.replaced else ""
     return _plain(file.name), size, f"{record.rows:,}" if record else "", f"{outcome}{reason}"
 
 

@@ -132,10 +132,11 @@ class Pull(ContractPart):
 
     Attributes:
         url: Address of a day's files; see ``pull_pattern``. A relative local path is taken from the root.
-        poll_days: Days that the landing sensor looks at, today included; others are fetched when asked for.
-        on_change: ``add``: what a changed file held before stays, and events in both are found by their ids.
+        poll_days: Days that the pull sensor looks at, today included; others are fetched when asked for.
+        on_change: What becomes of the rows that a changed file held before. ``add``: they stay, and events that are in
+            both count once. ``replace``: they are retracted, and their days built again.
     """
 
     url: Annotated[str, Field(min_length=1, max_length=1_024)]
     poll_days: Annotated[int, Field(ge=1, le=366)] = 3
-    on_change: Literal["add"] = "add"
+    on_change: Literal["add", "replace"] = "add"

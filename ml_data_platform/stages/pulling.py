@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import datetime as dt
 import threading
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -20,13 +20,15 @@ from pathlib import Path
 
 from ml_data_platform.errors import RemoteFileError
 from ml_data_platform.events.contracts import SourceContract
-from ml_data_platform.landing.landing import LandedFile, land_file
+from ml_data_platform.landing.landing import land_file
 from ml_data_platform.landing.terms import LandingTerms, with_one_engine
-from ml_data_platform.stages.landed_files import REFUSED, contract_of, landing_terms, summarise
+from ml_data_platform.stages.landed_files import contract_of, landing_terms
 from ml_data_platform.stages.platform import Platform
+from ml_data_platform.stages.pull_report import PulledFile, PullReport
+from ml_data_platform.stages.pulled_changes import replaces, retract_others
 from ml_data_platform.stages.seen_days import SeenDay, look_at, note_settled, place_of, reason_of, watched_days
-from ml_data_platform.storage.layout import Layout
-from ml_data_platform.storage.records import canonical_json
+from ml_data_platform.storage.durability import file_sha256
+from ml_data_platform.storage.pulled_versions import DayOfVersions
 from ml_data_platform.storage.remote_files import Patience, RemoteFile, RemotePlace, fetch_whole
 
 FETCHERS = 4
@@ -39,73 +41,6 @@ Progress = Callable[[str, int, int], None]
 
 def _silent(_what: str, _done: int, _total: int) -> None:
     return
-
-
-@dataclass(frozen=True)
-class PulledFile:
-    """What a pull did with one file.
-
-    Attributes:
-        source: Whose file.
-        day: UTC day of the address that it was found at.
-        name: The name it goes by in the ledger: its address below the folder that all days share.
-        location: Its whole address, without credentials.
-        size_bytes: Its size, where it is told.
-        outcome: That of landing; or ``unchanged``: fetched before; ``unsettled``: a local file that may still be
-            written; ``failed``: not fetched; in a dry run ``new`` or ``changed``.
-        landed: What landing did; None where nothing was landed.
-        reason: Why it failed or was refused.
-    """
-
-    source: str
-    day: dt.date
-    name: str
-    location: str
-    size_bytes: int | None
-    outcome: str
-    landed: LandedFile | None = None
-    reason: str | None = None
-
-
-@dataclass(frozen=True)
-class PullReport:
-    """What a pull found and did.
-
-    Attributes:
-        days: What lay at the addresses, by day.
-        files: One entry per file that was found, by day and name.
-    """
-
-    days: tuple[SeenDay, ...]
-    files: tuple[PulledFile, ...]
-
-    @property
-    def landed(self) -> list[LandedFile]:
-        """What landing did with the files that were fetched."""
-        return [file.landed for file in self.files if file.landed is not None]
-
-    @property
-    def not_fetched(self) -> list[str]:
-        """One line for each place that could not be looked at, and each file that could not be fetched."""
-        places = [f"{seen.source} {seen.day}: {seen.address}: {seen.failure}" for seen in self.days if seen.failure]
-        return places + [_line(file) for file in self.files if file.outcome == "failed"]
-
-    @property
-    def refused(self) -> list[str]:
-        """One line for each place and file that was not taken in, fetched or not."""
-        return self.not_fetched + [_line(file) for file in self.files if file.outcome in REFUSED]
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """Files by outcome, rows and days of what was landed now, and days where nothing lies."""
-        outcomes = Counter(file.outcome for file in self.files)
-        return {
-            **summarise(self.landed),
-            **{f"{outcome}_files": count for outcome, count in sorted(outcomes.items())},
-            "files": len(self.files),
-            "empty_days": sum(seen.is_empty for seen in self.days),
-            "failed_days": sum(seen.failure is not None for seen in self.days),
-        }
 
 
 def pull_days(
@@ -161,6 +96,9 @@ def pull_days(
         (file.day, file.location): file
         for file in _fetch_and_land(platform, contract, place, due, terms, patience=patience, progress=progress)
     }
+    if replaces(contract):
+        for each in seen:
+            _make_good(platform, contract, each)
     final = tuple(done.get((file.day, file.location), file) for file in files)
     note_settled(platform, [_after(each, done) for each in seen])
     return PullReport(tuple(seen), final)
@@ -173,10 +111,6 @@ def pull_watched(
     known = [source for source, contract in sorted(platform.contracts.items()) if contract.pull is not None]
     wanted = [source for source in known if sources is None or source in sources]
     return [pull_days(platform, source, is_dry_run=is_dry_run, progress=progress) for source in wanted]
-
-
-def _line(file: PulledFile) -> str:
-    return f"{file.source} {file.day}: {file.name}: {file.reason}"
 
 
 def _found(seen: SeenDay) -> Iterator[PulledFile]:
@@ -218,38 +152,44 @@ def _fetch_and_land(
         for number, ((day, file), copy) in enumerate(zip(due, copies, strict=True), start=1):
             pulled = PulledFile(contract.source, day, file.name, file.location, file.size_bytes, "failed")
             try:
-                fetched, path = copy.result()
+                fetched = copy.result()
             except RemoteFileError as error:
                 pulled = replace(pulled, reason=reason_of(error))
                 platform.ledger.note_failure(contract.source, file.location, reason_of(error), terms.landed_at)
             else:
-                landed = land_file(path, contract, terms, name=file.name, origin=file.location)
-                size = path.stat().st_size
-                path.unlink()
-                pulled = replace(pulled, outcome=landed.outcome, landed=landed, reason=landed.reason, size_bytes=size)
-                if _is_taken_in(pulled):
-                    _note_fetched(platform, day, fetched, landed)
+                pulled = _land(platform, contract, terms, pulled, fetched)
+                fetched.path.unlink()
             yield pulled
             progress("landing", number, len(due))
+
+
+@dataclass(frozen=True)
+class _Copy:
+    """A file as it was fetched, and its passing copy."""
+
+    file: RemoteFile
+    path: Path
+    size_bytes: int
 
 
 @contextmanager
 def _fetching(
     place: RemotePlace, due: Sequence[tuple[dt.date, RemoteFile]], folder: Path, patience: Patience
-) -> Iterator[Iterator[Future[tuple[RemoteFile, Path]]]]:
+) -> Iterator[Iterator[Future[_Copy]]]:
     """Fetch files in the background, no more than a few ahead of who takes them; in the order of the files."""
     stopped = threading.Event()
 
-    def fetch(number: int) -> tuple[RemoteFile, Path]:
+    def fetch(number: int) -> _Copy:
         target = folder / f"{number:08d}"
         try:
-            return fetch_whole(place, due[number][1], target, patience, stopped.is_set), target
+            file = fetch_whole(place, due[number][1], target, patience, stopped.is_set)
+            return _Copy(file, target, target.stat().st_size)
         except BaseException:
             target.unlink(missing_ok=True)
             raise
 
-    def copies() -> Iterator[Future[tuple[RemoteFile, Path]]]:
-        under_way: deque[Future[tuple[RemoteFile, Path]]] = deque()
+    def copies() -> Iterator[Future[_Copy]]:
+        under_way: deque[Future[_Copy]] = deque()
         for number in range(len(due)):
             under_way.append(pool.submit(fetch, number))
             if len(under_way) > AHEAD:
@@ -264,18 +204,34 @@ def _fetching(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _note_fetched(platform: Platform, day: dt.date, file: RemoteFile, landed: LandedFile) -> None:
-    """Note which version of a file was fetched; the record is what keeps it from being fetched again."""
-    platform.ledger.forget_failures(landed.source, file.location)
-    key = Layout.pulled_key(landed.source, day, file.location, file.version)
-    facts = {
-        "location": file.location,
-        "name": file.name,
-        "version": file.version,
-        "sha256": landed.record.sha256 if landed.record else None,
-        "at": _now(platform),
-    }
-    platform.store.objects.put_if_absent(key, canonical_json(facts))
+def _land(
+    platform: Platform, contract: SourceContract, terms: LandingTerms, found: PulledFile, copy: _Copy
+) -> PulledFile:
+    """Land a fetched copy, note it as fetched, and retract what the file held before where the contract says so."""
+    file, at = copy.file, terms.landed_at
+    versions = DayOfVersions(platform.store.objects, contract.source, found.day)
+    if replaces(contract):
+        # Killed after landing it, the next pull must know of this content, also when the file has changed once more.
+        versions.note(file, file_sha256(copy.path), at, is_done=False)
+    landed = land_file(copy.path, contract, terms, name=file.name, origin=file.location)
+    pulled = replace(found, outcome=landed.outcome, landed=landed, reason=landed.reason, size_bytes=copy.size_bytes)
+    if landed.record is None:
+        return pulled
+    retracted = retract_others(platform, contract, versions, file, landed.record)
+    platform.ledger.forget_failures(contract.source, file.location)
+    versions.note(file, landed.record.sha256, at)
+    return replace(pulled, replaced=retracted)
+
+
+def _make_good(platform: Platform, contract: SourceContract, seen: SeenDay) -> None:
+    """Retract what a pull that was killed left to be retracted."""
+    versions = DayOfVersions(platform.store.objects, contract.source, seen.day)
+    routing = contract.routing_hash(platform.settings.start_date)
+    for file in seen.unchanged:
+        if versions.has_several(file) and (sha256 := versions.content(file)) is not None:
+            record = platform.ledger.record(contract.source, sha256, routing)
+            if record is not None:
+                retract_others(platform, contract, versions, file, record)
 
 
 def _now(platform: Platform) -> str:

@@ -18,6 +18,7 @@ from ml_data_platform.events.contracts import SourceContract
 from ml_data_platform.events.pull_pattern import PullPattern, parse_pattern
 from ml_data_platform.stages.platform import Platform
 from ml_data_platform.storage.layout import Layout
+from ml_data_platform.storage.pulled_versions import DayOfVersions
 from ml_data_platform.storage.remote_files import Patience, RemoteFile, RemotePlace, persist
 from ml_data_platform.storage.remote_places import Reach, open_place
 
@@ -206,17 +207,15 @@ def _look_at_day(
         files = [file for path in paths for file in persist(lambda: place.find(path), patience)]  # noqa: B023 - at once
     except RemoteFileError as error:
         return replace(seen, failure=reason_of(error))
-    fetched = set(platform.store.objects.names(Layout.pulled_folder(contract.source, day)))
-    locations = {name.partition(".")[0] for name in fetched}
+    versions = DayOfVersions(platform.store.objects, contract.source, day)
     groups: dict[str, list[RemoteFile]] = {"new": [], "changed": [], "unchanged": [], "unsettled": []}
     for file in files:
-        name = Layout.pulled_key(contract.source, day, file.location, file.version).rpartition("/")[2]
-        if name in fetched:
+        if versions.is_current(file):
             groups["unchanged"].append(file)
         elif not _is_still(platform, file):
             groups["unsettled"].append(file)
         else:
-            groups["changed" if name.partition(".")[0] in locations else "new"].append(file)
+            groups["changed" if versions.is_known(file) else "new"].append(file)
     new, changed, unchanged, unsettled = (tuple(found) for found in groups.values())
     return replace(seen, new=new, changed=changed, unchanged=unchanged, unsettled=unsettled)
 

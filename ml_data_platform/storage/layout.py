@@ -227,7 +227,7 @@ class Layout:
     @staticmethod
     def name_key(source: str, sha256: str, name: str) -> str:
         """The record of one name of one landed content; the name is free text, so its hash is used."""
-        return f"{Layout.names_folder(source, sha256)}/{_text_hash(name)}.json"
+        return f"{Layout.names_folder(source, sha256)}/{text_hash(name)}.json"
 
     @staticmethod
     def failures_folder(source: str) -> str:
@@ -237,7 +237,7 @@ class Layout:
     @staticmethod
     def failure_key(source: str, path: str, reason: str) -> str:
         """The record of one file that could not be landed, once per reason."""
-        return f"{Layout.failures_folder(source)}/{_text_hash(path + chr(0) + reason)}.json"
+        return f"{Layout.failures_folder(source)}/{text_hash(path + chr(0) + reason)}.json"
 
     @staticmethod
     def pulled_folder(source: str, day: date | str) -> str:
@@ -245,9 +245,9 @@ class Layout:
         return f"{PULLED_FOLDER}/{check_name(source, 'source')}/{day_key(day)}"
 
     @staticmethod
-    def pulled_key(source: str, day: date | str, location: str, version: str) -> str:
-        """The record of one fetched version of one remote file."""
-        name = f"{_text_hash(location)}.{_text_hash(version)}.json"
+    def pulled_key(source: str, day: date | str, location: str, version: str, number: int, *, is_done: bool) -> str:
+        """The record of one fetched version of one remote file; addresses are free text, so their hashes are used."""
+        name = f"{text_hash(location)}.{number:06d}.{text_hash(version)}.{'done' if is_done else 'begun'}.json"
         return f"{Layout.pulled_folder(source, day)}/{name}"
 
     @staticmethod
@@ -266,6 +266,7 @@ class Layout:
         return f"secrets/{check_name(name, 'secret')}.key"
 
 
-def _text_hash(text: str) -> str:
+def text_hash(text: str) -> str:
+    """Return 32 hex digits that stand for a free text in a path."""
     # A POSIX file name is bytes: undecodable ones arrive as surrogates and must still have a hash.
     return hashlib.md5(text.encode("utf-8", "surrogatepass"), usedforsecurity=False).hexdigest()

@@ -12,7 +12,8 @@ from ml_data_platform.defs.resources import PlatformResource
 from ml_data_platform.errors import SettingsError
 from ml_data_platform.stages.landed_files import REFUSED, describe, land_inbox, summarise, waiting_files
 from ml_data_platform.stages.platform import Platform
-from ml_data_platform.stages.pulling import PullReport, pull_days, pull_watched
+from ml_data_platform.stages.pull_report import PullReport
+from ml_data_platform.stages.pulling import pull_days, pull_watched
 from ml_data_platform.storage.layout import parse_day
 
 MAX_PULLED_DAYS = 3_660
