@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from ml_data_platform.storage.layout import Layout, text_hash
-from ml_data_platform.storage.object_store import LocalObjectStore
+from ml_data_platform.storage.object_store import ObjectStore
 from ml_data_platform.storage.records import canonical_json, check_instant, read_fields
 from ml_data_platform.storage.remote_files import RemoteFile
 
@@ -46,7 +46,7 @@ class DayOfVersions:
         day: UTC day of the address.
     """
 
-    def __init__(self, objects: LocalObjectStore, source: str, day: date) -> None:
+    def __init__(self, objects: ObjectStore, source: str, day: date) -> None:
         self.objects, self.source, self.day = objects, source, day
         self._entries: dict[str, list[_Entry]] = {}
         for name in objects.names(Layout.pulled_folder(source, day)):
