@@ -108,7 +108,13 @@ def pattern_of(contract: SourceContract) -> PullPattern:
 
 def place_of(platform: Platform, contract: SourceContract, *, is_hurried: bool = False) -> RemotePlace:
     """Return the place where the files of a source lie."""
-    reach = Reach(platform.settings.local_folder, platform.settings.s3_endpoint_url)
+    settings = platform.settings
+    reach = Reach(
+        settings.local_folder,
+        s3_endpoint_url=settings.s3_endpoint_url,
+        s3_region_name=settings.s3_region_name,
+        s3_profile_name=settings.s3_profile_name,
+    )
     if is_hurried:
         reach = replace(reach, connect_timeout_seconds=3.0, read_timeout_seconds=8.0)
     return open_place(pattern_of(contract), reach)

@@ -23,12 +23,16 @@ class Reach:
     Attributes:
         root: Folder that relative local paths are taken from.
         s3_endpoint_url: Where S3 answers, other than by AWS's own configuration.
+        s3_region_name: Region of the bucket, likewise.
+        s3_profile_name: Profile of the AWS configuration that holds credentials, likewise.
         connect_timeout_seconds: Longest wait for a connection.
         read_timeout_seconds: Longest wait for the next bytes.
     """
 
     root: Path
     s3_endpoint_url: str | None = None
+    s3_region_name: str | None = None
+    s3_profile_name: str | None = None
     connect_timeout_seconds: float = 10.0
     read_timeout_seconds: float = 60.0
 
@@ -46,6 +50,8 @@ def open_place(pattern: PullPattern, reach: Reach) -> RemotePlace:
     # One attempt: whoever calls decides what is tried again, for all kinds of places alike.
     connection = S3Connection(
         endpoint_url=reach.s3_endpoint_url,
+        region_name=reach.s3_region_name,
+        profile_name=reach.s3_profile_name,
         connect_timeout_seconds=reach.connect_timeout_seconds,
         read_timeout_seconds=reach.read_timeout_seconds,
         attempts=1,

@@ -115,8 +115,8 @@ def test_a_file_that_changes_while_it_is_read_is_read_again(
 
 def test_a_relative_path_is_taken_from_the_root(tmp_path: Path) -> None:
     """Wherever the command is called: the address that is shown says where that is."""
-    root = root_pulling(tmp_path, "../exports/dt={date}/a.jsonl".replace("../", "drops/"))
-    put(root, f"../root/drops/exports/dt={day(1)}/a.jsonl", offer(day(1), 4, "a").content)
+    root = root_pulling(tmp_path, "drops/exports/dt={date}/a.jsonl")
+    put(root, f"../{root.folder.name}/drops/exports/dt={day(1)}/a.jsonl", offer(day(1), 4, "a").content)
     report = pull(root)
     assert landed_rows(root) == {str(day(1)): 4}
     assert report.days[1].address == str(root.folder / f"drops/exports/dt={day(2)}/a.jsonl")

@@ -153,8 +153,8 @@ def test_a_server_that_hangs_is_left(server: FileServer, root: PipelineRoot, mon
     """No answer in time is a failure like others."""
     from ml_data_platform.stages import seen_days
 
-    brief = seen_days.Reach(root.folder, None, 0.1, 0.1)
-    monkeypatch.setattr(seen_days, "Reach", lambda *_: brief)
+    brief = seen_days.Reach(root.folder, connect_timeout_seconds=0.1, read_timeout_seconds=0.1)
+    monkeypatch.setattr(seen_days, "Reach", lambda *_, **__: brief)
     server.files[path_of(1)] = offer(day(1), 5, "a").content
     server.fail(path_of(1), slow(0.4))
     assert set(outcomes(pull(root, 1, 1)).values()) == {"landed"}
