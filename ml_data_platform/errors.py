@@ -174,3 +174,17 @@ class CorruptVersionError(PlatformError):
 
 class VersionsBusyError(PlatformError):
     """Another process is cutting a version, and did not end in time."""
+
+
+class SplitError(PlatformError):
+    """A split, a sample or folds were asked for that would leak, or that the data cannot give."""
+
+
+class LeakageError(PlatformError):
+    """Rows that were to be learnt from know the future, the label or the test part."""
+
+
+class UnpinnedDataError(PlatformError):
+    """Data were to be used for training that no version pins, or that differ from the version."""
+
+    default_remedy = "Cut a version first: ml-data-platform version cut."

@@ -10,14 +10,16 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import duckdb
 import pyarrow.parquet as pq
 
-from ml_data_platform.features.catalog import DATE_PARTITIONS, SESSION_FEATURES, misplaced_columns
+from ml_data_platform.features.catalog import DATE_PARTITIONS, SESSION_FEATURES, feature_columns, misplaced_columns
 from ml_data_platform.stages.relations import read_counts, rows_of, write_table
 from ml_data_platform.stages.result import EngineLimits, StageResult
 from ml_data_platform.stages.single_table import expected_generation, finish
 from ml_data_platform.storage import duck
 from ml_data_platform.storage.table_store import PartitionRef, TableStore
+from ml_data_platform.training.leakage import MIN_CLASS_ROWS, auc_query, lowest_plausible_auc
 from ml_data_platform.training.splits import file_query, maturity_query
 from ml_data_platform.validation.runner import check_metrics
 from ml_data_platform.validation.suites import Rule
@@ -64,7 +66,9 @@ def build(
                     AS immature_rows
                 FROM {written} AS written LEFT JOIN {rows} AS feature ON feature.event_id = written.event_id""",
         )
+        largest_auc = _largest_plausible_auc(connection, written)
     metrics = {
+        "largest_plausible_auc_of_a_feature": largest_auc,
         "immature_rows": faults["immature_rows"],
         "row_count_difference_to_mature_rows": faults["written_rows"] - maturity["mature"],
         "label_side_columns": len(misplaced_columns(DATE_PARTITIONS.name, pq.read_schema(path).names)),
@@ -85,3 +89,14 @@ def build(
         checks=check_metrics(rules, metrics),
         facts=facts,
     )
+
+
+def _largest_plausible_auc(connection: duckdb.DuckDBPyConnection, rows: str) -> float | None:
+    """Return the AUC that the most telling feature surely has; none where the rows are too few to tell."""
+    found = connection.execute(auc_query(rows, feature_columns(DATE_PARTITIONS.name))).fetchall()
+    bounds = [
+        lowest_plausible_auc(auc, positives, negatives)
+        for _, auc, positives, negatives in found
+        if auc is not None and min(positives, negatives) >= MIN_CLASS_ROWS
+    ]
+    return max(bounds) if bounds else None

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from ml_data_platform.events.schemas import VALIDATED_EVENTS
 from ml_data_platform.features.catalog import SESSION_FEATURES, misplaced_columns
 from ml_data_platform.features.queries import session_features_query
+from ml_data_platform.features.recomputation import differing_rows_query
 from ml_data_platform.stages.relations import read_counts, rows_of, write_table
 from ml_data_platform.stages.repeated_ids import ids_on_other_days
 from ml_data_platform.stages.result import EngineLimits, StageResult
@@ -64,6 +65,7 @@ def build(
         events = rows_of(validated.paths(), VALIDATED_EVENTS)
         write_table(connection, session_features_query(events, mature_through, day), SESSION_FEATURES, path)
         counts = _measure(connection, path)
+        differing = read_counts(connection, differing_rows_query(rows_of([path], SESSION_FEATURES), events, day))[0]
         beside = [known for known in validated.days if known != day.isoformat()]
         returning = ids_on_other_days(
             connection,
@@ -71,6 +73,7 @@ def build(
             rows_of([path for other in beside for path in validated.paths(other)], VALIDATED_EVENTS),
         )
     metrics = {
+        "rows_that_differ_on_a_truncated_log": differing["offences"],
         "row_count_difference_to_validated_events": counts["rows"] - validated.rows(day),
         "label_side_columns": len(misplaced_columns(SESSION_FEATURES.name, pq.read_schema(path).names)),
         "immature_rows_with_label": counts["immature_rows_with_label"],

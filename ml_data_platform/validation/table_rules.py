@@ -10,6 +10,7 @@ ratios and shares are null where their denominator is 0.
 from __future__ import annotations
 
 from ml_data_platform.training.label_rates import Z_LIMIT
+from ml_data_platform.training.leakage import AUC_BOUND
 from ml_data_platform.validation.rules import BETWEEN, Rule, ToleranceKind, bounds
 
 
@@ -128,6 +129,12 @@ PARTITION_RULES = (
         "immature_rows_with_label",
         "A row has a label only once its label horizon has passed.",
     ),
+    _table_rule(
+        "session_features",
+        "features_are_known_at_prediction_time",
+        "rows_that_differ_on_a_truncated_log",
+        "Recomputed on a log that ends at the event, the features of 64 events of the day are the same.",
+    ),
     _table_rule("session_features", "event_ids_are_unique", "duplicate_event_ids", "No event_id occurs twice."),
     _table_rule(
         "session_features",
@@ -156,6 +163,15 @@ PARTITION_RULES = (
         "label_side_columns_are_absent",
         "label_side_columns",
         "No column has a role outside key, feature, label, weight and provenance, or a label-side name.",
+    ),
+    _table_rule(
+        "date_partitions",
+        "no_feature_tells_the_label",
+        "largest_plausible_auc_of_a_feature",
+        "No single feature orders positives before negatives so well that it must be the label in disguise.",
+        kind="limit",
+        tolerance=AUC_BOUND,
+        when_null="too few rows of a class to tell",
     ),
     _table_rule(
         "label_partitions",

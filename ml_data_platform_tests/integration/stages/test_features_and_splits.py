@@ -291,7 +291,27 @@ def test_an_event_that_is_there_twice_is_refused(tmp_path: Path, log: list[Event
     today = [event for event in log if event.at.date() == THE_DAY]
     publish_rows(store, as_table([*today, today[0]]), THE_DAY)
     result = build(store, session_features, "session_features")
-    assert [check.name for check in result.failed] == ["event_ids_are_unique"]
+    assert "event_ids_are_unique" in [check.name for check in result.failed]
+    assert result.tables == {}
+
+
+def test_a_feature_that_looks_ahead_refuses_its_day(
+    store: TableStore, log: list[Event], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A running count that became the session's total is found out by recomputing on truncated logs, and not published."""
+    ahead = new_store(tmp_path)
+    for day in (THE_DAY - ONE_DAY, THE_DAY, THE_DAY + ONE_DAY):
+        publish(ahead, [event for event in log if event.at.date() == day], day)
+    honest = session_features.session_features_query
+
+    def leaking(*arguments: Any) -> str:
+        total = "max(session_cart_count) OVER (PARTITION BY session_uuid)"
+        return f"SELECT * REPLACE ({total} AS session_cart_count) FROM ({honest(*arguments)})"
+
+    assert not build(ahead, session_features, "session_features").is_blocked
+    monkeypatch.setattr(session_features, "session_features_query", leaking)
+    result = build(ahead, session_features, "session_features")
+    assert [check.name for check in result.failed] == ["features_are_known_at_prediction_time"]
 
 
 def test_the_files_are_of_the_declared_schema(store: TableStore) -> None:

@@ -45,6 +45,13 @@ CASES = [
     ("session_features", "rows_equal_validated_events", "row_count_difference_to_validated_events", [0], [1, -1]),
     ("session_features", "label_side_columns_are_absent", "label_side_columns", [0], [1]),
     ("session_features", "labels_are_null_until_mature", "immature_rows_with_label", [0], [1]),
+    (
+        "session_features",
+        "features_are_known_at_prediction_time",
+        "rows_that_differ_on_a_truncated_log",
+        [0],
+        [1, 64],
+    ),
     ("session_features", "event_ids_are_unique", "duplicate_event_ids", [0], [1]),
     (
         "session_features",
@@ -58,6 +65,13 @@ CASES = [
     ("date_partitions", "only_mature_rows", "immature_rows", [0], [1]),
     ("date_partitions", "rows_equal_mature_rows", "row_count_difference_to_mature_rows", [0], [1, -1]),
     ("date_partitions", "label_side_columns_are_absent", "label_side_columns", [0], [2]),
+    (
+        "date_partitions",
+        "no_feature_tells_the_label",
+        "largest_plausible_auc_of_a_feature",
+        [0, 0.5, 0.97, None],
+        [0.971, 1],
+    ),
     ("label_partitions", "each_mature_row_is_in_exactly_one_label_file", "rows_missing_or_repeated", [0], [1, -1]),
     ("label_partitions", "labels_match_their_file", "rows_in_the_wrong_file", [0], [1]),
     ("stratified_partitions", "each_mature_row_is_in_exactly_one_fold", "rows_missing_or_repeated", [0], [1, -1]),
