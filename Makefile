@@ -9,7 +9,7 @@ DEMO_START := 2026-06-01
 DEMO_END := 2026-06-14
 export ML_DATA_PLATFORM_ROOT := $(ROOT)
 
-.PHONY: help demo dev test real-data real-sources schedules lint format lock clean browser
+.PHONY: help demo dev test real-data real-sources schedules late-rows lint format lock clean browser
 
 help: ## Show what can be done
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -39,6 +39,9 @@ real-sources: $(VENV)/.installed ## Three real logs and generated events, decade
 
 schedules: $(VENV)/.installed ## SCHEDULES=500 random schedules of files, crashes and restarts, each against one clean build
 	@SCHEDULES=$${SCHEDULES:-500} $(BIN)/python -m pytest ml_data_platform_tests/property/pipeline/test_any_schedule.py
+
+late-rows: $(VENV)/.installed ## Five late rows in 90 built days: exactly what they touched is repaired, and what that costs
+	@$(BIN)/python -m benchmarks.late_rows
 
 lint: $(VENV)/.installed ## Lint, types, import contracts, format
 	@$(BIN)/ruff check .
