@@ -72,6 +72,7 @@ def run_backfill(settings: Settings, days: Days) -> BackfillReport:
     from ml_data_platform.defs.antlr import antlr_notice, installed_antlr
     from ml_data_platform.defs.backfill import backfill as run
     from ml_data_platform.defs.instance import open_instance
+    from ml_data_platform.defs.late_rows import report_too_late_rows
     from ml_data_platform.defs.location import build_definitions
     from ml_data_platform.defs.resources import PlatformResource
     from ml_data_platform.defs.runs import reap_orphans
@@ -88,6 +89,8 @@ def run_backfill(settings: Settings, days: Days) -> BackfillReport:
         PlatformResource.of(settings).bind(instance)
         for run_id in reap_orphans(instance):
             screen.note(f"a run whose process is gone was reported as failed: {run_id}")
+
+        report_too_late_rows(instance, platform)
 
         def on_progress(step: Progress) -> None:
             name = f"{LAYER_NAMES[step.layer]} of {step.run.day}"
@@ -129,17 +132,24 @@ def show_plan(settings: Settings, days: Days, *, as_json: bool = False) -> None:
     """Print what would be built."""
     from ml_data_platform.events.planning import expected_days
     from ml_data_platform.events.planning import plan as decide_all
+    from ml_data_platform.stages.day_lateness import NOTHING_LANDED, lateness_of_days
     from ml_data_platform.stages.platform import open_platform
-    from ml_data_platform.stages.state import read_state
-    from ml_data_platform.stages.summary import decision_json
+    from ml_data_platform.stages.state import current_records, read_state
+    from ml_data_platform.stages.summary import decision_json, lateness_json
 
-    state = read_state(open_platform(settings))
+    platform = open_platform(settings)
+    records = current_records(platform)
+    state = read_state(platform, records)
     known = expected_days(state)
     decisions = decide_all(state, days.choose(known), is_requested=days.is_range)
     found = [each for each in decisions if each.status in OPEN]
+    lateness = lateness_of_days(records, state.watermarks, platform.contracts)
     if as_json:
-        screen.print_json([decision_json(each) for each in found])
-    elif found:
+        screen.print_json(
+            [{**decision_json(each), **lateness_json(lateness.get(each.day, NOTHING_LANDED))} for each in found]
+        )
+        return
+    if found:
         of_days = screen.counted(len({each.day for each in found}), "day")
         screen.say(f"{screen.counted(len(found), 'partition')} on {of_days} to be built, or blocked")
         tables.print_decisions(found)
@@ -148,6 +158,7 @@ def show_plan(settings: Settings, days: Days, *, as_json: bool = False) -> None:
         screen.say("nothing to do", style="green", tail=f": {tables.NOTHING_TO_DO}")
     else:
         say_nothing_landed(settings)
+    tables.print_late(lateness, days.choose(sorted(lateness)))
 
 
 def say_nothing_landed(settings: Settings) -> None:
@@ -174,14 +185,12 @@ def show_status(settings: Settings, days: Days = ALL_DAYS, *, as_json: bool = Fa
     """Print the status of a root."""
     from ml_data_platform.defs.history import check_counts
     from ml_data_platform.defs.instance import open_instance
-    from ml_data_platform.events.planning import expected_days
     from ml_data_platform.stages.platform import open_platform
-    from ml_data_platform.stages.state import read_state
-    from ml_data_platform.stages.summary import summarise_days, summarise_landing
+    from ml_data_platform.stages.summary import known_days, summarise_days, summarise_landing
 
     platform = open_platform(settings)
     landing = summarise_landing(platform)
-    chosen: list[dt.date] = days.choose(expected_days(read_state(platform)))
+    chosen: list[dt.date] = days.choose(known_days(platform))
     summaries = summarise_days(platform, chosen)
     with open_instance(settings) as instance:
         checks = check_counts(instance)

@@ -118,7 +118,14 @@ LESSONS: Mapping[str, tuple[str, ...]] = {
             "Status: dirty = would be built now; waiting = once what it reads is built; blocked = a refused day stands"
             " before it."
         ),
-        "JSON: a list of objects with the keys asset, day, status, reasons, blocked_by.",
+        (
+            "Why: new, changed and gone inputs. landed_files/SOURCE/SHA = a landed file, gone when it was retracted;"
+            " admitted/SOURCE/SHA = its rows came too late and were replayed; mature_through/SOURCE = labels became known."
+        ),
+        (
+            "JSON: a list of objects with the keys asset, day, status, reasons, blocked_by, and of the day late_rows,"
+            " too_late_rows, lateness_p50_seconds, lateness_p99_seconds, lateness_max_seconds, day_state, watermarks."
+        ),
         _DONE,
     ),
     "status": (
@@ -128,8 +135,13 @@ LESSONS: Mapping[str, tuple[str, ...]] = {
             " gen = how often validated_events of the day was published."
         ),
         (
-            "JSON keys: root; landing (files, rows, undated, unreadable_files, refused_files); days, each with day, status,"
-            " landed_rows, duplicate_rows, rejected_rows, label_rate, partitions (per table rows, generation), decisions"
+            "late = rows that came after their day was complete; too late = after it was frozen, kept in data/too_late_rows;"
+            " delay = from event to arrival, without historical loads; day = open, complete or frozen, by the watermark."
+        ),
+        (
+            "JSON keys: root; landing (files, rows, undated, late_rows, too_late_rows, watermarks of strategy and watermark,"
+            " unreadable_files, refused_files); days, each with day, status, landed_rows, late_rows, too_late_rows,"
+            " lateness_p50_seconds, lateness_p99_seconds, lateness_max_seconds, day_state, watermarks, duplicate_rows, rejected_rows, label_rate, partitions (per table rows, generation), decisions"
             " (as in `plan`), checks (passed, failed, warned)."
         ),
         "Exit status: 0 shown, whatever it says; 1 an error is printed, 2 wrong arguments.",

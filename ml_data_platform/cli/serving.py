@@ -142,8 +142,9 @@ def demo(
 
     _announce(1, "generate", arguments)
     _generate(settings, start, days, events_per_day, seed)
-    _announce(2, "land", of_root)
-    feeding.land_ready(settings.model_copy(update={"settle_seconds": 0.0}))
+    _announce(2, "land", ["--historical", *of_root])
+    # Days of the past, of which nothing is late.
+    feeding.land_ready(settings.model_copy(update={"settle_seconds": 0.0}), is_historical=True)
     _announce(3, "backfill", of_root)
     report = building.run_backfill(settings, building.ALL_DAYS)
     tables.print_report(report)

@@ -18,6 +18,7 @@ from ml_data_platform.events.planning import Decision, Status
 if TYPE_CHECKING:
     from ml_data_platform.defs.backfill import BackfillReport
     from ml_data_platform.defs.history import CheckCounts
+    from ml_data_platform.stages.day_lateness import DayLateness
     from ml_data_platform.stages.summary import DaySummary, LandingSummary
 
 COLOURS = {Status.CLEAN: "green", Status.DIRTY: "yellow", Status.WAITING: "yellow", Status.BLOCKED: "red"}
@@ -27,14 +28,23 @@ UNBOUNDED = 1_000
 SHOWN_CHECKS = 20
 COUNTS: Mapping[str, Callable[[DaySummary], int | None]] = {
     "landed": lambda day: day.landed_rows,
+    "late": lambda day: day.lateness.late_rows,
+    "too late": lambda day: day.lateness.too_late_rows,
     "valid": lambda day: day.rows["validated_events"],
     "duplicate": lambda day: day.duplicate_rows,
     "rejected": lambda day: day.rejected_rows,
     "sessions": lambda day: day.rows["session_summaries"],
     "mature": lambda day: day.rows["date_partitions"],
 }
-"""Column to the rows that it counts; the columns add up."""
-DISPENSABLE: Sequence[tuple[str, ...]] = ((), ("sessions",), ("sessions", "gen"), ("sessions", "gen", "label"))
+"""Column to the rows that it counts. Landed = valid + duplicate + rejected, and late ones are among the landed."""
+DELAYS = "delay p50/p99/max"
+_LATENESS = (DELAYS, "day", "late", "too late")
+DISPENSABLE: Sequence[tuple[str, ...]] = (
+    (),
+    _LATENESS[:1],
+    _LATENESS[:2],
+    *((*_LATENESS, *more) for more in ((), ("sessions",), ("sessions", "gen"), ("sessions", "gen", "label"))),
+)
 """Columns that are left out where the terminal is too narrow for all."""
 
 
@@ -60,7 +70,7 @@ def _day_table(days: Sequence[DaySummary], checks: Mapping[str, CheckCounts], le
     table = Table(box=box.SIMPLE, show_edge=False, padding=0, pad_edge=False, header_style="bold", show_footer=True)
     totals = {name: sum(count(day) or 0 for day in days) for name, count in COUNTS.items()}
     table.add_column("day (UTC)", footer=counted(len(days), "day"), no_wrap=True)
-    shown = [name for name in (*COUNTS, "label", "checks", "gen") if name not in left_out]
+    shown = [name for name in (*COUNTS, "label", DELAYS, "day", "checks", "gen") if name not in left_out]
     for name in shown:
         footer = f"{totals[name]:,}" if name in totals else ""
         table.add_column(name, justify="right", footer=footer, no_wrap=True)
@@ -69,6 +79,8 @@ def _day_table(days: Sequence[DaySummary], checks: Mapping[str, CheckCounts], le
         cells = {name: _number(count(day)) for name, count in COUNTS.items()}
         cells["label"] = f"{day.label_rate:.2%}" if day.label_rate is not None else "-"
         cells["checks"] = _checks(checks.get(day.day.isoformat()))
+        cells["day"] = day.lateness.state.value if day.lateness.state else "-"
+        cells[DELAYS] = "/".join(_duration(seconds) for seconds in day.lateness.seconds.values()) or "-"
         cells["gen"] = str(day.generations["validated_events"] or "-")
         colour = COLOURS.get(day.status, "dim")
         table.add_row(day.day.isoformat(), *(cells[name] for name in shown), f"[{colour}]{day.status.value}[/]")
@@ -77,6 +89,13 @@ def _day_table(days: Sequence[DaySummary], checks: Mapping[str, CheckCounts], le
 
 def _number(value: int | None) -> str:
     return f"{value:,}" if value is not None else "-"
+
+
+def _duration(seconds: float) -> str:
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "m")):
+        if abs(seconds) >= size:
+            return f"{seconds / size:.1f}{unit}"
+    return f"{seconds:.0f}s"
 
 
 def _checks(counts: CheckCounts | None) -> str:
@@ -90,11 +109,27 @@ def print_landing(landing: LandingSummary) -> None:
     """Print what was landed, by source and outcome, and the rows without a usable day."""
     for source, counts in landing.files.items():
         files = ", ".join(f"{counted(count, 'file')} {status}" for status, count in sorted(counts.items()))
+        strategy, watermark = landing.watermarks.get(source, ("", None))
+        if watermark is not None:
+            files += f"; events are there up to {watermark.astimezone(dt.UTC):%Y-%m-%d %H:%M} UTC ({strategy})"
         say(source, style="bold", tail=f": {files}")
     if landing.undated:
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in landing.undated.items())
         say(f"rows without a usable day, kept in data/undated_rows: {reasons}")
+    if landing.too_late_rows:
+        rows = counted(landing.too_late_rows, "row")
+        say("too late ", style="yellow", tail=f"{rows} of frozen days, kept in data/too_late_rows until replayed")
     print_refused(landing.refused)
+
+
+def print_late(lateness: Mapping[dt.date, DayLateness], days: Iterable[dt.date]) -> None:
+    """Say of which days rows are kept apart because they came too late: building the days does not bring them in."""
+    found = [(day, lateness[day]) for day in days if day in lateness and lateness[day].too_late_rows]
+    for day, of_day in found[:SHOWN_FILES]:
+        tail = f"{day}: {counted(of_day.too_late_rows, 'row')}, kept in data/too_late_rows until replayed"
+        say("too late ", style="yellow", tail=tail)
+    if len(found) > SHOWN_FILES:
+        say(f"… and {counted(len(found) - SHOWN_FILES, 'day')} more; status --json has all", style="dim")
 
 
 def print_refused(refused: Sequence[str]) -> None:

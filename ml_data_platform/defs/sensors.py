@@ -17,6 +17,7 @@ import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from ml_data_platform.defs.attempts import ATTEMPT_TAG, DUE_TAG, judge, pasts_of
+from ml_data_platform.defs.late_rows import report_too_late_rows
 from ml_data_platform.defs.requests import Requests, choose_requests, listed
 from ml_data_platform.defs.resources import PlatformResource
 from ml_data_platform.defs.runs import reap_orphans, unfinished_runs
@@ -96,6 +97,9 @@ def late_data_sensor(refresh_day: UnresolvedAssetJobDefinition, *, interval_seco
         for run_id in orphans:
             context.log.warning("run %s was reported as failed: its process is gone", run_id)
         repairs.run(opened.store, is_urgent=bool(orphans))
+        too_late = report_too_late_rows(context.instance, opened)
+        if too_late:
+            context.log.warning("the check of too-late rows was brought up to date: %s", listed([*map(str, too_late)]))
         # What runs is read before what is published: a run that ends in between is seen by the next look.
         running = unfinished_runs(context.instance)
         state = read_state(opened)

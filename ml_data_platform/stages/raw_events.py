@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from ml_data_platform.events.lateness import end_of_day, start_of_day
 from ml_data_platform.events.schemas import RAW_EVENTS
 from ml_data_platform.events.sql_text import sql_instant, sql_literal
+from ml_data_platform.stages.day_lateness import DayLateness
 from ml_data_platform.stages.result import EngineLimits, StageResult, ratio_to_history
 from ml_data_platform.stages.single_table import expected_generation, finish
 from ml_data_platform.storage import duck
@@ -38,6 +39,7 @@ def build(
     engine: EngineLimits,
     rules: Sequence[Rule],
     history: Mapping[dt.date, int],
+    lateness: DayLateness,
 ) -> StageResult:
     """Gather the rows of one day from the fragments of the landed files.
 
@@ -50,6 +52,7 @@ def build(
         engine: Bounds of the query engine.
         rules: The table rules of ``raw_events``.
         history: Landed rows per earlier day; days without rows are absent.
+        lateness: How late the rows of the day came; it is reported, and changes no byte.
 
     Returns:
         One row per landed row of the day; key and order (source, source_file, source_row).
@@ -64,7 +67,9 @@ def build(
     metrics = {
         "unaccounted_rows": sum(record.rows_per_day[day.isoformat()] for record in landed) - rows,
         "row_count_ratio_to_previous_7_days": ratio_to_history(day, rows, history),
+        **lateness.metrics,
     }
+    sources = ", ".join(sorted({record.source for record in landed}))
     return finish(
         RAW_EVENTS,
         day,
@@ -74,7 +79,7 @@ def build(
         inputs=inputs,
         code_version=CODE_VERSION,
         checks=check_metrics(rules, metrics),
-        facts={"landed_files": len(landed), "sources": ", ".join(sorted({record.source for record in landed}))},
+        facts={"landed_files": len(landed), "sources": sources, **lateness.facts},
     )
 
 

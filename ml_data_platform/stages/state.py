@@ -171,7 +171,8 @@ def _as_head(record: LogRecord) -> Head:
 
 
 def _configuration(platform: Platform, asset: str) -> dict[str, str]:
-    configuration = {"code_version": CODE_VERSIONS[asset], "rules": hash_rules(asset_rules(platform, asset))}
+    rules = [rule for rule in asset_rules(platform, asset) if not rule.is_about_arrival]
+    configuration = {"code_version": CODE_VERSIONS[asset], "rules": hash_rules(rules)}
     if asset == "validated_events":
         configuration["id_key"] = platform.id_key.key_id
     if asset == "stratified_partitions":

@@ -9,11 +9,13 @@ import datetime as dt
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from ml_data_platform.events.planning import UPSTREAM, Decision, Status, expected_days, plan
+from ml_data_platform.events.planning import UPSTREAM, Decision, State, Status, expected_days, plan
+from ml_data_platform.stages.day_lateness import NOTHING_LANDED, DayLateness, lateness_of_days
 from ml_data_platform.stages.platform import Platform
-from ml_data_platform.stages.state import TABLES, current_records, read_state
+from ml_data_platform.stages.state import TABLES, current_records, landed_records, read_state, read_watermarks
 from ml_data_platform.storage.commit_log import LogRecord
 
+LATENESS_SECONDS = ("lateness_p50_seconds", "lateness_p99_seconds", "lateness_max_seconds")
 WORST_FIRST = (Status.BLOCKED, Status.DIRTY, Status.WAITING, Status.CLEAN, Status.NOT_NEEDED)
 
 
@@ -31,6 +33,7 @@ class DaySummary:
         positive_rows: Mature rows with a positive label.
         status: The worst status of the day's partitions.
         decisions: What is to be done about each partition, and why.
+        lateness: How late the day's rows came, and how far the day is.
     """
 
     day: dt.date
@@ -42,6 +45,7 @@ class DaySummary:
     positive_rows: int | None
     status: Status
     decisions: tuple[Decision, ...]
+    lateness: DayLateness
 
     @property
     def label_rate(self) -> float | None:
@@ -58,11 +62,24 @@ class DaySummary:
             "duplicate_rows": self.duplicate_rows,
             "rejected_rows": self.rejected_rows,
             "label_rate": self.label_rate,
+            **lateness_json(self.lateness),
             "partitions": {
                 asset: {"rows": self.rows[asset], "generation": self.generations[asset]} for asset in TABLES
             },
             "decisions": [decision_json(each) for each in self.decisions],
         }
+
+
+def lateness_json(lateness: DayLateness) -> dict[str, object]:
+    """Return how late a day's rows came as plain values, null where there is nothing to say."""
+    found = lateness.facts
+    return {
+        "late_rows": lateness.late_rows,
+        "too_late_rows": lateness.too_late_rows,
+        **{name: found.get(name) for name in LATENESS_SECONDS},
+        "day_state": lateness.state.value if lateness.state else None,
+        "watermarks": {source: instant.isoformat() for source, instant in lateness.watermarks.items()},
+    }
 
 
 def decision_json(decision: Decision) -> dict[str, object]:
@@ -81,9 +98,12 @@ class LandingSummary:
     """What was landed over all sources.
 
     Attributes:
-        files: Files by source and outcome.
+        files: Files by source and outcome; ``retracted`` ones count nowhere else.
         rows: Rows of all landed files.
         undated: Rows without a usable day, by reason.
+        late_rows: Rows that came after their day was complete, too late or not.
+        too_late_rows: Rows that came after their day was frozen, and were not replayed.
+        watermarks: Source with landed files to what its watermark follows, and how far it is; none where it has none.
         refused: One line for each file that is not landed, with the reason: those that their contract refuses, then
             those whose bytes could not be read when they were last tried.
         failures: Number of files without readable bytes.
@@ -92,6 +112,9 @@ class LandingSummary:
     files: Mapping[str, Mapping[str, int]]
     rows: int
     undated: Mapping[str, int]
+    late_rows: int
+    too_late_rows: int
+    watermarks: Mapping[str, tuple[str, dt.datetime | None]]
     refused: tuple[str, ...]
     failures: int
 
@@ -101,6 +124,12 @@ class LandingSummary:
             "files": {source: dict(counts) for source, counts in self.files.items()},
             "rows": self.rows,
             "undated": dict(self.undated),
+            "late_rows": self.late_rows,
+            "too_late_rows": self.too_late_rows,
+            "watermarks": {
+                source: {"strategy": strategy, "watermark": instant.isoformat() if instant else None}
+                for source, (strategy, instant) in self.watermarks.items()
+            },
             "refused_files": list(self.refused),
             "unreadable_files": self.failures,
         }
@@ -111,24 +140,50 @@ def summarise_landing(platform: Platform) -> LandingSummary:
     files: dict[str, dict[str, int]] = {}
     undated: dict[str, int] = {}
     refused: list[str] = []
-    rows = 0
-    for record in current_records(platform):
+    rows = late = too_late = 0
+    current = current_records(platform)
+    for record in current:
         if record.status == "rejected":
             refused.append(f"{record.source}/{record.name}: {record.reason}")
         counts = files.setdefault(record.source, {})
         counts[record.status] = counts.get(record.status, 0) + 1
         rows += record.rows
+        late += sum(record.late.values())
+        too_late += sum(record.too_late.values())
         for reason, count in record.undated.items():
             undated[reason] = undated.get(reason, 0) + count
+    counted = {(record.source, record.sha256) for record in current}
+    for record in landed_records(platform):
+        if (record.source, record.sha256) not in counted:
+            counts = files.setdefault(record.source, {})
+            counts["retracted"] = counts.get("retracted", 0) + 1
+    watermarks = read_watermarks(platform)
     failures = platform.ledger.failures()
     unreadable = [f"{failure.source}: {failure.path}: {failure.reason} ({failure.at})" for failure in failures]
     return LandingSummary(
         files=dict(sorted(files.items())),
         rows=rows,
         undated=dict(sorted(undated.items())),
+        late_rows=late,
+        too_late_rows=too_late,
+        watermarks={
+            source: (platform.contracts[source].lateness.watermark, watermarks.get(source))
+            for source in sorted(files.keys() & platform.contracts.keys())
+        },
         refused=(*sorted(refused), *unreadable),
         failures=len(failures),
     )
+
+
+def known_days(platform: Platform) -> list[dt.date]:
+    """Return the days of which there is or must be anything, also if only rows that came too late; sorted."""
+    records = current_records(platform)
+    state = read_state(platform, records)
+    return _known(state, lateness_of_days(records, state.watermarks, platform.contracts))
+
+
+def _known(state: State, lateness: Mapping[dt.date, DayLateness]) -> list[dt.date]:
+    return sorted({*expected_days(state), *(day for day, found in lateness.items() if found.too_late_rows)})
 
 
 def summarise_days(platform: Platform, wanted: Iterable[dt.date] | None = None) -> list[DaySummary]:
@@ -140,7 +195,8 @@ def summarise_days(platform: Platform, wanted: Iterable[dt.date] | None = None) 
     """
     records = current_records(platform)
     state = read_state(platform, records)
-    days = expected_days(state) if wanted is None else sorted(set(wanted))
+    lateness = lateness_of_days(records, state.watermarks, platform.contracts)
+    days = _known(state, lateness) if wanted is None else sorted(set(wanted))
     landed: dict[str, int] = {}
     for record in records:
         for day, rows in record.rows_per_day.items():
@@ -151,14 +207,22 @@ def summarise_days(platform: Platform, wanted: Iterable[dt.date] | None = None) 
         decisions[decision.day].append(decision)
     return [
         _summarise(
-            day, landed.get(day.isoformat(), 0), {a: heads[a].get(day.isoformat()) for a in TABLES}, decisions[day]
+            day,
+            landed.get(day.isoformat(), 0),
+            {a: heads[a].get(day.isoformat()) for a in TABLES},
+            decisions[day],
+            lateness.get(day, NOTHING_LANDED),
         )
         for day in days
     ]
 
 
 def _summarise(
-    day: dt.date, landed_rows: int, heads: Mapping[str, LogRecord | None], decisions: list[Decision]
+    day: dt.date,
+    landed_rows: int,
+    heads: Mapping[str, LogRecord | None],
+    decisions: list[Decision],
+    lateness: DayLateness,
 ) -> DaySummary:
     assert len(decisions) == len(UPSTREAM)
     found = {decision.status for decision in decisions}
@@ -172,6 +236,7 @@ def _summarise(
         positive_rows=_file_rows(heads["label_partitions"], "label=positive"),
         status=next(status for status in WORST_FIRST if status in found),
         decisions=tuple(decisions),
+        lateness=lateness,
     )
 
 

@@ -24,9 +24,12 @@ def _table_rule(
     tolerance: float = 0.0,
     blocking: bool = True,
     when_null: str = "",
+    is_about_arrival: bool = False,
 ) -> Rule:
     kwargs = {"column": metric, **bounds(kind, tolerance)}
-    return Rule(name, asset, BETWEEN, kwargs, "table", blocking, tolerance, description, kind, when_null)
+    return Rule(
+        name, asset, BETWEEN, kwargs, "table", blocking, tolerance, description, kind, when_null, is_about_arrival
+    )
 
 
 def _volume_rule(asset: str) -> Rule:
@@ -42,6 +45,8 @@ def _volume_rule(asset: str) -> Rule:
     )
 
 
+NO_ROWS_ARE_TOO_LATE = "no_rows_are_too_late"
+
 PARTITION_RULES = (
     _table_rule(
         "raw_events",
@@ -50,6 +55,25 @@ PARTITION_RULES = (
         "The day holds exactly the rows that the ledger routed to it.",
     ),
     _volume_rule("raw_events"),
+    _table_rule(
+        "raw_events",
+        NO_ROWS_ARE_TOO_LATE,
+        "too_late_rows",
+        "No row of the day came after it was frozen; such rows are in data/too_late_rows until they are replayed.",
+        blocking=False,
+        is_about_arrival=True,
+    ),
+    _table_rule(
+        "raw_events",
+        "late_share_is_within_tolerance",
+        "reopening_share",
+        "At most 10 % of the day's rows, unless set otherwise, came after it was complete, its first files aside.",
+        kind="limit",
+        tolerance=0.10,
+        blocking=False,
+        when_null="no rows",
+        is_about_arrival=True,
+    ),
     _table_rule(
         "validated_events",
         "event_ids_are_unique",

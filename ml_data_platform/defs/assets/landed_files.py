@@ -8,6 +8,7 @@ from pydantic import Field
 
 from ml_data_platform.defs.daily import OWNERS
 from ml_data_platform.defs.io_manager import retry_if_transient
+from ml_data_platform.defs.late_rows import report_too_late_rows
 from ml_data_platform.defs.resources import PlatformResource
 from ml_data_platform.errors import SettingsError
 from ml_data_platform.stages.landed_files import REFUSED, describe, land_inbox, summarise, waiting_files
@@ -56,8 +57,10 @@ def landed_files() -> dg.AssetsDefinition:
 
         Takes in what lies still in the folder of each source below the landing folder, and pulls what is new or changed
         at the addresses that contracts name (`pull: url`): of the last days, or of the days `pull_from` to `pull_to` of
-        the run's configuration. The same bytes again change nothing. A file that cannot be read is recorded with the reason and holds up no other. Rows without a usable
-        event day are kept in `data/undated_rows`, with the reason.
+        the run's configuration. The same bytes again change nothing. A file that cannot be read is recorded with the
+        reason and holds up no other. Rows without a usable event day are kept in `data/undated_rows`, with the reason.
+        Rows that came after their day was frozen are, where the contract says `late_policy: quarantine`, kept in
+        `data/too_late_rows` until they are replayed; that is decided once, when a file is landed first.
         """
         opened = platform.open()
         try:
@@ -71,6 +74,7 @@ def landed_files() -> dg.AssetsDefinition:
         results += [result for report in pulled for result in report.landed]
         refused = [describe(result) for result in results if result.outcome in REFUSED]
         not_fetched = [line for report in pulled for line in report.not_fetched]
+        report_too_late_rows(context.instance, opened)
         left = waiting_files(opened)
         return dg.MaterializeResult(
             metadata={

@@ -18,7 +18,16 @@ from ml_data_platform_tests.command_line import CommandLine
 
 DAY = "2026-06-01"
 DEMO = ["demo", "--root", "root", "--start", DAY, "--end", DAY, "--events-per-day", "60"]
-DAY_KEYS = {
+LATENESS_KEYS = {
+    "late_rows",
+    "too_late_rows",
+    "lateness_p50_seconds",
+    "lateness_p99_seconds",
+    "lateness_max_seconds",
+    "day_state",
+    "watermarks",
+}
+DAY_KEYS = LATENESS_KEYS | {
     "day",
     "status",
     "landed_rows",
@@ -88,7 +97,16 @@ def test_status_shows_what_a_reader_of_the_files_counts(demo: CommandLine) -> No
     status = json.loads(demo.ok("status", "--root", "root", "--json").out)
     assert set(status) == {"root", "landing", "days"}
     assert status["root"] == str(demo.folder / "root")
-    assert set(status["landing"]) == {"files", "rows", "undated", "unreadable_files", "refused_files"}
+    assert set(status["landing"]) == {
+        "files",
+        "rows",
+        "undated",
+        "late_rows",
+        "too_late_rows",
+        "watermarks",
+        "unreadable_files",
+        "refused_files",
+    }
     files = len(list((demo.folder / "root" / "landing" / "demo_shop").iterdir()))
     assert status["landing"]["files"] == {"demo_shop": {"landed": files}}
     assert {each["day"] for each in status["days"]} >= {DAY}
@@ -153,7 +171,7 @@ def test_a_late_file_dirties_its_days_and_no_others(copy: CommandLine) -> None:
     plan = json.loads(copy.ok("plan", "--root", "root", "--json").out)
     dirty = {(each["asset"], each["day"]) for each in plan if each["status"] == "dirty"}
     assert dirty == {("raw_events", DAY)}
-    assert set(plan[0]) == {"asset", "day", "status", "reasons", "blocked_by"}
+    assert set(plan[0]) == {"asset", "day", "status", "reasons", "blocked_by"} | LATENESS_KEYS
     assert json.loads(copy.ok("backfill", "--root", "root", "--dry-run", "--json").out) == plan
     report = json.loads(copy.ok("backfill", "--root", "root", "--json").out)
     assert set(report) == {"runs", "built", "failed", "blocked", "not_complete"}

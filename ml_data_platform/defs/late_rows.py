@@ -1,0 +1,59 @@
+"""The check that says that rows came too late, kept true also of days that nothing builds.
+
+Belongs here: reporting that one check outside of a build. Does not belong here: what too late is
+(``events.lateness``), and checks of partitions that are built (``defs.checks``).
+
+Rows that came too late are no input of their day, so nothing builds it, and its check would stay green.
+"""
+
+import datetime as dt
+
+import dagster as dg
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus as CheckStatus
+
+from ml_data_platform.defs.checks import check_results
+from ml_data_platform.stages.day_lateness import NOTHING_LANDED, lateness_of_days
+from ml_data_platform.stages.platform import Platform
+from ml_data_platform.stages.state import asset_rules, current_records, read_watermarks
+from ml_data_platform.validation.runner import check_metrics
+from ml_data_platform.validation.table_rules import NO_ROWS_ARE_TOO_LATE
+
+ASSET = "raw_events"
+KEY = dg.AssetCheckKey(dg.AssetKey(ASSET), NO_ROWS_ARE_TOO_LATE)
+FINAL = frozenset({CheckStatus.SUCCEEDED, CheckStatus.FAILED})
+
+
+def report_too_late_rows(instance: dg.DagsterInstance, platform: Platform) -> list[dt.date]:
+    """Report the check on days where what it said last is no longer so; returns these days, in order.
+
+    Compares states, so that it can be called at any time and any number of times.
+    """
+    records = current_records(platform)
+    days = {day for record in records for day in record.too_late}
+    said = {
+        info.partition_key: info.latest_execution_status is CheckStatus.FAILED
+        for info in instance.event_log_storage.get_asset_check_partition_info([KEY])
+        if info.partition_key is not None and info.latest_execution_status in FINAL
+    }
+    wrong = sorted(day for day in days | said.keys() if said.get(day, False) != (day in days))
+    if not wrong:
+        return []
+    rules = [rule for rule in asset_rules(platform, ASSET) if rule.name == NO_ROWS_ARE_TOO_LATE]
+    changed = [dt.date.fromisoformat(day) for day in wrong]
+    found = lateness_of_days(records, read_watermarks(platform), platform.contracts, changed)
+    for day in changed:
+        lateness = found.get(day, NOTHING_LANDED)
+        for result in check_results(ASSET, check_metrics(rules, lateness.metrics)):
+            instance.report_runless_asset_event(
+                dg.AssetCheckEvaluation(
+                    asset_key=KEY.asset_key,
+                    check_name=KEY.name,
+                    passed=result.passed,
+                    severity=result.severity,
+                    description=result.description,
+                    metadata={**result.metadata, **lateness.facts},
+                    partition=day.isoformat(),
+                    blocking=False,
+                )
+            )
+    return changed
