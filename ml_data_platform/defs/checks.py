@@ -4,11 +4,15 @@ Belongs here: all use of partitioned asset checks, a preview interface of Dagste
 rule says (``validation.suites``).
 """
 
+import datetime as dt
+import uuid
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import dagster as dg
+from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationPlanned
+from dagster._core.definitions.partitions.subset import DefaultPartitionsSubset
 
 from ml_data_platform.validation.outcomes import CheckOutcome
 from ml_data_platform.validation.suites import rules_for
@@ -45,6 +49,46 @@ def check_results(asset: str, outcomes: Iterable[CheckOutcome]) -> list[dg.Asset
         for outcome in outcomes
         if outcome.asset == asset
     ]
+
+
+def report_outside_of_runs(
+    instance: dg.DagsterInstance, found: Mapping[dt.date, dg.AssetCheckResult], job_name: str
+) -> None:
+    """Record results of a check of partitions that no run builds.
+
+    Dagster takes one result of a check and partition per run, and only one without a run, ever: so these are put
+    under a run of their own, which is over from the start.
+
+    Args:
+        instance: Where they are recorded.
+        found: Day to result, with asset and check named.
+        job_name: Name of the run.
+    """
+    run = dg.DagsterRun(job_name=job_name, run_id=str(uuid.uuid4()), status=dg.DagsterRunStatus.SUCCESS)
+    instance.add_run(run)
+    for day, result in found.items():
+        assert result.asset_key is not None
+        assert result.check_name is not None
+        subset = DefaultPartitionsSubset({day.isoformat()})
+        planned = AssetCheckEvaluationPlanned(
+            asset_key=result.asset_key, check_name=result.check_name, partitions_subset=subset
+        )
+        evaluation = dg.AssetCheckEvaluation(
+            asset_key=result.asset_key,
+            check_name=result.check_name,
+            passed=result.passed,
+            metadata=result.metadata,
+            severity=result.severity,
+            description=result.description,
+            blocking=result.severity is dg.AssetCheckSeverity.ERROR,
+            partition=day.isoformat(),
+        )
+        for kind, said in (
+            (dg.DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED, planned),
+            (dg.DagsterEventType.ASSET_CHECK_EVALUATION, evaluation),
+        ):
+            event = dg.DagsterEvent(event_type_value=kind.value, job_name=job_name, event_specific_data=said)
+            instance.report_dagster_event(event, run_id=run.run_id)
 
 
 def _shown(outcome: CheckOutcome) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import datetime as dt
 import dagster as dg
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus as CheckStatus
 
-from ml_data_platform.defs.checks import check_results
+from ml_data_platform.defs.checks import check_results, report_outside_of_runs
 from ml_data_platform.stages.day_lateness import NOTHING_LANDED, lateness_of_days
 from ml_data_platform.stages.platform import Platform
 from ml_data_platform.stages.state import asset_rules, current_records, read_watermarks
@@ -19,6 +19,8 @@ from ml_data_platform.validation.runner import check_metrics
 from ml_data_platform.validation.table_rules import NO_ROWS_ARE_TOO_LATE
 
 ASSET = "raw_events"
+JOB = "report_too_late_rows"
+"""Name of the runs under which the check is reported; nothing runs in them."""
 KEY = dg.AssetCheckKey(dg.AssetKey(ASSET), NO_ROWS_ARE_TOO_LATE)
 FINAL = frozenset({CheckStatus.SUCCEEDED, CheckStatus.FAILED})
 
@@ -40,20 +42,11 @@ def report_too_late_rows(instance: dg.DagsterInstance, platform: Platform) -> li
         return []
     rules = [rule for rule in asset_rules(platform, ASSET) if rule.name == NO_ROWS_ARE_TOO_LATE]
     changed = [dt.date.fromisoformat(day) for day in wrong]
-    found = lateness_of_days(records, read_watermarks(platform), platform.contracts, changed)
-    for day in changed:
-        lateness = found.get(day, NOTHING_LANDED)
-        for result in check_results(ASSET, check_metrics(rules, lateness.metrics)):
-            instance.report_runless_asset_event(
-                dg.AssetCheckEvaluation(
-                    asset_key=KEY.asset_key,
-                    check_name=KEY.name,
-                    passed=result.passed,
-                    severity=result.severity,
-                    description=result.description,
-                    metadata={**result.metadata, **lateness.facts},
-                    partition=day.isoformat(),
-                    blocking=False,
-                )
-            )
+    lateness = lateness_of_days(records, read_watermarks(platform), platform.contracts, changed)
+    found = {
+        day: result
+        for day in changed
+        for result in check_results(ASSET, check_metrics(rules, lateness.get(day, NOTHING_LANDED).metrics))
+    }
+    report_outside_of_runs(instance, found, JOB)
     return changed

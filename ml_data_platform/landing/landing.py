@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 
-from ml_data_platform.errors import LandingError, SettingsError
+from ml_data_platform.errors import LandingError, SettingsError, StageFailedError
 from ml_data_platform.events.contracts import SourceContract
 from ml_data_platform.events.lateness import Admission, decide_admission
 from ml_data_platform.landing.keeping import Kept, keep_bytes
@@ -30,7 +30,15 @@ from ml_data_platform.storage.ledger import LedgerRecord
 from ml_data_platform.storage.object_store import ObjectStore
 from ml_data_platform.storage.parquet import StagedFile
 
-__all__ = ["LandedFile", "LandingTerms", "land_file", "land_paths", "reroute_outdated", "show_undated"]
+__all__ = [
+    "LandedFile",
+    "LandingTerms",
+    "land_file",
+    "land_paths",
+    "reroute_outdated",
+    "restore_fragments",
+    "show_undated",
+]
 
 
 def land_paths(
@@ -119,6 +127,48 @@ def reroute_outdated(
     return landed
 
 
+def restore_fragments(
+    records: Iterable[LedgerRecord], contracts: Mapping[str, SourceContract], terms: LandingTerms
+) -> list[LedgerRecord]:
+    """Route kept bytes again whose fragments are gone, e.g. in a root of which only bytes and ledger were saved.
+
+    What was decided about a file stands in its record, so that the rows are on the days on which they were.
+
+    Args:
+        records: The records that count.
+        contracts: Source to contract; records of another routing than the present one are left to
+            `reroute_outdated`.
+        terms: See `LandingTerms`.
+
+    Returns:
+        The records whose fragments were made again.
+
+    Raises:
+        StageFailedError: The bytes lead to other rows than the record has: they were changed, or are gone.
+    """
+    restored = []
+    for record in records:
+        contract = contracts.get(record.source)
+        wanted = ((LANDED_FILES, record.fragment), (UNDATED_ROWS, record.undated_fragment))
+        keys = [Layout.object_key(asset, fragment) for asset, fragment in wanted if fragment is not None]
+        is_current = contract is not None and contract.routing_hash(terms.start_date) == record.routing_hash
+        if contract is None or not is_current or all(terms.objects.exists(key) for key in keys):
+            continue
+        kept = Kept(record.sha256, record.size_bytes, is_new=False)
+        is_kept = terms.objects.exists(Layout.raw_key(record.sha256))
+        found = _route(kept, contract, terms, name=record.name)[0] if is_kept else None
+        if found is None or (found.fragment, found.undated_fragment) != (record.fragment, record.undated_fragment):
+            raise StageFailedError(
+                "Kept bytes do not lead to the rows that were landed.",
+                remedy="Restore the file under raw/ from a backup of the root; its name is the SHA-256 of its bytes.",
+                source=record.source,
+                file=record.sha256,
+            )
+        _show(record, terms)
+        restored.append(record)
+    return restored
+
+
 def show_undated(record: LedgerRecord, objects: ObjectStore) -> None:
     """Show a file's undated rows in the view, or remove those of an older routing; repeating it changes nothing."""
     view = Layout.undated_view_key(record.source, record.sha256)
@@ -126,6 +176,17 @@ def show_undated(record: LedgerRecord, objects: ObjectStore) -> None:
         objects.delete(view)
     else:
         objects.project(Layout.object_key(UNDATED_ROWS, record.undated_fragment), view)
+
+
+def _show(record: LedgerRecord, terms: LandingTerms) -> None:
+    show_undated(record, terms.objects)
+    show_too_late(
+        record,
+        terms.store,
+        standing=terms.ledger.decisions.standing(record.source, record.sha256) if record.too_late else UNDECIDED,
+        memory_limit=terms.memory_limit,
+        threads=terms.threads,
+    )
 
 
 def _land_again(record: LedgerRecord, contract: SourceContract, terms: LandingTerms) -> LandedFile:
@@ -154,14 +215,7 @@ def _land_kept(kept: Kept, contract: SourceContract, terms: LandingTerms, *, pat
             # Another process landed the same content meanwhile: its record holds.
             record, outcome = ledger.record(contract.source, kept.sha256, routing_hash) or record, "known"
     ledger.note_name(contract.source, kept.sha256, name, terms.landed_at)
-    show_undated(record, terms.objects)
-    show_too_late(
-        record,
-        terms.store,
-        standing=ledger.decisions.standing(contract.source, kept.sha256) if record.too_late else UNDECIDED,
-        memory_limit=terms.memory_limit,
-        threads=terms.threads,
-    )
+    _show(record, terms)
     return LandedFile(contract.source, path, name, outcome, record, record.reason)
 
 

@@ -75,7 +75,7 @@ class DayLateness:
             "late_rows": self.late_rows,
             "too_late_rows": self.too_late_rows,
             **self.seconds,
-            "watermark": self.watermark.isoformat() if self.watermark else "none",
+            "watermark": self.watermark.isoformat(timespec="seconds") if self.watermark else "none",
             "day_state": self.state.value if self.state else "none",
         }
 

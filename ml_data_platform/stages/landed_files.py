@@ -17,10 +17,10 @@ from pathlib import Path
 from ml_data_platform.errors import ContractError
 from ml_data_platform.events.contracts import SourceContract
 from ml_data_platform.landing.inbox import ReadyFile, fingerprint, look_into
-from ml_data_platform.landing.landing import LandedFile, LandingTerms, land_file, reroute_outdated
+from ml_data_platform.landing.landing import LandedFile, LandingTerms, land_file, reroute_outdated, restore_fragments
 from ml_data_platform.landing.terms import with_one_engine
 from ml_data_platform.stages.platform import Platform
-from ml_data_platform.stages.state import read_watermarks
+from ml_data_platform.stages.state import current_records, read_watermarks
 
 Progress = Callable[[int, int, LandedFile], None]
 SEEN_FOLDER = "ledger/_seen"
@@ -148,6 +148,18 @@ def land_named(
             results.append(land_file(path, contract, terms, name=name))
             progress(len(results), len(files), results[-1])
     return results
+
+
+def restore_landed(platform: Platform) -> int:
+    """Make again what was routed from kept bytes and is gone; returns the number of files.
+
+    Bytes, ledger and secrets of a root are enough to build all of it again.
+
+    Raises:
+        StageFailedError: Kept bytes are not those that were landed.
+    """
+    with with_one_engine(landing_terms(platform)) as terms:
+        return len(restore_fragments(current_records(platform), platform.contracts, terms))
 
 
 def contract_of(platform: Platform, source: str) -> SourceContract:

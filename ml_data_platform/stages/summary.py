@@ -78,7 +78,9 @@ def lateness_json(lateness: DayLateness) -> dict[str, object]:
         "too_late_rows": lateness.too_late_rows,
         **{name: found.get(name) for name in LATENESS_SECONDS},
         "day_state": lateness.state.value if lateness.state else None,
-        "watermarks": {source: instant.isoformat() for source, instant in lateness.watermarks.items()},
+        "watermarks": {
+            source: instant.isoformat(timespec="seconds") for source, instant in lateness.watermarks.items()
+        },
     }
 
 
@@ -127,7 +129,7 @@ class LandingSummary:
             "late_rows": self.late_rows,
             "too_late_rows": self.too_late_rows,
             "watermarks": {
-                source: {"strategy": strategy, "watermark": instant.isoformat() if instant else None}
+                source: {"strategy": strategy, "watermark": instant.isoformat(timespec="seconds") if instant else None}
                 for source, (strategy, instant) in self.watermarks.items()
             },
             "refused_files": list(self.refused),

@@ -45,7 +45,12 @@ def test_every_asset_is_described(assets: dict[str, dg.AssetSpec]) -> None:
 def test_a_failed_check_shows_its_number_its_rule_and_its_examples() -> None:
     """The metric is a number, which the UI plots over the days; what never moves is text."""
     rules = [rule for rule in rules_for("raw_events") if rule.scope == "table"]
-    metrics = {"unaccounted_rows": 3, "row_count_ratio_to_previous_7_days": None}
+    metrics = {
+        "unaccounted_rows": 3,
+        "row_count_ratio_to_previous_7_days": None,
+        "too_late_rows": 0,
+        "reopening_share": None,
+    }
 
     found = {result.check_name: result for result in check_results("raw_events", check_metrics(rules, metrics))}
 

@@ -16,7 +16,7 @@ row_rules = [rule for rule in rules_for("session_features") if rule.scope == "ro
 columns = sorted({column for rule in row_rules for column in rule.columns})
 RowValidator(row_rules).validate(pd.DataFrame({column: [1.0] for column in columns}))
 check_metrics([rule for rule in rules_for("raw_events") if rule.scope == "table"],
-    {"unaccounted_rows": 0, "row_count_ratio_to_previous_7_days": None})
+    {"unaccounted_rows": 0, "row_count_ratio_to_previous_7_days": None, "too_late_rows": 0, "reopening_share": None})
 before = "scipy.stats._stats_py" in sys.modules
 from scipy import stats
 mean = float(stats.norm(3, 1).mean())

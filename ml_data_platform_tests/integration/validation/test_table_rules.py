@@ -21,6 +21,8 @@ CASES = [
         [0.5, 1, 2.0, None],
         [0, 0.499, 2.001],
     ),
+    ("raw_events", "no_rows_are_too_late", "too_late_rows", [0], [1, 10**9]),
+    ("raw_events", "late_share_is_within_tolerance", "reopening_share", [0, 0.1, None], [0.1001, 1]),
     ("validated_events", "event_ids_are_unique", "duplicate_event_ids", [0], [1, 7]),
     ("validated_events", "rows_are_accounted_for", "unaccounted_rows", [0], [1, -3]),
     ("validated_events", "event_days_match_partition", "rows_outside_the_day", [0], [1]),

@@ -36,6 +36,12 @@ def contract(raw=CSV, **changes):
     return parse_contract(yaml.safe_dump({**copy.deepcopy(raw), **changes}), file="shop.yaml")
 
 
+def file_timed(**changes):
+    """Return a contract whose watermark follows the names of files, with some keys of that replaced."""
+    said = {"pattern": "([0-9]{8})", "format": "%Y%m%d", **changes}
+    return {**JSONL, "lateness": {"watermark": "file_time", "file_time": said}}
+
+
 def refused(text_or_raw):
     """Return the error of a contract that must be refused."""
     text = text_or_raw if isinstance(text_or_raw, str) else yaml.safe_dump(text_or_raw)
@@ -115,6 +121,10 @@ def test_labels_land_only_where_declared():
         ({**CSV, "format": "parqet"}, "format", "parquet"),
         ({**CSV, "event_time": {"time_colum": "clock"}}, "event_time.time_colum", "time_column"),
         ({**CSV, "lateness": {"max_delay_hour": 3}}, "lateness.max_delay_hour", "max_delay_hours"),
+        ({**CSV, "lateness": {"watermark": "eventtime"}}, "lateness.watermark", "event_time"),
+        ({**CSV, "lateness": {"late_policy": "reopn"}}, "lateness.late_policy", "reopen"),
+        (file_timed(patern="(x)"), "lateness.file_time.patern", "pattern"),
+        (file_timed(zone="Europe/Berln"), "lateness.file_time.zone", "Europe/Berlin"),
         ({**CSV, "csv": {"delimeter": ";"}}, "csv.delimeter", "delimiter"),
     ],
 )
@@ -151,6 +161,17 @@ def test_typos_are_named_with_what_was_meant(raw, key, meant):
         ({**JSONL, "source": "shop\n"}, "source"),
         ({**JSONL, "event_type": {"mapping": {1: "search"}}}, "event_type.mapping.1"),
         ({**JSONL, "lateness": {"max_delay_hours": -1}}, "lateness.max_delay_hours"),
+        ({**JSONL, "lateness": {"quantile": 0}}, "lateness.quantile"),
+        ({**JSONL, "lateness": {"idle_after_hours": 0}}, "lateness.idle_after_hours"),
+        ({**JSONL, "lateness": {"watermark": "file_time"}}, "lateness.file_time"),
+        ({**JSONL, "lateness": {**file_timed()["lateness"], "watermark": "clock"}}, "lateness.file_time"),
+        (file_timed(pattern="(x"), "lateness.file_time.pattern"),
+        (file_timed(pattern="(x)(y)"), "lateness.file_time.pattern"),
+        (file_timed(format="%Q"), "lateness.file_time.format"),
+        (file_timed(format=None), "lateness.file_time"),
+        (file_timed(origin="2026-01-01T00:00:00Z"), "lateness.file_time"),
+        (file_timed(format=None, origin="2026-01-01T00:00:00Z"), "lateness.file_time.period_hours"),
+        (file_timed(format=None, origin="2026-01-01T00:00:00", period_hours=1), "lateness.file_time.origin"),
         ({"format": "jsonl"}, "source"),
     ],
 )
@@ -251,6 +272,8 @@ def test_routing_hash_knows_only_what_reads_a_file_and_dates_a_row():
         contract(event_type={"default": "search"}),
         contract(identity=["cookie"]),
         contract(lateness={"max_delay_hours": 3}),
+        contract(lateness={"late_policy": "quarantine", "grace_period_hours": 0}),
+        contract(lateness=file_timed()["lateness"]),
     ]
     changed = [
         contract(label="l"),
