@@ -146,7 +146,8 @@ def _numbers(report: CheckReport, contract: SourceContract) -> Iterator[Suggesti
             examples = ", ".join(repr(text) for text in found.unreadable_examples)
             yield Suggestion(
                 f"{found.unreadable:,} values of {name} cannot be read, e.g. {examples}",
-                f"is {' or '.join(found.columns)} the right column?",
+                f"is {' or '.join(found.columns)} the right column? A number has no currency and nothing between its"
+                " thousands; without a mapping the column is kept in attributes",
             )
 
 

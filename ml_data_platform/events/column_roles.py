@@ -111,12 +111,13 @@ def candidates(profiles: Mapping[str, ColumnProfile], role: str) -> list[Candida
 def id_like(profiles: Mapping[str, ColumnProfile]) -> list[Candidate]:
     """Return columns that might name users or sessions by their values alone, best first.
 
-    Several rows share a value, there are many values, and they are no quantities.
+    Several rows share a value, there are many values, none of which stands in most rows, and they are no quantities.
     """
     found = [
-        Candidate(column, profile.distinct_share * (0.1 if profile.numbers > 0.5 else 1.0), is_named=False)
+        Candidate(column, profile.distinct_share * _is_no_quantity(profile), is_named=False)
         for column, profile in profiles.items()
         if profile.distinct >= 2 and 0.01 <= profile.distinct_share <= 0.7 and profile.filled_share > 0.9
+        if max(profile.counts.values()) <= 0.5 * profile.filled
     ]
     return sorted(found, key=lambda candidate: (-candidate.score, candidate.column))
 
@@ -134,6 +135,11 @@ def near_names(wanted: str, columns: Iterable[str], limit: int = 2) -> tuple[str
         by_plain.setdefault(plain_name(column).replace("_", ""), []).append(column)
     close = difflib.get_close_matches(plain_name(wanted).replace("_", ""), by_plain, n=limit, cutoff=0.72)
     return tuple(column for name in close for column in by_plain[name])[:limit]
+
+
+def _is_no_quantity(profile: ColumnProfile) -> float:
+    """Ids are often whole numbers, and quantities too; what has decimals is no id."""
+    return 0.5 if profile.integers == 1 else 0.1 if profile.numbers + profile.comma_numbers > 0.5 else 1.0
 
 
 def _identifies_groups(profile: ColumnProfile) -> float:

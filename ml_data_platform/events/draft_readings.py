@@ -122,6 +122,15 @@ def describe_columns(
         notes.doubt("label", "it takes the place of the label that the platform derives from later purchases")
 
 
+_FREE_FIELDS = {
+    "event_id": "unique per event",
+    "sequence": "order of the events within a session",
+    "session_duration_seconds": "as reported",
+    "purchase_amount_usd": "of a purchase",
+}
+"""Fields that a row may do without, and what they mean."""
+
+
 def describe_whole(
     rest: Sequence[str],
     columns: Mapping[str, str | None],
@@ -138,6 +147,9 @@ def describe_whole(
     """
     if rest:
         notes.say("unknown_columns", f"kept in `attributes`: {', '.join(rest[:12])}{' …' if len(rest) > 12 else ''}")
+        free = [f"{name} ({meaning})" for name, meaning in _FREE_FIELDS.items() if columns.get(name, "") is None]
+        if free:
+            notes.say("unknown_columns", f"if one of them is meant, name it under `columns`: {', '.join(free)}")
     personal = [
         name
         for name in rest

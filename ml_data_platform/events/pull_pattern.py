@@ -154,7 +154,9 @@ def _check_placeholders(pattern: PullPattern, url: str) -> None:
         why = f"does not say the {', '.join(lacking)}, so that days could not be told apart; write e.g. {{date}}"
         raise _problem(why, _shown(url))
     rest = pattern.paths(date(2000, 1, 1))[0]
-    segments = [*pattern.base.strip("/").split("/"), *rest]
+    # A folder beside the root is a common place; further on, steps upwards only hide where a path leads.
+    base = re.sub(r"\A(\.\./|\.\.\Z)+", "", pattern.base) if pattern.scheme == "local" else pattern.base
+    segments = [*base.strip("/").split("/"), *rest]
     if any(part in {".", ".."} for part in segments) or "" in rest:
         raise _problem("has a segment that is empty, `.` or `..`", _shown(url))
     if any(ANY_FOLDERS in part and part != ANY_FOLDERS for part in segments) or segments[-1] == ANY_FOLDERS:

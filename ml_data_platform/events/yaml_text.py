@@ -37,8 +37,16 @@ def read_yaml(content: bytes | str, file: str) -> object:
         _refuse_unwritable_text(raw)
     # The constructors of dates, numbers and binaries raise plain ValueErrors; deep nesting exhausts the stack.
     except (yaml.YAMLError, ValueError, RecursionError, OverflowError) as cause:
-        raise contract_error([Problem("", "is not readable YAML", str(cause))], file) from cause
+        raise contract_error([Problem("", "is not readable YAML", _place_and_reason(cause))], file) from cause
     return raw
+
+
+def _place_and_reason(cause: Exception) -> str:
+    """Return the line and the reason: the library's own text has several lines, and its end is what matters."""
+    if isinstance(cause, yaml.MarkedYAMLError) and cause.problem_mark is not None:
+        mark = cause.problem_mark
+        return f"line {mark.line + 1}, column {mark.column + 1}: {cause.problem}"
+    return str(cause)
 
 
 def _refuse_growth(content: bytes | str, file: str) -> None:

@@ -30,6 +30,8 @@ def refuse_unusable_names(names: Sequence[str], *, remedy: str) -> None:
     reserved = sorted({UNPARSED_KEY, EXTRA_FIELDS_KEY} & set(names))
     unreadable = [name for name in names if not name.strip() or not is_text(name)]
     if repeated or reserved or unreadable:
+        if any(not is_text(name) for name in names):
+            remedy = "Send UTF-8; of a file of Windows or Excel: iconv -f WINDOWS-1252 -t UTF-8 OLD > NEW."
         raise LandingError(
             "The file has columns whose names are empty, repeated, reserved or not UTF-8.",
             header=bounded(printable(",".join(names))),

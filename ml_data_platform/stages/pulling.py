@@ -118,7 +118,8 @@ def _found(seen: SeenDay) -> Iterator[PulledFile]:
     outcomes = {"new": seen.new, "changed": seen.changed, "unchanged": seen.unchanged, "unsettled": seen.unsettled}
     found = [(file, outcome) for outcome, files in outcomes.items() for file in files]
     for file, outcome in sorted(found, key=lambda each: each[0].name):
-        yield PulledFile(seen.source, seen.day, file.name, file.location, file.size_bytes, outcome)
+        why = "it changed a moment ago; pull again when it stands still" if outcome == "unsettled" else None
+        yield PulledFile(seen.source, seen.day, file.name, file.location, file.size_bytes, outcome, reason=why)
 
 
 def _after(seen: SeenDay, done: Mapping[tuple[dt.date, str], PulledFile]) -> SeenDay:

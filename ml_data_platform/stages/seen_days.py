@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -207,7 +208,7 @@ def _look_at_day(
     paths = pattern.paths(day)
     address = pattern.address("/".join(paths[0]))
     # A relative path alone would not say where that is.
-    address = str(platform.settings.local_folder / address) if pattern.scheme == "local" else address
+    address = os.path.normpath(platform.settings.local_folder / address) if pattern.scheme == "local" else address
     seen = SeenDay(contract.source, day, address)
     try:
         files = [file for path in paths for file in persist(lambda: place.find(path), patience)]  # noqa: B023 - at once

@@ -36,7 +36,7 @@ class LocalFolder:
     """
 
     def __init__(self, pattern: PullPattern, root: Path) -> None:
-        self.folder = root / Path(pattern.base or ".").expanduser()
+        self.folder = Path(os.path.normpath(root / Path(pattern.base or ".").expanduser()))
 
     def find(self, segments: Sequence[str]) -> list[RemoteFile]:
         """Return the files that a path below the folder stands for, by name."""

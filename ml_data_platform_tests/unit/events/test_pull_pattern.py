@@ -25,6 +25,8 @@ DAY = date(2026, 6, 1)
         ("file:" + "///exports/{date}.csv", "/exports", ["2026-06-01.csv"]),
         ("/{date}.csv", "/", ["2026-06-01.csv"]),
         ("exports/{date}.csv", "exports", ["2026-06-01.csv"]),
+        ("../../exports/{date}.csv", "../../exports", ["2026-06-01.csv"]),
+        ("../{date}.csv", "..", ["2026-06-01.csv"]),
         ("http://127.0.0.1:80/{date}.csv", "http://127.0.0.1:80/", ["2026-06-01.csv"]),
     ],
 )
@@ -61,6 +63,8 @@ def test_hours_are_written_out(hour: str, first: str, last: str) -> None:
         ("s3://logs-{date}/a.csv", "name of a bucket"),
         ("s3://logs//{date}.csv", "empty, `.` or `..`"),
         ("/exports/../{date}.csv", "empty, `.` or `..`"),
+        ("../exports/../{date}.csv", "empty, `.` or `..`"),
+        ("s3://logs/../{date}.csv", "empty, `.` or `..`"),
         ("/exports/{date}/", "empty, `.` or `..`"),
         ("/exports/{date}/**", "must have "),
         ("/exports/{date}/a**/b", "must have "),
