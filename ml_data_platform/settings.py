@@ -60,6 +60,7 @@ class Settings(BaseModel):
             ``<root>/versions_remote``.
         versions_remote_options: Further options of that remote as DVC names them, e.g. ``endpointurl``. In the
             environment: a JSON object.
+        secrets: Folder of the keys of ids and masks; by default ``<root>/secrets``. A key that is not there is made.
         start_date: First UTC day that has partitions; earlier rows are kept as undated.
         fold_count: Number of folds of ``stratified_partitions``.
         fold_salt: Salt of the hash that puts a user into a fold; another salt, other folds.
@@ -88,6 +89,7 @@ class Settings(BaseModel):
     versions: Path | None = None
     versions_remote: str | None = None
     versions_remote_options: dict[str, str] = {}
+    secrets: Path | None = None
     start_date: dt.date = dt.date(2026, 1, 1)
     fold_count: Annotated[int, Field(ge=2, le=100)] = 5
     fold_salt: Annotated[str, Field(min_length=1, max_length=100)] = "fold-1"
@@ -158,6 +160,11 @@ class Settings(BaseModel):
         return {**{name: value for name, value in known.items() if value}, **self.versions_remote_options}
 
     @property
+    def secrets_folder(self) -> Path:
+        """The folder of the keys."""
+        return self.secrets or self.local_folder / "secrets"
+
+    @property
     def dagster_home(self) -> Path:
         """The folder of the Dagster instance that belongs to this root."""
         return self.local_folder / "dagster"
@@ -181,7 +188,7 @@ def load_settings(environment: Mapping[str, str], working_folder: Path, **overri
     from_environment = _from_environment(environment)
     root, home = _find_root(given, from_environment, working_folder)
     from_file = _from_file(home / SETTINGS_FILE)
-    for name in ("landing", "sources", "versions"):
+    for name in ("landing", "sources", "versions", "secrets"):
         if from_file.get(name):
             from_file[name] = _absolute(from_file[name], home)
         for values in (from_environment, given):

@@ -169,6 +169,7 @@ def land_ready(
         describe,
         land_inbox,
         land_named,
+        notices_on_masking,
         summarise,
         waiting_files,
     )
@@ -190,7 +191,7 @@ def land_ready(
         )
     left = None if paths else waiting_files(platform)
     refused = [describe(result) for result in results if result.outcome in REFUSED]
-    counts = summarise(results)
+    counts, notices = summarise(results), notices_on_masking(platform)
     replaced = None
     if replaces is not None and results[0].record is not None and not refused:
         replaced = replace_landed(platform, str(source), replaces, results[0].record)
@@ -200,9 +201,10 @@ def land_ready(
         answer = {**counts, "refused": refused, "waiting": waiting, "unknown_folders": unknown}
         if replaced is not None:
             answer["replaced"] = {"sha256": replaced.sha256, "is_new": replaced.is_new, "days": list(replaced.days)}
-        screen.print_json(answer)
+        screen.print_json({**answer, "masking_notices": list(notices)})
     else:
         _say_landed(counts, [str(path) for path in paths] if paths else [str(settings.landing)])
+        tables.print_notices(notices)
         tables.print_refused(refused)
         if replaced is not None:
             _say_replaced(replaced)

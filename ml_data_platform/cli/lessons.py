@@ -30,10 +30,11 @@ LESSONS: Mapping[str, tuple[str, ...]] = {
         "Example: ml-data-platform land --source shop --from 2026-06-01 --to 2026-06-07 --dry-run",
         (
             "JSON keys: files, OUTCOME_files (landed, known, empty, header_only, rejected, unreadable), landed_rows,"
-            " undated_rows, late_rows, too_late_rows, touched_days, refused, waiting, unknown_folders, replaced. Of a pull:"
+            " undated_rows, late_rows, too_late_rows, touched_days, refused, waiting, unknown_folders, masking_notices,"
+            " replaced. Of a pull:"
             " also source, dry_run, empty_days, failed_days, days (day, address, is_empty, failure), pulled (day, name,"
             " location, size_bytes, outcome, reason, replaced, rows, sha256), and outcomes unchanged, unsettled, failed, new, changed;"
-            " not waiting and unknown_folders."
+            " not waiting, unknown_folders and masking_notices."
         ),
         _LANDED,
     ),
@@ -140,7 +141,7 @@ LESSONS: Mapping[str, tuple[str, ...]] = {
         ),
         (
             "JSON keys: root; landing (files, rows, undated, late_rows, too_late_rows, watermarks of strategy and watermark,"
-            " unreadable_files, refused_files); days, each with day, status, landed_rows, late_rows, too_late_rows,"
+            " unreadable_files, refused_files, masking_notices); days, each with day, status, landed_rows, late_rows, too_late_rows,"
             " lateness_p50_seconds, lateness_p99_seconds, lateness_max_seconds, day_state, watermarks, duplicate_rows, rejected_rows, label_rate, partitions (per table rows, generation), decisions"
             " (as in `plan`), checks (passed, failed, warned)."
         ),

@@ -118,7 +118,7 @@ def infer(
     if target is not None and target.stem != name:
         raise typer.BadParameter(f"a contract is named after its source: {name}{target.suffix}", param_hint="--out")
     latest = dt.datetime.now(dt.UTC) + settings.max_future
-    sample = sample_file(file)
+    sample = sample_file(file, contract=_contracts(settings).get(name))
     draft = infer_contract(
         sample.profiles,
         source=name,
@@ -178,7 +178,7 @@ def _diff_file(settings: Settings, file: Path, source: str | None, contract: Pat
     if not file.is_file():
         raise typer.BadParameter(f"{file} is no file; two schema versions are compared by `diff 1 2`", param_hint="OLD")
     tried = _tried(settings, source, contract)
-    profiles = sample_file(file).profiles
+    profiles = sample_file(file, contract=tried).profiles
     version = nearest_version(tried, profiles)
     change = file_change(tried, version, profiles)
     if as_json:

@@ -25,11 +25,13 @@ from ml_data_platform.events.contract_parts import (
     EventTimeReading,
     EventTypeReading,
     Lateness,
+    PersonalData,
     Pull,
     Text,
     VersionColumn,
 )
 from ml_data_platform.events.file_times import group_count
+from ml_data_platform.events.masking_plan import masking_problems, plan_facts
 from ml_data_platform.events.pull_pattern import parse_pattern
 from ml_data_platform.events.registry import SchemaRegistry
 from ml_data_platform.events.registry_file import SHIPPED_REGISTRY, version_forms
@@ -61,6 +63,7 @@ class SourceContract(ContractPart):
             leaves them out.
         lateness: How late events may be.
         pull: Where files are fetched from; None: they are dropped into the landing folder.
+        pii: Which values are masked or dropped before anything is written; None: landed bytes are kept as they are.
     """
 
     source: Annotated[str, Field(pattern=r"\A[a-z][a-z0-9_]{0,62}\z")]
@@ -77,6 +80,7 @@ class SourceContract(ContractPart):
     unknown_columns: Literal["evolve", "freeze", "discard"] = "evolve"
     lateness: Lateness = Lateness()
     pull: Pull | None = None
+    pii: PersonalData | None = None
     _registry: SchemaRegistry = PrivateAttr(default_factory=lambda: SHIPPED_REGISTRY)
 
     @model_validator(mode="after")
@@ -145,7 +149,8 @@ class SourceContract(ContractPart):
     def known_columns(self) -> frozenset[str]:
         """Top-level landed columns that the contract names; with ``freeze`` a file may have no others."""
         taken = (column for version in self.versions for column in self.landed_columns(version))
-        return frozenset(self.path(column)[0] for column in (*taken, *self.identity))
+        handled = self.pii.columns if self.pii is not None else ()
+        return frozenset(self.path(column)[0] for column in (*taken, *self.identity, *handled))
 
     def landed_column(self, name: str) -> str | None:
         """Return the landed column that holds a field of any version, or None where the field does not land."""
@@ -167,11 +172,12 @@ class SourceContract(ContractPart):
         apart = {str(number): facts for number, facts in found.items() if facts != shipped.get(number)}
         return {"versions": apart} if apart else {}
 
-    def routing_hash(self, start_date: date) -> str:
-        """Return the SHA-256 hex of what decides how a file is read and on which day a row falls.
+    def routing_hash(self, start_date: date, masked_with: str | None = None) -> str:
+        """Return the SHA-256 hex of what decides how a file is read, what is kept, and on which day a row falls.
 
         Args:
             start_date: First UTC day that has partitions.
+            masked_with: Id of the key of the masks; without meaning where the contract has no ``pii`` section.
         """
         read = ("format", "csv", "schema_version", "event_time")
         routed = {
@@ -191,6 +197,8 @@ class SourceContract(ContractPart):
         if self.unknown_columns == "freeze" or self.format != "jsonl":
             # A file can be refused for its columns: once the contract is corrected, it is read again.
             facts["known_columns"] = sorted(self.known_columns)
+        if self.pii is not None:
+            facts["pii"] = {"plan": plan_facts(self), "key_id": masked_with}
         return _hash(facts)
 
 
@@ -213,6 +221,7 @@ def _problems(contract: SourceContract) -> Iterator[Problem]:
             parse_pattern(contract.pull.url)
         except ContractError as error:
             yield from error.problems
+    yield from masking_problems(contract)
 
 
 def _event_time_problems(contract: SourceContract) -> Iterator[Problem]:

@@ -13,6 +13,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 MAX_TEXT = 256
 
 Text = Annotated[str, Field(min_length=1, max_length=MAX_TEXT)]
+MaskingAction = Literal["mask", "drop", "keep"]
 EventType = Literal["page_view", "add_to_cart", "purchase", "search", "other"]
 
 
@@ -96,6 +97,23 @@ class FileTime(ContractPart):
     zone: Text = "UTC"
     origin: Annotated[AwareDatetime | None, Field(strict=False)] = None
     period_hours: Annotated[int, Field(ge=0, le=24 * 31)] = 0
+
+
+class PersonalData(ContractPart):
+    """What may be kept of rows that hold personal data; all else is gone before anything is written.
+
+    Attributes:
+        columns: Landed column to ``mask`` (a keyed hash takes the value's place), ``drop`` or ``keep``. With ``jsonl``
+            and ``parquet`` a dot descends into an object, and what is said of an object holds for all within it that
+            is not listed itself.
+        unnamed: What becomes of everything that the contract does not name, names and values: ``mask``, ``drop`` or
+            ``keep``.
+        domain: Equal values have equal masks in all columns of one domain; default: the domain of the user ids.
+    """
+
+    columns: dict[Text, MaskingAction] = {}
+    unnamed: MaskingAction = "mask"
+    domain: Text | None = None
 
 
 class Lateness(ContractPart):

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 _ORIGIN = {
     "source": "The producer, named as its contract.",
-    "source_file": "SHA-256 of the landed file; its bytes are kept in `raw/`.",
+    "source_file": "SHA-256 of the landed file, whose bytes are kept in `raw/`; a keyed hash where its rows are masked.",
     "source_row": "Number of the row in its file, from 1.",
     "schema_version": "Version of the producer's schema that the row was landed in.",
 }

@@ -21,6 +21,7 @@ from ml_data_platform.events.ids import (
     user_id_sql,
     whole_row_event_id_sql,
 )
+from ml_data_platform.events.masking_plan import ROW_KEY, masking_plan
 from ml_data_platform.events.readings import read_value
 from ml_data_platform.events.registry_file import SHIPPED_REGISTRY
 from ml_data_platform.events.schema_versions import FieldType
@@ -128,7 +129,9 @@ def _attributes(contract: SourceContract, version: int) -> str:
         return f"nullif(CAST({kept} AS VARCHAR), '{{}}')"
     moved = {name: column for name, column in others.items() if contract.path(column) != (name,)}
     gone = [column for column in contract.landed_columns(version) if column in taken or column not in others.values()]
-    rest = _without(contract, dict.fromkeys([*gone, *moved.values()]))
+    plan = masking_plan(contract)
+    row_key = [ROW_KEY] if plan is not None and plan.tells_rows_apart else []
+    rest = _without(contract, dict.fromkeys([*gone, *moved.values(), *row_key]))
     return f"nullif(CAST({_with_fields(rest, contract, moved)} AS VARCHAR), '{{}}')"
 
 

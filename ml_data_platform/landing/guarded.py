@@ -36,7 +36,7 @@ _PACKAGE_FOLDER = Path(__file__).parents[2]
 
 @contextmanager
 def read_parquet(
-    path: Path, scratch: Path, *, max_decoded_bytes: int = MAX_DECODED_BYTES
+    path: Path, scratch: Path, *, max_decoded_bytes: int = MAX_DECODED_BYTES, in_memory: bool = False
 ) -> Iterator[tuple[list[str], Iterator[pa.Table]]]:
     """Read a Parquet file under guard.
 
@@ -44,6 +44,7 @@ def read_parquet(
         path: A regular file.
         scratch: Private folder for temporary files; the caller removes it.
         max_decoded_bytes: Memory that decoded rows may take at one time.
+        in_memory: Write nothing of the content to temporary files: a gzip is then decompressed within that memory.
 
     Yields:
         The names of its columns, and its rows as tables of schema ``CHUNK`` in file order.
@@ -53,7 +54,7 @@ def read_parquet(
     """
     with tempfile.TemporaryFile(dir=scratch) as complaints:
         child = subprocess.Popen(  # noqa: S603 - this very module, without a shell
-            [sys.executable, "-m", __name__, str(path.absolute()), str(scratch.absolute()), str(max_decoded_bytes)],
+            [sys.executable, "-m", __name__, *_arguments(path, None if in_memory else scratch, max_decoded_bytes)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=complaints,
@@ -69,6 +70,10 @@ def read_parquet(
             child.kill()
             child.stdout.close()
             child.wait()
+
+
+def _arguments(path: Path, scratch: Path | None, max_decoded_bytes: int) -> list[str]:
+    return [str(path.absolute()), str(scratch.absolute()) if scratch is not None else "", str(max_decoded_bytes)]
 
 
 def _environment() -> dict[str, str]:
@@ -138,14 +143,15 @@ def main(arguments: list[str]) -> int:
     """Send a file's rows to standard output as an Arrow stream; this is the guarded process.
 
     Args:
-        arguments: The file, a scratch folder, and the bytes of memory that it may take beyond what it has.
+        arguments: The file, a scratch folder or nothing, and the bytes of memory that it may take beyond what it has.
 
     Returns:
         The exit status.
     """
     from ml_data_platform.landing.parquet import open_parquet, read_rows  # noqa: PLC0415 - only this process needs it
 
-    path, scratch, limit = Path(arguments[0]), Path(arguments[1]), int(arguments[2])
+    path, limit = Path(arguments[0]), int(arguments[2])
+    scratch = Path(arguments[1]) if arguments[1] else None
     pa.set_cpu_count(1)
     pa.set_io_thread_count(1)
     _limit_memory(limit)

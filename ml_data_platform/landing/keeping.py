@@ -10,8 +10,11 @@ import errno
 import hashlib
 import os
 import stat
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ml_data_platform.errors import LandingError
 from ml_data_platform.storage.layout import Layout
@@ -27,14 +30,18 @@ class Kept:
     """The kept bytes of one landed file.
 
     Attributes:
-        sha256: Their hash, hex; they lie under ``raw/<sha256>``.
-        size_bytes: Their number.
+        sha256: Names the landed content, hex: the hash of its bytes, or where they are masked, a keyed one.
+        size_bytes: Number of the kept bytes.
         is_new: No file with these bytes was kept before.
+        kept_sha256: Hash of the kept bytes, which lie under ``raw/<kept_sha256>``.
+        masking: What they were masked by, as the ledger records it; None where they are as they were landed.
     """
 
     sha256: str
     size_bytes: int
     is_new: bool
+    kept_sha256: str
+    masking: Mapping[str, Any] | None = None
 
 
 def keep_bytes(path: Path, objects: ObjectStore) -> Kept:
@@ -49,19 +56,50 @@ def keep_bytes(path: Path, objects: ObjectStore) -> Kept:
             was kept.
         OSError: The copy could not be written.
     """
+    with objects.scratch() as folder:
+        copy = folder / "landed"
+        with open_unchanging(path) as handle, copy.open("xb") as target:
+            digest, size = hashlib.sha256(), 0
+            for data in read_through(handle, path):
+                digest.update(data)
+                target.write(data)
+                size += len(data)
+            if size != os.fstat(handle).st_size:
+                raise _changed(path)
+        sha256 = digest.hexdigest()
+        is_new = objects.put_object(Layout.raw_key(sha256), copy, sha256=sha256, size_bytes=size)
+    return Kept(sha256, size, is_new, sha256)
+
+
+@contextmanager
+def open_unchanging(path: Path) -> Iterator[int]:
+    """Open what a producer dropped, and check at the end of the block that it is still the same.
+
+    Yields:
+        A handle at the file's beginning.
+
+    Raises:
+        LandingError: It is no regular file, cannot be opened, or changed within the block.
+    """
     handle = _open_regular(path)
     try:
         before = os.fstat(handle)
-        with objects.scratch() as folder:
-            copy = folder / "landed"
-            sha256, size = _copy(handle, path, copy)
-            after = os.fstat(handle)
-            if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns) or size != after.st_size:
-                raise _unreadable("it changed while it was read", path, "Write files elsewhere and rename them in.")
-            is_new = objects.put_object(Layout.raw_key(sha256), copy, sha256=sha256, size_bytes=size)
+        yield handle
+        after = os.fstat(handle)
+        if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+            raise _changed(path)
     finally:
         os.close(handle)
-    return Kept(sha256, size, is_new)
+
+
+def read_through(handle: int, path: Path) -> Iterator[bytes]:
+    """Yield the bytes of an opened file from where its handle stands.
+
+    Raises:
+        LandingError: They cannot be read.
+    """
+    while data := _read(handle, path):
+        yield data
 
 
 def _open_regular(path: Path) -> int:
@@ -83,21 +121,15 @@ def _open_regular(path: Path) -> int:
     return handle
 
 
-def _copy(handle: int, path: Path, target: Path) -> tuple[str, int]:
-    digest, size = hashlib.sha256(), 0
-    with target.open("xb") as copy:
-        while data := _read(handle, path):
-            digest.update(data)
-            copy.write(data)
-            size += len(data)
-    return digest.hexdigest(), size
-
-
 def _read(handle: int, path: Path) -> bytes:
     try:
         return os.read(handle, COPY_BYTES)
     except OSError as error:
         raise _unreadable(f"{error.strerror}", path, "Check the disk or share it lies on.") from error
+
+
+def _changed(path: Path) -> LandingError:
+    return _unreadable("it changed while it was read", path, "Write files elsewhere and rename them in.")
 
 
 def _unreadable(why: str, path: Path, remedy: str) -> LandingError:

@@ -3,7 +3,7 @@
 Belongs here: the order of the steps, and what each outcome leaves behind. Does not belong here: reading
 (``readers``), routing (``routing``), finding files (``inbox``).
 
-Steps: 1. the bytes are kept under their hash; 2. a content that the ledger knows under the contract's
+Steps: 1. the bytes are kept under their hash, or their rows masked, where the contract has a ``pii`` section; 2. a content that the ledger knows under the contract's
 present routing ends here; 3. rows are routed into fragments; 4. fragments are published under their hashes;
 5. the ledger record, put if absent, is the commit point; 6. the name is noted, undated and too-late rows are shown. A
 crash before 5 leaves nothing that anyone reads, and landing again repeats it. Which rows came too late is decided by
@@ -13,7 +13,7 @@ the first record of a content and taken over by every later one: reading it agai
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 
 from ml_data_platform.errors import LandingError, SettingsError, StageFailedError
@@ -21,6 +21,8 @@ from ml_data_platform.events.contracts import SourceContract
 from ml_data_platform.events.lateness import Admission, decide_admission
 from ml_data_platform.landing.keeping import Kept, keep_bytes
 from ml_data_platform.landing.lines import is_without_content
+from ml_data_platform.landing.masked_files import is_masked_without_content, keep_masked
+from ml_data_platform.landing.masking_state import masking_lack
 from ml_data_platform.landing.routing import Account, RoutedFile, route_file
 from ml_data_platform.landing.terms import LandedFile, LandingTerms, Outcome, Status
 from ml_data_platform.landing.too_late import show_too_late
@@ -33,6 +35,7 @@ from ml_data_platform.storage.parquet import StagedFile
 __all__ = [
     "LandedFile",
     "LandingTerms",
+    "is_outdated",
     "land_file",
     "land_paths",
     "reroute_outdated",
@@ -92,7 +95,11 @@ def land_file(
     """
     name = path.name if name is None else name
     where = str(path) if origin is None else origin
+    if contract.source in terms.mixed_sources:
+        return _unreadable(contract.source, where, name, terms.mixed_sources[contract.source], terms)
     try:
+        if contract.pii is not None:
+            return _land_masked(path, contract, terms, name=name)
         kept = keep_bytes(path, terms.objects)
         return _land_kept(kept, contract, terms, path=where, name=name)
     except (LandingError, SettingsError) as error:
@@ -118,10 +125,10 @@ def reroute_outdated(
     Returns:
         One entry per content that was landed again, by source and hash.
     """
-    wanted = {source: contract.routing_hash(terms.start_date) for source, contract in contracts.items()}
+    wanted = {source: terms.routing_hash(contract) for source, contract in contracts.items()}
     landed = []
     for record in terms.ledger.records(wanted):
-        if record.source in wanted and record.routing_hash != wanted[record.source]:
+        if record.source in contracts and is_outdated(record, contracts[record.source], terms.start_date):
             landed.append(_land_again(record, contracts[record.source], terms))
             progress(landed[-1])
     return landed
@@ -151,12 +158,11 @@ def restore_fragments(
         contract = contracts.get(record.source)
         wanted = ((LANDED_FILES, record.fragment), (UNDATED_ROWS, record.undated_fragment))
         keys = [Layout.object_key(asset, fragment) for asset, fragment in wanted if fragment is not None]
-        is_current = contract is not None and contract.routing_hash(terms.start_date) == record.routing_hash
+        is_current = contract is not None and not is_outdated(record, contract, terms.start_date)
         if contract is None or not is_current or all(terms.objects.exists(key) for key in keys):
             continue
-        kept = Kept(record.sha256, record.size_bytes, is_new=False)
-        is_kept = terms.objects.exists(Layout.raw_key(record.sha256))
-        found = _route(kept, contract, terms, name=record.name)[0] if is_kept else None
+        is_kept = terms.objects.exists(Layout.raw_key(record.bytes_sha256))
+        found = _route(_kept_of(record), contract, terms, name=record.name)[0] if is_kept else None
         if found is None or (found.fragment, found.undated_fragment) != (record.fragment, record.undated_fragment):
             raise StageFailedError(
                 "Kept bytes do not lead to the rows that were landed.",
@@ -167,6 +173,14 @@ def restore_fragments(
         _show(record, terms)
         restored.append(record)
     return restored
+
+
+def is_outdated(record: LedgerRecord, contract: SourceContract, start_date: date) -> bool:
+    """Return whether kept bytes must be read again, because their contract says another thing by now.
+
+    That the key of the masks was changed does not count: only the landed file could be masked again.
+    """
+    return record.routing_hash != contract.routing_hash(start_date, record.masked_with)
 
 
 def show_undated(record: LedgerRecord, objects: ObjectStore) -> None:
@@ -189,15 +203,33 @@ def _show(record: LedgerRecord, terms: LandingTerms) -> None:
     )
 
 
+def _land_masked(path: Path, contract: SourceContract, terms: LandingTerms, *, name: str) -> LandedFile:
+    """Land a file of which nothing may be kept as it is: also when it is refused, nothing of it stays."""
+    if terms.masking_keys is None:
+        raise SettingsError("A source with a `pii` section is landed without a key.", source=contract.source)
+    try:
+        kept = keep_masked(path, contract, terms.masking_keys, terms.objects)
+    except LandingError as refusal:
+        terms.ledger.note_failure(contract.source, str(path), str(refusal), terms.landed_at)
+        return LandedFile(contract.source, str(path), name, "rejected", None, str(refusal))
+    return _land_kept(kept, contract, terms, path=str(path), name=name)
+
+
 def _land_again(record: LedgerRecord, contract: SourceContract, terms: LandingTerms) -> LandedFile:
-    key = Layout.raw_key(record.sha256)
+    key = Layout.raw_key(record.bytes_sha256)
+    lack = masking_lack(record, contract, terms.masking_keys)
+    if lack is not None:
+        return _unreadable(record.source, key, record.name, lack, terms)
     if not terms.objects.exists(key):
         return _unreadable(record.source, key, record.name, "The kept bytes are missing.", terms)
-    kept = Kept(record.sha256, record.size_bytes, is_new=False)
     try:
-        return _land_kept(kept, contract, terms, path=key, name=record.name)
+        return _land_kept(_kept_of(record), contract, terms, path=key, name=record.name)
     except SettingsError as error:
         return _unreadable(record.source, key, record.name, error.what, terms)
+
+
+def _kept_of(record: LedgerRecord) -> Kept:
+    return Kept(record.sha256, record.size_bytes, False, record.bytes_sha256, record.masking)
 
 
 def _unreadable(source: str, path: str, name: str, reason: str, terms: LandingTerms) -> LandedFile:
@@ -206,7 +238,7 @@ def _unreadable(source: str, path: str, name: str, reason: str, terms: LandingTe
 
 
 def _land_kept(kept: Kept, contract: SourceContract, terms: LandingTerms, *, path: str, name: str) -> LandedFile:
-    ledger, routing_hash = terms.ledger, contract.routing_hash(terms.start_date)
+    ledger, routing_hash = terms.ledger, terms.routing_hash(contract)
     outcome: Outcome = "known"
     record = ledger.record(contract.source, kept.sha256, routing_hash)
     if record is None:
@@ -226,12 +258,13 @@ def _route(kept: Kept, contract: SourceContract, terms: LandingTerms, *, name: s
     ingested_at = first.ingested_at if first else terms.landed_at
     latest = datetime.fromisoformat(ingested_at) + terms.max_future
     admission = first.admission if first else _decide_admission(contract, terms, name)
-    path = terms.objects.local_path(Layout.raw_key(kept.sha256))
+    path = terms.objects.local_path(Layout.raw_key(kept.kept_sha256))
+    is_masked = kept.masking is not None
     status: Status = "landed"
     reason, routed = None, RoutedFile(Account(), None, None)
     with terms.store.scratch() as folder:
         try:
-            if is_without_content(path):
+            if is_masked_without_content(path) if is_masked else is_without_content(path):
                 status = "empty"
             else:
                 routed = route_file(
@@ -245,6 +278,7 @@ def _route(kept: Kept, contract: SourceContract, terms: LandingTerms, *, name: s
                     threads=terms.threads,
                     engine=terms.engine,
                     admission=admission,
+                    is_masked=is_masked,
                 )
                 status = "landed" if routed.account.rows else "header_only"
         except LandingError as error:
@@ -256,7 +290,7 @@ def _route(kept: Kept, contract: SourceContract, terms: LandingTerms, *, name: s
     record = LedgerRecord(
         source=contract.source,
         sha256=kept.sha256,
-        routing_hash=contract.routing_hash(terms.start_date),
+        routing_hash=terms.routing_hash(contract),
         contract_hash=contract.content_hash,
         name=first.name if first else name,
         size_bytes=kept.size_bytes,
@@ -275,6 +309,8 @@ def _route(kept: Kept, contract: SourceContract, terms: LandingTerms, *, name: s
         admission=admission,
         event_time=timing.event_time.isoformat() if timing.event_time else None,
         delays={day: delays.to_text() for day, delays in timing.delays.items()},
+        kept_sha256=kept.kept_sha256 if is_masked else None,
+        masking=kept.masking,
     )
     return record, status
 

@@ -7,9 +7,10 @@ guard this runs: it knows no contract and no engine, so that the guarded process
 
 from __future__ import annotations
 
+import io
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import pyarrow as pa
@@ -32,21 +33,18 @@ _MIN_BYTES = 12
 
 
 @contextmanager
-def open_parquet(path: Path, scratch: Path) -> Iterator[pq.ParquetFile]:
+def open_parquet(path: Path, scratch: Path | None) -> Iterator[pq.ParquetFile]:
     """Open a Parquet file, decompressed first where it is gzip as a whole.
 
     Args:
         path: A regular file.
-        scratch: Folder for the decompressed content; the caller removes it.
+        scratch: Folder for the decompressed content; the caller removes it. None: it is held in memory.
 
     Raises:
         LandingError: It is another format, truncated, damaged, or encrypted.
+        MemoryError: The decompressed content does not fit.
     """
-    plain = path
-    if is_gzip(path):
-        plain = scratch / "unzipped.parquet"
-        with open_landed(path) as stream, plain.open("wb") as target:
-            shutil.copyfileobj(stream, target, COPY_BYTES)
+    plain = _unzipped(path, scratch)
     _refuse_other_formats(plain)
     with _damage_as_landing_error():
         # 96-bit times reach further than nanoseconds do; buffered reading keeps no column chunk whole.
@@ -59,6 +57,19 @@ def open_parquet(path: Path, scratch: Path) -> Iterator[pq.ParquetFile]:
         )
     with parquet:
         yield parquet
+
+
+def _unzipped(path: Path, scratch: Path | None) -> Path | io.BytesIO:
+    if not is_gzip(path):
+        return path
+    target = io.BytesIO() if scratch is None else scratch / "unzipped.parquet"
+    with open_landed(path) as stream:
+        if isinstance(target, io.BytesIO):
+            shutil.copyfileobj(stream, target, COPY_BYTES)
+        else:
+            with target.open("wb") as file:
+                shutil.copyfileobj(stream, file, COPY_BYTES)
+    return target
 
 
 def read_rows(parquet: pq.ParquetFile, size_bytes: int) -> Iterator[pa.RecordBatch]:
@@ -105,8 +116,9 @@ def _batch_rows(footer: pq.FileMetaData) -> int:
     return max(1, min(MAX_BATCH_ROWS, BATCH_BYTES // per_row))
 
 
-def _refuse_other_formats(path: Path) -> None:
-    with path.open("rb") as file:
+def _refuse_other_formats(content: Path | io.BytesIO) -> None:
+    with content.open("rb") if isinstance(content, Path) else nullcontext(content) as file:
+        file.seek(0)
         head = file.read(_MIN_BYTES)
         size = file.seek(0, 2)
         file.seek(max(0, size - len(_MAGIC)))

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
+from io import BufferedIOBase
 from pathlib import Path
 
 import duckdb
@@ -32,17 +33,38 @@ def read_chunks(
 ) -> Iterator[pa.Table]:
     """Read the rows of a landed file, streaming; gzip is recognised by its first bytes.
 
+    See `open_rows`.
+    """
+    with ExitStack() as stack:
+        engine = connection or stack.enter_context(duckdb.connect(config={"threads": 1}))
+        folder = scratch or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        _, chunks = stack.enter_context(open_rows(path, contract, connection=engine, scratch=folder))
+        yield from chunks
+
+
+@contextmanager
+def open_rows(
+    path: Path,
+    contract: SourceContract,
+    *,
+    connection: duckdb.DuckDBPyConnection,
+    scratch: Path,
+    in_memory: bool = False,
+) -> Iterator[tuple[list[str] | None, Iterator[pa.Table]]]:
+    """Open a landed file for reading its rows, streaming; gzip is recognised by its first bytes.
+
     Args:
         path: A regular file with at least one byte of content.
         contract: The contract of its source.
-        connection: An engine to work with, single-threaded use; by default one is opened.
-        scratch: Private folder for temporary files; by default one is made.
+        connection: An engine to work with, single-threaded use.
+        scratch: Private folder for temporary files.
+        in_memory: Write nothing of the content to temporary files.
 
     Yields:
-        Tables of at most 131,072 rows and about 16 MiB of text, in file order, with ``source_row`` (int64, 1-based;
-        CSV: number of the record behind the header, JSON lines: number of the physical line, Parquet: number of the
-        row), ``landed``
-        (JSON object as text) and ``defect`` (null, ``malformed_row`` or ``wrong_field_count``).
+        The names of its columns, None where each row has its own; and tables of at most 131,072 rows and about 16 MiB
+        of text, in file order, with ``source_row`` (int64, 1-based; CSV: number of the record behind the header, JSON
+        lines: number of the physical line, Parquet: number of the row), ``landed`` (JSON object as text) and ``defect``
+        (null, ``malformed_row`` or ``wrong_field_count``).
 
     Raises:
         LandingError: The file as a whole is not what the contract says: damaged gzip or Parquet, another
@@ -50,25 +72,29 @@ def read_chunks(
     """
     with ExitStack() as stack:
         if contract.format == "parquet":
-            folder = scratch or Path(stack.enter_context(tempfile.TemporaryDirectory()))
-            names, tables = stack.enter_context(read_parquet(path, folder))
+            names, tables = stack.enter_context(read_parquet(path, scratch, in_memory=in_memory))
             refuse_unusable_names(names, remedy="Send the file with one name for each column.")
             require_columns(names, contract)
             refuse_unknown_columns(names, contract)
-            yield from tables
+            yield names, tables
             return
-        engine = connection or stack.enter_context(duckdb.connect(config={"threads": 1}))
         stream = stack.enter_context(open_landed(path))
         if contract.format == "csv":
             reader = DelimitedReader(stream, delimiter=contract.csv.delimiter, quote=contract.csv.quote)
             require_columns(reader.header, contract)
             refuse_unknown_columns(reader.header, contract)
-            yield from reader.chunks(engine)
+            yield reader.header, reader.chunks(connection)
             return
-        for chunk in read_json_lines(stream, engine):
-            if contract.unknown_columns == "freeze":
-                refuse_unknown_columns(_unknown(chunk, contract, engine), contract)
-            yield chunk
+        yield None, _objects(stream, contract, connection)
+
+
+def _objects(
+    stream: BufferedIOBase, contract: SourceContract, connection: duckdb.DuckDBPyConnection
+) -> Iterator[pa.Table]:
+    for chunk in read_json_lines(stream, connection):
+        if contract.unknown_columns == "freeze":
+            refuse_unknown_columns(_unknown(chunk, contract, connection), contract)
+        yield chunk
 
 
 def _unknown(chunk: pa.Table, contract: SourceContract, connection: duckdb.DuckDBPyConnection) -> list[str]:

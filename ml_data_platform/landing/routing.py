@@ -25,6 +25,7 @@ from ml_data_platform.events.lateness import Admission
 from ml_data_platform.events.parsing import routing_query, sql_literal
 from ml_data_platform.events.schemas import LANDED_ROWS, UNDATED_ROWS, TableSchema
 from ml_data_platform.landing.arrivals import Timing, measure
+from ml_data_platform.landing.masked_files import read_masked
 from ml_data_platform.landing.readers import read_chunks
 from ml_data_platform.storage.duck import connect
 from ml_data_platform.storage.parquet import StagedFile, copy_options, verify_file
@@ -109,6 +110,7 @@ def route_file(
     threads: int,
     engine: duckdb.DuckDBPyConnection | None = None,
     admission: Admission | None = None,
+    is_masked: bool = False,
 ) -> RoutedFile:
     """Send the rows of a kept file to their event days.
 
@@ -125,6 +127,7 @@ def route_file(
         threads: Threads of the engine.
         engine: An engine to work with, of these bounds; by default one is opened.
         admission: What was decided at the file's landing; by default its rows are not measured against any.
+        is_masked: The kept bytes are masked rows, not what was landed.
 
     Returns:
         One fragment of schema LANDED_ROWS and one of UNDATED_ROWS, each in its declared order.
@@ -141,7 +144,12 @@ def route_file(
             engine = stack.enter_context(connect(folder, memory_limit=memory_limit, threads=threads))
         try:
             with _Spill(folder, LANDED_ROWS) as dated, _Spill(folder, UNDATED_ROWS) as undated:
-                for chunk in read_chunks(kept, contract, connection=engine, scratch=folder):
+                rows = (
+                    read_masked(kept, contract)
+                    if is_masked
+                    else read_chunks(kept, contract, connection=engine, scratch=folder)
+                )
+                for chunk in rows:
                     account.rows += chunk.num_rows
                     routed = _query(engine, routing, chunk)
                     _write(routed, account, dated, undated, keys=(contract.source, sha256))

@@ -20,12 +20,16 @@ import pyarrow as pa
 
 from ml_data_platform.errors import LandingError
 from ml_data_platform.events.contract_parts import MAX_TEXT
+from ml_data_platform.events.contracts import SourceContract
+from ml_data_platform.events.masking_plan import ROW_KEY, masking_plan
 from ml_data_platform.events.profiles import NESTED, ColumnProfile, profile_rows
 from ml_data_platform.events.sniffing import FormatGuess, lacks_header, sniff_format
 from ml_data_platform.landing.delimited import DelimitedReader
 from ml_data_platform.landing.guarded import read_parquet
 from ml_data_platform.landing.jsonl import read_json_lines
 from ml_data_platform.landing.lines import open_landed
+from ml_data_platform.landing.masked_files import without_quotes
+from ml_data_platform.landing.masking import Masker, MaskingKeys
 
 MAX_ROWS = 20_000
 MAX_DEPTH = 6
@@ -53,23 +57,41 @@ class Sample:
     unaddressable: tuple[str, ...]
 
 
-def sample_file(path: Path, *, max_rows: int = MAX_ROWS) -> Sample:
+def sample_file(path: Path, *, max_rows: int = MAX_ROWS, contract: SourceContract | None = None) -> Sample:
     """Read the first rows of a file.
 
     Args:
         path: A regular file, plain or gzip.
         max_rows: Read about so many rows.
+        contract: The contract of its source, if any: with a ``pii`` section, rows are masked before anything is made
+            of them.
 
     Raises:
         LandingError: The file is empty or damaged, its format is none that is read, or it has no header.
         OSError: The file cannot be opened.
     """
+    plan = masking_plan(contract) if contract is not None else None
+    if plan is not None:
+        return _masked_sample(path, max_rows, Masker(plan, MaskingKeys.throwaway()))
+    return _sample(path, max_rows, None)
+
+
+def _masked_sample(path: Path, max_rows: int, masker: Masker) -> Sample:
+    try:
+        return _sample(path, max_rows, masker)
+    except LandingError as error:
+        refusal = without_quotes(error)
+    raise refusal
+
+
+def _sample(path: Path, max_rows: int, masker: Masker | None) -> Sample:
     form = sniff_file(path)
     rows: list[dict[str, str | None]] = []
     defects: Counter[str] = Counter()
     unaddressable: dict[str, None] = {}
     is_whole = True
-    for chunk in _chunks(path, form):
+    for read in _chunks(path, form, in_memory=masker is not None):
+        chunk = read if masker is None else masker.mask_chunk(read)
         for landed, defect in zip(chunk["landed"].to_pylist(), chunk["defect"].to_pylist(), strict=True):
             if len(rows) >= max_rows:
                 is_whole = False
@@ -77,7 +99,9 @@ def sample_file(path: Path, *, max_rows: int = MAX_ROWS) -> Sample:
             if defect is not None:
                 defects[defect] += 1
                 continue
-            rows.append(dict(_flat(json.loads(landed, parse_float=str, parse_int=str), form, unaddressable)))
+            values = json.loads(landed, parse_float=str, parse_int=str)
+            values.pop(ROW_KEY, None)
+            rows.append(dict(_flat(values, form, unaddressable)))
         if not is_whole:
             break
     if not rows:
@@ -98,14 +122,14 @@ def sniff_file(path: Path) -> FormatGuess:
     return sniff_format(head)
 
 
-def _chunks(path: Path, form: FormatGuess) -> Iterator[pa.Table]:
+def _chunks(path: Path, form: FormatGuess, *, in_memory: bool) -> Iterator[pa.Table]:
     with ExitStack() as stack:
         if form.format == "parquet":
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-            _, tables = stack.enter_context(read_parquet(path, folder))
+            _, tables = stack.enter_context(read_parquet(path, folder, in_memory=in_memory))
             yield from tables
             return
-        engine = stack.enter_context(duckdb.connect(config={"threads": 1}))
+        engine = stack.enter_context(duckdb.connect(config={"threads": 1, "temp_directory": ""}))
         stream = stack.enter_context(open_landed(path))
         if form.format == "jsonl":
             yield from read_json_lines(stream, engine)

@@ -14,6 +14,8 @@ from typing import Literal
 import duckdb
 
 from ml_data_platform.errors import SettingsError
+from ml_data_platform.events.contracts import SourceContract
+from ml_data_platform.landing.masking import MaskingKeys
 from ml_data_platform.storage import duck
 from ml_data_platform.storage.ledger import Ledger, LedgerRecord
 from ml_data_platform.storage.object_store import ObjectStore
@@ -59,6 +61,8 @@ class LandingTerms:
         memory_limit: Bound of the engine's memory, e.g. ``1GB``.
         threads: Threads of the engine.
         key_id: Id of the key that user ids are hashed with, noted in the record.
+        masking_keys: Keys of the masks; needed for sources with a ``pii`` section.
+        mixed_sources: Sources of which nothing can be landed, and why, see `masking_state`.
         engine: Routes the rows; by default each file opens its own. Of one thread, see `with_one_engine`.
         watermarks: Source to watermark before the landing run, aware; a source without one has no late rows. All files
             of a run are judged by it, so that their order decides nothing.
@@ -72,6 +76,8 @@ class LandingTerms:
     memory_limit: str = "1GB"
     threads: int = 2
     key_id: str | None = None
+    masking_keys: MaskingKeys | None = None
+    mixed_sources: Mapping[str, str] = field(default_factory=dict)
     engine: duckdb.DuckDBPyConnection | None = None
     watermarks: Mapping[str, datetime] = field(default_factory=dict)
     is_historical: bool = False
@@ -79,6 +85,11 @@ class LandingTerms:
     def __post_init__(self) -> None:
         if self.now.tzinfo is None:
             raise SettingsError("Landing needs a clock with a time zone.", got=self.now)
+
+    def routing_hash(self, contract: SourceContract) -> str:
+        """Return the routing hash of what is landed under a contract now."""
+        masked_with = self.masking_keys.key_id if self.masking_keys is not None else None
+        return contract.routing_hash(self.start_date, masked_with)
 
     @property
     def objects(self) -> ObjectStore:

@@ -14,6 +14,7 @@ import duckdb
 from ml_data_platform.errors import bounded
 from ml_data_platform.events.check_report import BrokenRule, DayCounts, FieldCounts, TypeCounts, UndatedRows
 from ml_data_platform.events.contracts import SourceContract
+from ml_data_platform.events.masking_plan import ROW_KEY
 from ml_data_platform.events.schemas import EVENT_TYPES
 from ml_data_platform.events.sql_text import json_pointer, sql_identifier, sql_list, sql_literal
 from ml_data_platform.validation.outcomes import is_within_tolerance
@@ -165,7 +166,7 @@ def broken_rules(engine: duckdb.DuckDBPyConnection, rules: Mapping[str, Rule]) -
 
 def unknown_columns(engine: duckdb.DuckDBPyConnection, contract: SourceContract) -> dict[str, int]:
     """Return top-level landed columns that the contract does not name, and their rows; most rows first."""
-    known = sql_list(sql_literal(name) for name in sorted(contract.known_columns))
+    known = sql_list(sql_literal(name) for name in sorted({*contract.known_columns, ROW_KEY}))
     return dict(
         engine.execute(
             f"""SELECT name, count(*) FROM (SELECT unnest(json_keys(landed)) AS name FROM judged)

@@ -17,10 +17,18 @@ from pathlib import Path
 from ml_data_platform.errors import ContractError
 from ml_data_platform.events.contracts import SourceContract
 from ml_data_platform.landing.inbox import ReadyFile, fingerprint, look_into
-from ml_data_platform.landing.landing import LandedFile, LandingTerms, land_file, reroute_outdated, restore_fragments
+from ml_data_platform.landing.landing import (
+    LandedFile,
+    LandingTerms,
+    is_outdated,
+    land_file,
+    reroute_outdated,
+    restore_fragments,
+)
+from ml_data_platform.landing.masking_state import masking_notices, mixed_sources
 from ml_data_platform.landing.terms import with_one_engine
 from ml_data_platform.stages.platform import Platform
-from ml_data_platform.stages.state import current_records, read_watermarks
+from ml_data_platform.stages.state import current_records, landed_records, read_watermarks
 
 Progress = Callable[[int, int, LandedFile], None]
 SEEN_FOLDER = "ledger/_seen"
@@ -68,18 +76,20 @@ def waiting_files(platform: Platform) -> WaitingFiles:
     for source in sorted(platform.contracts):
         seen = set(platform.store.objects.names(f"{SEEN_FOLDER}/{source}"))
         inbox = look_into(landing, source, now=platform.clock(), settle_seconds=settings.settle_seconds)
-        found += [(source, file) for file in inbox.ready if _seen_name(landing, file) not in seen]
+        routing = platform.routing_hashes[source]
+        new = [file for file in inbox.ready if _seen_name(landing, file) not in seen]
+        found += [(source, file) for file in new if _refused_name(landing, file, routing) not in seen]
         young = [file for file in inbox.unsettled if _seen_name(landing, file) not in seen]
         unsettled += [file.path.relative_to(landing).as_posix() for file in young]
         unfinished += [path.relative_to(landing).as_posix() for path in inbox.unfinished]
     top = sorted(path for path in landing.iterdir() if not path.name.startswith((".", "_"))) if landing.is_dir() else []
     unknown = tuple(path.name for path in top if path.is_dir() and path.name not in platform.contracts)
     stray = tuple(path.name for path in top if not path.is_dir())
-    wanted = {source: contract.routing_hash(settings.start_date) for source, contract in platform.contracts.items()}
     outdated = [
         record
-        for record in platform.ledger.records(wanted)
-        if record.source in wanted and record.routing_hash != wanted[record.source]
+        for record in platform.ledger.records(platform.routing_hashes)
+        if record.source in platform.contracts
+        and is_outdated(record, platform.contracts[record.source], settings.start_date)
     ]
     identity = fingerprint([file for _, file in found]) + "".join(sorted(record.sha256 for record in outdated))
     return WaitingFiles(
@@ -111,7 +121,7 @@ def land_inbox(platform: Platform, progress: Progress = _silent, *, is_historica
             name = file.path.relative_to(platform.settings.landing / source).as_posix()
             result = land_file(file.path, platform.contracts[source], terms, name=name)
             if result.outcome != "unreadable":
-                _note_seen(platform, source, file)
+                _note_seen(platform, source, file, is_kept=result.record is not None)
             results.append(result)
             progress(len(results), total, result)
         again = reroute_outdated(
@@ -196,7 +206,14 @@ def landing_terms(platform: Platform, *, is_historical: bool = False) -> Landing
         key_id=platform.id_key.key_id,
         watermarks=read_watermarks(platform),
         is_historical=is_historical,
+        masking_keys=platform.masking_keys,
+        mixed_sources=mixed_sources(landed_records(platform), platform.contracts),
     )
+
+
+def notices_on_masking(platform: Platform) -> tuple[str, ...]:
+    """Return a sentence for each source of which files are masked in another way than its contract says now."""
+    return masking_notices(landed_records(platform), platform.contracts, platform.masking_keys)
 
 
 def summarise(results: Sequence[LandedFile]) -> dict[str, int]:
@@ -242,7 +259,14 @@ def _seen_name(landing: Path, file: ReadyFile) -> str:
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]
 
 
-def _note_seen(platform: Platform, source: str, file: ReadyFile) -> None:
-    key = f"{SEEN_FOLDER}/{source}/{_seen_name(platform.settings.landing, file)}"
+def _refused_name(landing: Path, file: ReadyFile, routing_hash: str) -> str:
+    """Name of the note on a file of which nothing was kept: under another contract it is tried again."""
+    return hashlib.sha256(f"{_seen_name(landing, file)} {routing_hash}".encode()).hexdigest()[:32]
+
+
+def _note_seen(platform: Platform, source: str, file: ReadyFile, *, is_kept: bool) -> None:
+    landing = platform.settings.landing
+    name = _seen_name(landing, file) if is_kept else _refused_name(landing, file, platform.routing_hashes[source])
+    key = f"{SEEN_FOLDER}/{source}/{name}"
     facts = {"path": str(file.path), "size_bytes": file.size, "mtime_ns": file.mtime_ns}
     platform.store.objects.put_if_absent(key, json.dumps(facts, sort_keys=True).encode())

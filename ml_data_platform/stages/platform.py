@@ -10,26 +10,23 @@ import datetime as dt
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
-from ml_data_platform.errors import InstanceMismatchError, SettingsError
+from ml_data_platform.errors import InstanceMismatchError
 from ml_data_platform.events.contracts import SHIPPED_SOURCES, SourceContract, load_contracts
 from ml_data_platform.events.ids import IdKey
-from ml_data_platform.locations import S3Location
+from ml_data_platform.landing.masking import MaskingKeys
 from ml_data_platform.settings import Settings
 from ml_data_platform.stages.result import EngineLimits
-from ml_data_platform.storage.keys import load_or_create_key
-from ml_data_platform.storage.layout import Layout
+from ml_data_platform.stages.root_keys import load_id_key, load_masking_keys
 from ml_data_platform.storage.ledger import Ledger
-from ml_data_platform.storage.object_store import ObjectStore
 from ml_data_platform.storage.opening import open_objects
-from ml_data_platform.storage.records import canonical_json
 from ml_data_platform.storage.table_store import TableStore
 from ml_data_platform.validation.rules import with_tolerances
 from ml_data_platform.validation.suites import ALL_RULES
 
 Clock = Callable[[], dt.datetime]
 INSTANCE_KEY = "_store/instance.json"
-KEY_ID_KEY = "_store/id_key.json"
 
 
 def utc_now() -> dt.datetime:
@@ -47,6 +44,7 @@ class Platform:
         ledger: What was landed.
         contracts: Source to contract, shipped and the user's own.
         id_key: Key of the pseudonymous user ids.
+        masking_keys: Keys of the masks; None where no contract has a ``pii`` section.
         clock: Returns the present instant, aware, in UTC.
     """
 
@@ -55,7 +53,15 @@ class Platform:
     ledger: Ledger
     contracts: Mapping[str, SourceContract]
     id_key: IdKey
+    masking_keys: MaskingKeys | None
     clock: Clock
+
+    @cached_property
+    def routing_hashes(self) -> dict[str, str]:
+        """Source to the routing hash of what is landed now."""
+        masked_with = self.masking_keys.key_id if self.masking_keys is not None else None
+        start_date = self.settings.start_date
+        return {source: contract.routing_hash(start_date, masked_with) for source, contract in self.contracts.items()}
 
     @property
     def engine(self) -> EngineLimits:
@@ -95,52 +101,22 @@ def open_platform(settings: Settings, clock: Clock = utc_now) -> Platform:
 
     Raises:
         ContractError: A source contract is malformed, or the contracts' folder does not exist.
-        SettingsError: A tolerance is set for a rule that does not exist, or to a value that the rule cannot have.
+        SettingsError: A key is unusable; or a tolerance is set for a rule that does not exist, or to a value that the
+            rule cannot have.
     """
     contracts = load_sources(settings)
     with_tolerances(ALL_RULES, settings.tolerances)
     store = TableStore(open_objects(settings), clock)
-    key_id, secret = _key_of(settings, store.objects)
+    has_personal_data = any(contract.pii is not None for contract in contracts.values())
     return Platform(
         settings=settings,
         store=store,
         ledger=Ledger(store.objects),
         contracts=contracts,
-        id_key=IdKey(key_id=key_id, secret=secret),
+        id_key=load_id_key(settings, store.objects),
+        masking_keys=load_masking_keys(settings, store.objects) if has_personal_data else None,
         clock=clock,
     )
-
-
-def _key_of(settings: Settings, objects: ObjectStore) -> tuple[str, bytes]:
-    """Return the root's key; of a root in a bucket it lies on each machine that uses it, and the bucket holds its id.
-
-    Raises:
-        SettingsError: This machine has none, or another.
-    """
-    if not isinstance(settings.root, S3Location):
-        return load_or_create_key(settings.root)
-    path = settings.local_folder / Layout.secret_key("user_id")
-    bound = _bound_key(objects)
-    key_id, secret = load_or_create_key(settings.local_folder) if path.exists() or bound is None else ("none", b"")
-    if bound is None:
-        objects.put_if_absent(KEY_ID_KEY, canonical_json({"key_id": key_id}))
-        bound = _bound_key(objects)
-    if bound != key_id:
-        raise SettingsError(
-            "user ids of this root are hashed with a key that this machine does not have",
-            remedy=f"Copy {path} from a machine that uses the root, readable by its owner only; it is never uploaded.",
-            root=str(settings.root),
-            expected=bound,
-            got=key_id,
-        )
-    return key_id, secret
-
-
-def _bound_key(objects: ObjectStore) -> str | None:
-    try:
-        return str(json.loads(objects.read_bytes(KEY_ID_KEY))["key_id"])
-    except FileNotFoundError:
-        return None
 
 
 def load_sources(settings: Settings) -> dict[str, SourceContract]:

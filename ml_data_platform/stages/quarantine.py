@@ -176,7 +176,7 @@ def _groups_of_files(platform: Platform, records: Sequence[LedgerRecord], wanted
             if rows and wanted.takes(UNDATED, reason, record.source):
                 yield Group(reason, record.source, "", record.name, UNDATED, rows, where)
         if record.status == "rejected" and wanted.takes(FILE, FILE_REFUSED, record.source):
-            kept, why = Layout.raw_key(record.sha256), record.reason or ""
+            kept, why = Layout.raw_key(record.bytes_sha256), record.reason or ""
             yield Group(FILE_REFUSED, record.source, "", record.name, FILE, 0, kept, why)
     for failure in platform.ledger.failures():
         if wanted.takes(FILE, FILE_UNREADABLE, failure.source):

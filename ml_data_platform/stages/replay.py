@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from ml_data_platform.events.planning import Status, plan
-from ml_data_platform.landing.landing import LandedFile, reroute_outdated
+from ml_data_platform.landing.landing import LandedFile, is_outdated, reroute_outdated
 from ml_data_platform.landing.terms import with_one_engine
 from ml_data_platform.stages.decisions import TooLate, admit, too_late
 from ml_data_platform.stages.landed_files import landing_terms
@@ -82,7 +82,7 @@ def _outdated(platform: Platform, wanted: Wanted, sources: Iterable[str]) -> lis
     return [
         record
         for record in landed_records(platform)
-        if record.source in chosen and record.routing_hash != platform.contracts[record.source].routing_hash(start_date)
+        if record.source in chosen and is_outdated(record, platform.contracts[record.source], start_date)
     ]
 
 

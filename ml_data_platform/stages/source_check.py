@@ -22,6 +22,8 @@ from ml_data_platform.events.ids import IdKey, bind_id_key
 from ml_data_platform.events.parsing import mapping_query
 from ml_data_platform.events.sql_text import sql_literal
 from ml_data_platform.landing.lines import is_without_content
+from ml_data_platform.landing.masked_files import is_masked_without_content, write_masked
+from ml_data_platform.landing.masking import MaskingKeys
 from ml_data_platform.landing.routing import RoutedFile, route_file
 from ml_data_platform.landing.sampling import Sample, sample_file
 from ml_data_platform.settings import Settings
@@ -54,14 +56,16 @@ def check_source(
         SettingsError: Its rows are too large for ``memory_limit``.
         OSError: The file cannot be opened.
     """
-    sample = _sample(path)
+    sample = _sample(path, contract)
     report = CheckReport(contract.source, str(path), "read")
     with tempfile.TemporaryDirectory(prefix="source-check-") as folder:
         try:
-            if is_without_content(path):
+            kept = _masked(path, contract, Path(folder)) if contract.pii is not None else path
+            is_masked = kept is not path
+            if is_masked_without_content(kept) if is_masked else is_without_content(path):
                 return replace(report, status="empty"), sample
             routed = route_file(
-                path,
+                kept,
                 contract,
                 sha256="0" * 64,
                 start_date=settings.start_date,
@@ -69,6 +73,7 @@ def check_source(
                 folder=Path(folder),
                 memory_limit=settings.memory_limit,
                 threads=settings.threads,
+                is_masked=is_masked,
             )
         except LandingError as refusal:
             report = replace(report, status="refused", refusal=str(refusal))
@@ -81,9 +86,16 @@ def check_source(
     return report, sample
 
 
-def _sample(path: Path) -> Sample | None:
+def _masked(path: Path, contract: SourceContract, folder: Path) -> Path:
+    """Mask a file as landing would: nothing of it that its contract does not keep is shown or written."""
+    target = folder / "masked.parquet"
+    write_masked(path, contract, MaskingKeys.throwaway(), target)
+    return target
+
+
+def _sample(path: Path, contract: SourceContract) -> Sample | None:
     try:
-        return sample_file(path)
+        return sample_file(path, contract=contract)
     except LandingError:
         return None
 

@@ -79,9 +79,7 @@ def current_records(platform: Platform) -> tuple[LedgerRecord, ...]:
 
 def landed_records(platform: Platform) -> tuple[LedgerRecord, ...]:
     """Return one ledger record per landed content and source, as landing wrote it, whatever was decided since."""
-    start_date = platform.settings.start_date
-    routing = {source: contract.routing_hash(start_date) for source, contract in platform.contracts.items()}
-    return tuple(platform.ledger.records(routing))
+    return tuple(platform.ledger.records(platform.routing_hashes))
 
 
 def read_watermarks(platform: Platform) -> dict[str, dt.datetime]:

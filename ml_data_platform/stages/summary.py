@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from ml_data_platform.events.planning import UPSTREAM, Decision, State, Status, expected_days, plan
+from ml_data_platform.landing.masking_state import masking_notices
 from ml_data_platform.stages.day_lateness import NOTHING_LANDED, DayLateness, lateness_of_days
 from ml_data_platform.stages.platform import Platform
 from ml_data_platform.stages.state import TABLES, current_records, landed_records, read_state, read_watermarks
@@ -109,6 +110,7 @@ class LandingSummary:
         refused: One line for each file that is not landed, with the reason: those that their contract refuses, then
             those whose bytes could not be read when they were last tried.
         failures: Number of files without readable bytes.
+        notices: A sentence for each source of which files are masked in another way than its contract says now.
     """
 
     files: Mapping[str, Mapping[str, int]]
@@ -119,6 +121,7 @@ class LandingSummary:
     watermarks: Mapping[str, tuple[str, dt.datetime | None]]
     refused: tuple[str, ...]
     failures: int
+    notices: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, object]:
         """Return plain values for scripts."""
@@ -134,6 +137,7 @@ class LandingSummary:
             },
             "refused_files": list(self.refused),
             "unreadable_files": self.failures,
+            "masking_notices": list(self.notices),
         }
 
 
@@ -174,6 +178,7 @@ def summarise_landing(platform: Platform) -> LandingSummary:
         },
         refused=(*sorted(refused), *unreadable),
         failures=len(failures),
+        notices=masking_notices(current, platform.contracts, platform.masking_keys),
     )
 
 

@@ -260,11 +260,6 @@ class Layout:
         """The mark of one day that need not be polled again."""
         return f"{Layout.polled_folder(source)}/{day_key(day)}"
 
-    @staticmethod
-    def secret_key(name: str) -> str:
-        """The file of one secret."""
-        return f"secrets/{check_name(name, 'secret')}.key"
-
 
 def text_hash(text: str) -> str:
     """Return 32 hex digits that stand for a free text in a path."""

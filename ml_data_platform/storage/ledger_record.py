@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from ml_data_platform.errors import PlatformError, RecordError, StageFailedError
 from ml_data_platform.events.lateness import Admission
@@ -25,11 +26,11 @@ class LedgerRecord:
 
     Attributes:
         source: Source name.
-        sha256: Hash of the landed bytes, hex.
+        sha256: Hash of the landed bytes, hex; where they were masked, a keyed hash of them.
         routing_hash: Hash of the part of the contract (and of the platform) that decides on days, hex.
         contract_hash: Hash of the whole contract, hex.
         name: File name it was landed under first.
-        size_bytes: Size of the landed bytes.
+        size_bytes: Size of the kept bytes.
         status: ``landed``, ``empty``, ``header_only`` or ``rejected``.
         reason: Why it was rejected.
         rows: Rows in the file.
@@ -45,6 +46,8 @@ class LedgerRecord:
         admission: What was decided at the first landing; none in records of before there were decisions.
         event_time: The event time that stands for the file where watermarks follow event time.
         delays: From event to arrival, by UTC day, as `Delays.to_text` writes them.
+        kept_sha256: Hash of the kept bytes, where they are masked rows and not what was landed.
+        masking: How they were masked: ``key_id``, the key of the masks, and ``plan``, see ``events.masking_plan``.
     """
 
     source: str
@@ -68,6 +71,18 @@ class LedgerRecord:
     admission: Admission | None = None
     event_time: str | None = None
     delays: Mapping[str, str] = field(default_factory=dict)
+    kept_sha256: str | None = None
+    masking: Mapping[str, Any] | None = None
+
+    @property
+    def bytes_sha256(self) -> str:
+        """Hash of the kept bytes, under which they lie."""
+        return self.kept_sha256 or self.sha256
+
+    @property
+    def masked_with(self) -> str | None:
+        """Id of the key of its masks."""
+        return str(self.masking["key_id"]) if self.masking is not None else None
 
     @property
     def late(self) -> dict[str, int]:
@@ -127,7 +142,7 @@ class LedgerRecord:
         for day in (*self.rows_per_day, *self.too_late, *self.delays, *bounds):
             if day is not None:
                 parse_day(day)
-        for fragment in (self.fragment, self.undated_fragment):
+        for fragment in (self.fragment, self.undated_fragment, self.kept_sha256):
             if fragment is not None:
                 check_sha256(fragment)
         counts = [*self.rows_per_day.values(), *self.too_late.values(), *self.undated.values()]
@@ -165,6 +180,8 @@ _OPTIONAL_TYPES: dict[str, tuple[type, ...]] = {
     "admission": (dict,),
     "event_time": _TEXT,
     "delays": (dict,),
+    "kept_sha256": _TEXT,
+    "masking": (dict,),
 }
 _ADMISSION_TYPES: dict[str, tuple[type, ...]] = {
     "strategy": _TEXT,

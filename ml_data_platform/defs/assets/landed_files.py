@@ -11,7 +11,14 @@ from ml_data_platform.defs.io_manager import retry_if_transient
 from ml_data_platform.defs.late_rows import report_too_late_rows
 from ml_data_platform.defs.resources import PlatformResource
 from ml_data_platform.errors import SettingsError
-from ml_data_platform.stages.landed_files import REFUSED, describe, land_inbox, summarise, waiting_files
+from ml_data_platform.stages.landed_files import (
+    REFUSED,
+    describe,
+    land_inbox,
+    notices_on_masking,
+    summarise,
+    waiting_files,
+)
 from ml_data_platform.stages.platform import Platform
 from ml_data_platform.stages.pull_report import PullReport
 from ml_data_platform.stages.pulling import pull_days, pull_watched
@@ -81,6 +88,7 @@ def landed_files() -> dg.AssetsDefinition:
                 **summarise(results),
                 "refused": dg.MetadataValue.md("\n".join(f"- {line}" for line in refused[:20]) or "none"),
                 "not_fetched": dg.MetadataValue.md("\n".join(f"- {line}" for line in not_fetched[:20]) or "none"),
+                "masking_notices": "; ".join(notices_on_masking(opened)) or "none",
                 "folders_of_no_source": ", ".join(left.unknown_folders) or "none",
                 "files_outside_of_folders": ", ".join(left.stray[:20]) or "none",
             },

@@ -19,7 +19,7 @@ from ml_data_platform_tests.landed_shop_files import NOW, START, shop_file
 
 SHOP = SourceContract(source="demo_shop", format="jsonl")
 BEFORE_THE_RECORD = [
-    (keeping, "_copy"),
+    (keeping, "read_through"),
     (keeping, "_read"),
     (LocalObjectStore, "put_object"),
     (landing, "is_without_content"),

@@ -1,0 +1,176 @@
+"""What becomes of each value of a landed row, where a contract has a ``pii`` section.
+
+Belongs here: the rules by path, and what the section must agree with in the rest of the contract. Does not belong here:
+masking (``landing.masking``), keys (storage).
+
+A contract lists what may stay: the columns that it reads as fields, and those that ``pii.columns`` keeps. All else is
+unnamed, whoever sends it, so that a column that a producer adds tomorrow is safe before anybody has looked at it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from ml_data_platform.events.contract_errors import Problem
+from ml_data_platform.events.contract_parts import MaskingAction, PersonalData, VersionColumn
+from ml_data_platform.events.schema_versions import FieldType
+
+if TYPE_CHECKING:
+    from ml_data_platform.events.contract_model import SourceContract
+
+ROW_KEY = "_masked_row"
+"""Member of a masked row that tells it from rows that differ in dropped values only; it is no column."""
+
+# Masked, it would be no type that the contract maps.
+_READ_AS_WRITTEN = frozenset({"event_type"})
+
+
+@dataclass(frozen=True)
+class PathRule:
+    """What becomes of the value at one path.
+
+    Attributes:
+        action: ``field``: a plain value stays, and what is within an object or array is unnamed. None: only paths
+            within are named.
+        within: Key to the rule of what lies under it.
+    """
+
+    action: MaskingAction | Literal["field"] | None = None
+    within: Mapping[str, PathRule] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class MaskingPlan:
+    """What becomes of the values of a landed row.
+
+    Attributes:
+        root: The rule of the row as a whole.
+        unnamed: What becomes of what no rule names.
+        domain: Equal values have equal masks within it.
+        tells_rows_apart: Rows are told apart by all that they hold, so that what is dropped must leave a trace.
+    """
+
+    root: PathRule
+    unnamed: MaskingAction
+    domain: str
+    tells_rows_apart: bool
+
+
+def masking_plan(contract: SourceContract) -> MaskingPlan | None:
+    """Return the plan of a contract; None where it has no ``pii`` section."""
+    said = contract.pii
+    if said is None:
+        return None
+    actions: dict[tuple[str, ...], MaskingAction | Literal["field"]] = {
+        contract.path(column): "field" for column in _named(contract)
+    }
+    actions.update({contract.path(column): action for column, action in said.columns.items()})
+    has_ids = bool(contract.identity) or contract.landed_column("event_id") is not None
+    is_dropping = said.unnamed == "drop" or "drop" in said.columns.values()
+    return MaskingPlan(
+        root=_rule((), actions),
+        unnamed=said.unnamed,
+        domain=said.domain or contract.domain,
+        tells_rows_apart=is_dropping and not has_ids,
+    )
+
+
+def plan_facts(contract: SourceContract) -> dict[str, Any] | None:
+    """Return what the kept rows of a source depend on beside the key, as JSON-able values; None where nothing is masked."""
+    said = contract.pii
+    if said is None:
+        return None
+    return {
+        "columns": dict(sorted(said.columns.items())),
+        "named": sorted(set(_named(contract)) - set(said.columns)),
+        "unnamed": said.unnamed,
+        "domain": said.domain or contract.domain,
+        "paths": contract.format != "csv",
+    }
+
+
+def plan_differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Return in words what `plan_facts` of two times differ in, at most one entry per column."""
+    was, becomes = _actions(before), _actions(now)
+    found = [
+        f"{column}: {was.get(column, before['unnamed'])} then, {becomes.get(column, now['unnamed'])} now"
+        for column in sorted(was.keys() | becomes.keys())
+        if was.get(column, before["unnamed"]) != becomes.get(column, now["unnamed"])
+    ]
+    found += [f"{key}: {before[key]} then, {now[key]} now" for key in ("unnamed", "domain") if before[key] != now[key]]
+    return found
+
+
+def masking_problems(contract: SourceContract) -> Iterator[Problem]:
+    """Yield what in the ``pii`` section contradicts itself, or what the rest of the contract reads."""
+    said = contract.pii
+    if said is None:
+        return
+    if contract.pull is not None:
+        why = "cannot be combined with `pull`: a fetched file would lie on disk before it is masked; have it dropped"
+        yield Problem("pii", why, contract.pull.url)
+    for column, action in said.columns.items():
+        key = f"pii.columns.{column}"
+        if not all(contract.path(column)):
+            yield Problem(key, "a dotted path has an empty part", column)
+            continue
+        above = next((other for other in said.columns if other != column and _is_above(contract, other, column)), None)
+        if above is not None and said.columns[above] != "keep":
+            why = f"lies within {above}, of which nothing is left: it is to {said.columns[above]}"
+            yield Problem(key, why, action)
+        yield from _contradictions(contract, said, column)
+
+
+def _contradictions(contract: SourceContract, said: PersonalData, column: str) -> Iterator[Problem]:
+    action, key = said.columns[column], f"pii.columns.{column}"
+    if action == "keep":
+        return
+    for read, why_unmaskable, why_undroppable in _uses(contract):
+        if read == column:
+            why = why_unmaskable if action == "mask" else why_undroppable
+        else:
+            why = f"the contract reads {read} in it" if _is_above(contract, column, read) else None
+        if why is not None:
+            allowed = ("keep",) if why_unmaskable else ("mask", "keep")
+            yield Problem(key, f"cannot be {action}{'ed' if action == 'mask' else 'ped'}: {why}", action, allowed)
+            return
+
+
+def _uses(contract: SourceContract) -> Iterator[tuple[str, str | None, str | None]]:
+    """Yield each landed column that is read, why it cannot be masked, and why not dropped; None = it can."""
+    for version in contract.versions:
+        described = contract.registry.versions[version].fields
+        for column in contract.time_columns(version):
+            yield column, "it is read as the event time", "it is read as the event time"
+        for name, column in contract.fields(version).items():
+            is_plain = described[name].type is FieldType.TEXT and name not in _READ_AS_WRITTEN
+            unmaskable = None if is_plain else f"it is read as {name}, which a mask is not"
+            is_needed = described[name].required or name in contract.registry.versions[version].markers
+            yield column, unmaskable, f"it is read as {name}" if is_needed or not is_plain else None
+    if isinstance(contract.schema_version, VersionColumn):
+        why = "it is read as the schema version"
+        yield contract.schema_version.column, why, why
+    for column in contract.identity:
+        yield column, None, "it tells events apart"
+
+
+def _named(contract: SourceContract) -> tuple[str, ...]:
+    read = (column for version in contract.versions for column in contract.landed_columns(version))
+    return tuple(dict.fromkeys((*read, *contract.identity)))
+
+
+def _is_above(contract: SourceContract, one: str, other: str) -> bool:
+    parts, below = contract.path(one), contract.path(other)
+    return len(parts) < len(below) and below[: len(parts)] == parts
+
+
+def _rule(path: tuple[str, ...], actions: Mapping[tuple[str, ...], MaskingAction | Literal["field"]]) -> PathRule:
+    at = len(path)
+    keys = dict.fromkeys(each[at] for each in actions if len(each) > at and each[:at] == path)
+    return PathRule(actions.get(path), {key: _rule((*path, key), actions) for key in keys})
+
+
+def _actions(facts: Mapping[str, Any]) -> dict[str, str]:
+    return {**dict.fromkeys(facts["named"], "keep"), **facts["columns"]}

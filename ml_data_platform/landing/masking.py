@@ -1,0 +1,223 @@
+"""Personal data taken out of landed rows, before anything of them is written anywhere.
+
+Belongs here: keyed masks, and rewriting the JSON text of a row by its plan, so that every value that stays keeps its
+exact text. Does not belong here: which path is masked (``events.masking_plan``), files (``masked_files``).
+
+A mask is ``masked_`` and 32 hex digits of HMAC-SHA256(key, purpose, 0x00, domain, 0x00, text): equal texts have equal
+masks within a domain, whatever their column; null and blank texts, which say nothing, stay. A number is masked by its
+digits, an object or array as a whole by its JSON text.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+import re
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from json.decoder import scanstring  # type: ignore[attr-defined]
+
+import pyarrow as pa
+
+from ml_data_platform.events.contract_parts import MaskingAction
+from ml_data_platform.events.masking_plan import ROW_KEY, MaskingPlan, PathRule
+from ml_data_platform.landing.chunks import CHUNK, MALFORMED_ROW, WRONG_FIELD_COUNT
+from ml_data_platform.landing.column_names import EXTRA_FIELDS_KEY, UNPARSED_KEY
+
+PREFIX = "masked_"
+MASK_HEX_DIGITS = 32
+MAX_REMEMBERED = 65_536
+
+_BLANKS = re.compile(r"[ \t\r\n]*")
+_PLAIN = re.compile(r"[^\s,\]}]+")
+_KEPT = PathRule("keep")
+
+
+@dataclass(frozen=True)
+class MaskingKeys:
+    """The keys of a root that masks.
+
+    Attributes:
+        key_id: Names the key of the masks in records; not secret.
+        secret: The key of the masks.
+        file_secret: The key by which a file's bytes are recognised; it stays when the key of the masks is changed.
+    """
+
+    key_id: str
+    secret: bytes = field(repr=False)
+    file_secret: bytes = field(repr=False)
+
+    @classmethod
+    def throwaway(cls) -> MaskingKeys:
+        """Return keys that nobody keeps, for rows that are only looked at."""
+        return cls("throwaway", secrets.token_bytes(32), secrets.token_bytes(32))
+
+
+class Masker:
+    """Masks the rows of one source.
+
+    Args:
+        plan: What becomes of each value.
+        keys: The keys of the root.
+    """
+
+    def __init__(self, plan: MaskingPlan, keys: MaskingKeys) -> None:
+        self.plan = plan
+        self._secret = keys.secret
+        self._remembered: dict[str, str] = {}
+
+    def mask_chunk(self, chunk: pa.Table) -> pa.Table:
+        """Return a chunk's rows masked.
+
+        Args:
+            chunk: A table of schema ``CHUNK``.
+
+        Returns:
+            The same rows, of the same schema. Of a row with a defect, where personal data may stand anywhere, only its
+            length and a mask of it are left. A row that is nested too deeply to be looked through becomes malformed.
+        """
+        defects = chunk["defect"].to_pylist()
+        masked = [self._row(text, defect) for text, defect in zip(chunk["landed"].to_pylist(), defects, strict=True)]
+        texts = pa.array([text for text, _ in masked], pa.string())
+        found = pa.array([defect for _, defect in masked], pa.string())
+        return pa.table([chunk["source_row"].combine_chunks(), texts, found], schema=CHUNK)
+
+    def mask_names(self, names: Sequence[str]) -> list[str]:
+        """Return the names of a file's columns as its masked rows have them."""
+        kept = ((name, self._rule_of(self.plan.root, name)) for name in names)
+        shown = (name if rule is not None else self._name(name) for name, rule in kept)
+        return [name for name in shown if name is not None]
+
+    def mask(self, text: str, purpose: str = "value") -> str:
+        """Return the mask of a text; ``purpose`` keeps masks of different things apart."""
+        message = b"\0".join((purpose.encode(), self.plan.domain.encode(), text.encode("utf-8", "surrogatepass")))
+        return PREFIX + hmac.digest(self._secret, message, "sha256").hex()[:MASK_HEX_DIGITS]
+
+    def _row(self, text: str, defect: str | None) -> tuple[str, str | None]:
+        if defect is not None:
+            return self._defective(text, defect), defect
+        try:
+            masked, _ = self._object(text, _after_blanks(text, 0), self.plan.root)
+        except (RecursionError, ValueError, IndexError):
+            return self._defective(text, MALFORMED_ROW), MALFORMED_ROW
+        if self.plan.tells_rows_apart:
+            separator = "," if len(masked) > len("{}") else ""
+            masked = f'{masked[:-1]}{separator}"{ROW_KEY}":"{self.mask(text, "row")}"}}'
+        return masked, None
+
+    def _defective(self, text: str, defect: str) -> str:
+        facts: dict[str, object] = {UNPARSED_KEY: self.mask(text, "row")}
+        if defect == WRONG_FIELD_COUNT:
+            cells = json.loads(text)
+            facts["fields"] = len(cells) - (EXTRA_FIELDS_KEY in cells) + len(cells.get(EXTRA_FIELDS_KEY, ()))
+        else:
+            facts["characters"] = len(text)
+        return json.dumps(facts, separators=(",", ":"))
+
+    def _object(self, text: str, at: int, rule: PathRule) -> tuple[str, int]:
+        """Return the object that begins at ``at`` masked, and where it ends."""
+        members: list[str] = []
+        at = _after_blanks(text, at + 1)
+        while text[at] != "}":
+            start = at
+            key, at = scanstring(text, at + 1, False)
+            written = text[start:at]
+            at = _after_blanks(text, _after_blanks(text, at) + 1)
+            found = self._rule_of(rule, key)
+            if found is None and rule.action != "keep":
+                value, at = self._by(self.plan.unnamed, text, at)
+                name = self._name(key)
+                written = written if name == key else json.dumps(name)
+            else:
+                value, at = self._value(text, at, found or _KEPT)
+            if value is not None:
+                members.append(f"{written}:{value}")
+            at = _after_blanks(text, at)
+            at = _after_blanks(text, at + 1) if text[at] == "," else at
+        return "{" + ",".join(members) + "}", at + 1
+
+    def _array(self, text: str, at: int, rule: PathRule) -> tuple[str, int]:
+        elements: list[str] = []
+        at = _after_blanks(text, at + 1)
+        while text[at] != "]":
+            value, at = self._value(text, at, rule)
+            elements += [value] if value is not None else []
+            at = _after_blanks(text, at)
+            at = _after_blanks(text, at + 1) if text[at] == "," else at
+        return "[" + ",".join(elements) + "]", at + 1
+
+    def _value(self, text: str, at: int, rule: PathRule) -> tuple[str | None, int]:
+        """Return the value at ``at`` by its rule, None where it is dropped, and where it ends."""
+        if rule.action in ("mask", "drop") or (rule.action == "keep" and not rule.within):
+            return self._by(rule.action, text, at)
+        if text[at] == "{":
+            return self._object(text, at, rule)
+        if text[at] == "[":
+            # A path leads into each element of an array; a plain field has none that is named.
+            return self._array(text, at, rule) if rule.within else self._by(self.plan.unnamed, text, at)
+        # A plain value where the contract expects an object may hold what should be within.
+        is_plain = rule.action in ("field", "keep")
+        return self._by("keep" if is_plain else "mask", text, at)
+
+    def _by(self, action: MaskingAction, text: str, at: int) -> tuple[str | None, int]:
+        end = _end(text, at)
+        if action == "drop":
+            return None, end
+        written = text[at:end]
+        if action == "keep" or written == "null":
+            return written, end
+        content = scanstring(text, at + 1, False)[0] if text[at] == '"' else written
+        if not content.strip():
+            return written, end
+        found = self._remembered.get(content)
+        if found is None:
+            found = f'"{self.mask(content)}"'
+            if len(self._remembered) >= MAX_REMEMBERED:
+                self._remembered.clear()
+            self._remembered[content] = found
+        return found, end
+
+    def _name(self, name: str) -> str | None:
+        """Return the name that an unnamed column has in masked rows; None where it is dropped."""
+        if self.plan.unnamed == "keep":
+            return name
+        return self.mask(name, "name") if self.plan.unnamed == "mask" else None
+
+    def _rule_of(self, rule: PathRule, key: str) -> PathRule | None:
+        """Return the rule of a key; one that is written with dots stands for the path, as flattening producers do."""
+        found = rule.within.get(key)
+        if found is None and "." in key:
+            found = rule
+            for part in key.split("."):
+                found = found.within.get(part)
+                if found is None:
+                    break
+        return found
+
+
+def _after_blanks(text: str, at: int) -> int:
+    match = _BLANKS.match(text, at)
+    return match.end() if match else at
+
+
+def _end(text: str, at: int) -> int:
+    """Return where the value that begins at ``at`` ends."""
+    if text[at] == '"':
+        end: int = scanstring(text, at + 1, False)[1]
+        return end
+    if text[at] not in "{[":
+        match = _PLAIN.match(text, at)
+        if match is None:
+            raise ValueError("no value")
+        return match.end()
+    depth = 0
+    while True:
+        if text[at] == '"':
+            at = scanstring(text, at + 1, False)[1]
+            continue
+        depth += text[at] in "{["
+        depth -= text[at] in "}]"
+        at += 1
+        if not depth:
+            return at
