@@ -12,7 +12,7 @@ import json
 import random
 import uuid
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -67,22 +67,34 @@ class EventFile:
         return hashlib.sha256(self.content).hexdigest()
 
 
+Counts = Callable[[EventFile, dt.date], bool]
+
+
+def all_count(_file: EventFile, _day: dt.date) -> bool:
+    """Rows of every file count on every day."""
+    return True
+
+
 @dataclass(frozen=True)
 class EventLog:
     """A log that arrives as several files."""
 
     files: tuple[EventFile, ...] = field(default=())
 
-    def published(self, source: str, files: Iterable[EventFile]) -> dict[str, tuple[Event, str]]:
-        """Return event id, as published, to the event that must be kept of these files, and the file it is from.
+    def published(self, source: str, counts: Counts = all_count) -> dict[str, tuple[Event, str]]:
+        """Return event id, as published, to the event that must be kept, and the hash of the file it is from.
 
         Of several valid rows of one id the newest schema version is kept, of these the one in the file of the
         smallest hash, of these the first.
+
+        Args:
+            source: Source name.
+            counts: Whether the rows of a file count on a day.
         """
         rows = defaultdict(list)
-        for file in files:
+        for file in self.files:
             for number, line in enumerate(file.lines):
-                if line.is_valid:
+                if line.is_valid and counts(file, line.event.at.date()):
                     rows[line.event.event_id].append((-line.version, file.sha256, number, line.event))
         kept = {event_id: min(found, key=lambda row: row[:3]) for event_id, found in rows.items()}
         named = {event_id: f"{source}:{event_id}" for event_id in kept}
@@ -91,9 +103,10 @@ class EventLog:
             for event_id, (_, sha256, _, event) in kept.items()
         }
 
-    def rejected(self, files: Collection[EventFile]) -> int:
-        """Return how many rows of these files break a rule."""
-        return sum(not line.is_valid for file in files for line in file.lines)
+    def rejected(self, counts: Counts = all_count) -> int:
+        """Return how many rows that count break a rule."""
+        lines = ((file, line) for file in self.files for line in file.lines)
+        return sum(not line.is_valid and counts(file, line.event.at.date()) for file, line in lines)
 
 
 def expected_rows(

@@ -9,18 +9,20 @@ from __future__ import annotations
 import datetime as dt
 import random
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from unittest import mock
 
 from ml_data_platform.defs.io_manager import publish
-from ml_data_platform.defs.sensors import RUN_LAYERS
+from ml_data_platform.defs.requests import RUN_LAYERS
 from ml_data_platform.errors import BlockedUpstreamError, CommitConflictError
 from ml_data_platform.events.lateness import ONE_DAY
 from ml_data_platform.events.planning import UPSTREAM, DueRun, Status, decide, due_runs, expected_days, plan
 from ml_data_platform.settings import Settings
 from ml_data_platform.stages import flow
+from ml_data_platform.stages.decisions import admit, too_late
 from ml_data_platform.stages.landed_files import land_named
 from ml_data_platform.stages.platform import Platform, open_platform
 from ml_data_platform.stages.state import TABLES, read_state
@@ -31,6 +33,8 @@ from ml_data_platform_tests.event_files import EventFile, EventLog
 from ml_data_platform_tests.pipeline_root import SHOP
 
 MAX_TICKS = 60
+ACTIONS = ("land", "land", "crash in landing", "crash in a run", "slow build", "tick")
+"""What can happen next, by how often."""
 Due = Callable[[Platform], list[DueRun]]
 
 
@@ -52,13 +56,17 @@ class Loop:
         settings: Of the root.
         now: What the clock shows.
         due: What each tick finds to be due.
+        source: Whose files are landed.
+        admitted: Content and day of the rows that came too late and were admitted.
     """
 
     settings: Settings
     now: dt.datetime
     due: Due = due_now
+    source: str = SHOP
     platform: Platform = field(init=False)
     dropped: int = 0
+    admitted: set[tuple[str, str]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.restart()
@@ -74,7 +82,15 @@ class Loop:
         path = self.settings.root.parent / f"{self.settings.root.name}_dropped" / f"{self.dropped}-{file.name}"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(file.content)
-        land_named(self.platform, SHOP, [path])
+        land_named(self.platform, self.source, [path])
+
+    def admit_one(self, rng: random.Random) -> None:
+        """Admit the rows of one file that came too late, where there is one."""
+        found = too_late(self.platform)
+        if found:
+            chosen = rng.choice(found)
+            admit(self.platform, self.source, chosen.sha256, [chosen.day], "they are good")
+            self.admitted.add((chosen.sha256, chosen.day))
 
     def tick(self, limit: int) -> int:
         """Start at most so many of the runs that are due; return how many there were."""
@@ -134,13 +150,31 @@ def clean_build(settings: Settings, log: EventLog, now: dt.datetime, *, like: Se
     return loop
 
 
+def rebuilt_from_ledger(loop: Loop, settings: Settings) -> Loop:
+    """Copy a root without its tables, and build everything once from what its ledger says."""
+    tables = {loop.settings.root / "_store" / table for table in TABLES}
+    tables |= {loop.settings.root / "data" / table for table in TABLES}
+    for name in ("secrets", "ledger", "raw", "_store", "data"):
+        source = loop.settings.root / name
+        shutil.copytree(
+            source,
+            settings.root / name,
+            ignore=lambda folder, names: [each for each in names if Path(folder) / each in tables],
+        )
+    other = Loop(settings, loop.now, source=loop.source)
+    other.settle()
+    return other
+
+
 def empty_root(settings: Settings, now: dt.datetime, *, like: Settings) -> Loop:
     """Open an empty root with the keys of another one."""
     shutil.copytree(like.root / "secrets", settings.root / "secrets")
     return Loop(settings, now)
 
 
-def play(loop: Loop, log: EventLog, rng: random.Random, end: dt.datetime) -> list[str]:
+def play(
+    loop: Loop, log: EventLog, rng: random.Random, end: dt.datetime, actions: Sequence[str] = ACTIONS
+) -> list[str]:
     """Land the files in any order, some twice, among refreshes, crashes and restarts, while the clock moves to ``end``.
 
     Returns:
@@ -153,10 +187,12 @@ def play(loop: Loop, log: EventLog, rng: random.Random, end: dt.datetime) -> lis
     while waiting:
         file, action = (
             waiting[-1],
-            rng.choice(("land", "land", "crash in landing", "crash in a run", "slow build", "tick")),
+            rng.choice(actions),
         )
         if action == "tick":
             loop.tick(rng.randint(1, 3))
+        elif action == "admit":
+            loop.admit_one(rng)
         elif action == "crash in landing":
             with _crash_at(Ledger, "append", after=rng.random() < 0.5):
                 loop.land(file)
@@ -173,7 +209,7 @@ def play(loop: Loop, log: EventLog, rng: random.Random, end: dt.datetime) -> lis
             else:
                 loop.land(file)
             loop.now += step
-        done.append(f"{action} ({file.name})" if action != "tick" else action)
+        done.append(f"{action} ({file.name})" if "land" in action else action)
     loop.now = end
     loop.restart()
     loop.settle()
