@@ -305,8 +305,8 @@ def test_a_feature_that_looks_ahead_refuses_its_day(
     honest = session_features.session_features_query
 
     def leaking(*arguments: Any) -> str:
-        total = "max(session_cart_count) OVER (PARTITION BY session_uuid)"
-        return f"SELECT * REPLACE ({total} AS session_cart_count) FROM ({honest(*arguments)})"
+        total = "max(session_event_count) OVER (PARTITION BY session_uuid)"
+        return f"SELECT * REPLACE ({total} AS session_event_count) FROM ({honest(*arguments)})"
 
     assert not build(ahead, session_features, "session_features").is_blocked
     monkeypatch.setattr(session_features, "session_features_query", leaking)
