@@ -1,0 +1,92 @@
+"""``load_dataset``: rows of a version in a notebook or a training script.
+
+Belongs here: the one call that users make. Does not belong here: anything that it is made of.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from ml_data_platform.datasets.dvc_files import Remote
+from ml_data_platform.datasets.loading import Dataset, Selected, select_rows
+from ml_data_platform.datasets.pinned_data import PinnedData, pin_checkout, pin_version
+from ml_data_platform.datasets.repository import VersionsRepository
+from ml_data_platform.errors import SplitError
+from ml_data_platform.settings import Settings, load_settings
+from ml_data_platform.storage.layout import parse_day
+from ml_data_platform.storage.opening import open_objects
+from ml_data_platform.storage.table_store import TableStore
+from ml_data_platform.training.temporal import Part, SharedUsers, split_at_day
+
+_BOTH = ("date_partitions", "stratified_partitions")
+
+
+def load_dataset(
+    version: str | Path = "latest",
+    *,
+    split: Part = "all",
+    cutoff: dt.date | str | None = None,
+    columns: Sequence[str] = (),
+    negatives_per_positive: float | None = None,
+    folds: Sequence[int] | None = None,
+    shared_users: SharedUsers = "purge",
+    root: Path | str | None = None,
+) -> Dataset:
+    """Load rows of a version, and of nothing else.
+
+    Every file is compared by its hash with the version, and the leakage firewall looks at the rows, before any comes out.
+
+    Args:
+        version: A tag, or a part of one; ``latest``; or the folder of a checkout (a ``Path``, or a path with a slash).
+        split: ``train``, ``test`` or ``all``; the first two need a cutoff.
+        cutoff: First UTC day of the test part.
+        columns: Columns to load; by default the features and the label.
+        negatives_per_positive: Keep so many negatives per positive; never for the test part.
+        folds: Only users of these published folds.
+        shared_users: See ``TemporalSplit``.
+        root: The root; by default as the command line finds it.
+
+    Returns:
+        The rows: ``.to_pandas()``, ``.to_arrow()``, ``.to_numpy()``, ``.batches()``, ``.to_torch()``.
+
+    Raises:
+        UnpinnedDataError: No version pins these data, or they differ from it.
+        UnknownVersionError: There is no such version.
+        LeakageError: The rows must not be learnt from.
+        SplitError: The split leaves no room, or has no cutoff.
+    """
+    settings = load_settings(os.environ, Path.cwd(), root=root)
+    data = find_version(settings, version)
+    day = parse_day(cutoff) if isinstance(cutoff, str) else cutoff
+    if split != "all" and day is None:
+        raise SplitError(
+            "a part was asked for without a cutoff", remedy="Give cutoff='YYYY-MM-DD', the first day of the test part."
+        )
+    selected = Selected(
+        split=split_at_day(day, shared_users=shared_users) if day else None,
+        part=split,
+        columns=tuple(columns),
+        negatives_per_positive=negatives_per_positive,
+        folds=None if folds is None else tuple(folds),
+    )
+    return select_rows(data, selected, memory_limit=settings.memory_limit, threads=settings.threads)
+
+
+def find_version(settings: Settings, version: str | Path) -> PinnedData:
+    """Return a version of a root by its tag, or the one that a folder is a checkout of.
+
+    Raises:
+        UnpinnedDataError: A folder is no checkout, or differs from its version.
+        UnknownVersionError: There is no such version.
+    """
+    folder = Path(version).expanduser()
+    if isinstance(version, Path) or folder.is_dir() or str(version).startswith((".", "/", "~")):
+        return pin_checkout(folder)
+    repository = VersionsRepository(
+        settings.versions_folder, Remote(settings.versions_remote_url, settings.versions_remote_facts)
+    )
+    store = TableStore(open_objects(settings), lambda: dt.datetime.now(dt.UTC))
+    return pin_version(repository, store, str(version), _BOTH)

@@ -1,0 +1,125 @@
+"""The files of a version as they lie somewhere, each compared with the manifest before a byte of it is used.
+
+Belongs here: finding the files of a version and refusing what no version pins, or what differs. Does not belong here:
+choosing rows (``loading``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ml_data_platform.datasets.checkout import differing_files
+from ml_data_platform.datasets.git import Git
+from ml_data_platform.datasets.manifest import MANIFEST, DatasetFacts, Manifest
+from ml_data_platform.datasets.repository import VersionsRepository
+from ml_data_platform.errors import CorruptVersionError, UnpinnedDataError, VersionError
+from ml_data_platform.storage.durability import file_sha256
+from ml_data_platform.storage.layout import Layout
+from ml_data_platform.storage.table_store import TableStore
+
+
+@dataclass(frozen=True)
+class PinnedData:
+    """A version and where its files are.
+
+    Attributes:
+        manifest: The version.
+        paths: Path in the version to a local file with exactly those bytes.
+    """
+
+    manifest: Manifest
+    paths: dict[str, Path]
+
+    def files_of(self, dataset: DatasetFacts) -> list[Path]:
+        """Return the files of a data set that have rows, by day."""
+        return [self.paths[file.path] for file in dataset.files if file.rows]
+
+    def dataset(self, name: str) -> DatasetFacts:
+        """Return a data set of the version.
+
+        Raises:
+            UnpinnedDataError: The version does not hold it.
+        """
+        found = self.manifest.dataset(name)
+        if found is None:
+            raise UnpinnedDataError(
+                "the version does not hold this data set",
+                remedy="Cut a version with it: ml-data-platform version cut.",
+                version=self.manifest.tag,
+                expected=[dataset.name for dataset in self.manifest.datasets],
+                got=name,
+            )
+        return found
+
+
+def pin_checkout(folder: Path) -> PinnedData:
+    """Return the version that a folder is a checkout of, every file compared by its hash.
+
+    Raises:
+        UnpinnedDataError: The folder is no checkout of a tag, or files differ from the manifest.
+    """
+    manifest_file = folder / MANIFEST
+    if not manifest_file.is_file():
+        raise UnpinnedDataError(
+            "no version pins these data",
+            remedy="Restore a version with `ml-data-platform version checkout TAG --to FOLDER`, and load that.",
+            folder=str(folder),
+        )
+    manifest = Manifest.from_text(manifest_file.read_text(encoding="utf-8"), where=str(folder))
+    try:
+        committed = Git(folder)("show", f"refs/tags/{manifest.tag}:{MANIFEST}")
+    except VersionError as error:
+        raise UnpinnedDataError(
+            "the folder names a version that its git does not have",
+            remedy=f"Restore it: ml-data-platform version checkout {manifest.tag} --to FOLDER.",
+            folder=str(folder),
+            version=manifest.tag,
+        ) from error
+    wrong = differing_files(folder, manifest)
+    if committed.strip() != manifest_file.read_text(encoding="utf-8").strip():
+        wrong.insert(0, MANIFEST)
+    if wrong:
+        raise UnpinnedDataError(
+            "the files differ from those that the version names",
+            remedy=f"Restore it: ml-data-platform version checkout {manifest.tag} --to FOLDER.",
+            folder=str(folder),
+            version=manifest.tag,
+            files=wrong[:5],
+        )
+    return PinnedData(manifest, {file.path: folder / file.path for file in manifest.files})
+
+
+def pin_version(repository: VersionsRepository, store: TableStore, tag: str, datasets: tuple[str, ...]) -> PinnedData:
+    """Return a version of this root, from the immutable objects that it pins, or from DVC's cache.
+
+    Args:
+        repository: Where versions are kept.
+        store: The root's tables.
+        tag: A version; see ``VersionsRepository.version``.
+        datasets: Data sets that will be read: their files are compared by their hashes.
+
+    Raises:
+        UnknownVersionError: There is no such version.
+        CorruptVersionError: Bytes are gone or have changed, here and in the cache.
+    """
+    manifest = repository.version(tag)
+    paths: dict[str, Path] = {}
+    for dataset in manifest.datasets:
+        if dataset.name not in datasets:
+            continue
+        for file in dataset.files:
+            key = Layout.object_key(dataset.name, file.sha256)
+            candidates = [store.objects.local_path(key)] if store.objects.exists(key) else []
+            cached = repository.dvc.cached(file.md5)
+            candidates += [cached] if cached else []
+            good = next((path for path in candidates if file_sha256(path) == file.sha256), None)
+            if good is None:
+                raise CorruptVersionError(
+                    "a file of the version is gone, or has other bytes than the version names",
+                    remedy=f"Load a checkout instead: ml-data-platform version checkout {manifest.tag} --to FOLDER.",
+                    version=manifest.tag,
+                    file=file.path,
+                )
+            paths[file.path] = good
+    return PinnedData(manifest, paths)

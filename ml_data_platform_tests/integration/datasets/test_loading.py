@@ -1,0 +1,178 @@
+"""Loading: only what a version pins, checked, in every form the same rows."""
+
+from __future__ import annotations
+
+import datetime as dt
+import shutil
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ml_data_platform.datasets.checkout import check_out
+from ml_data_platform.datasets.load_dataset import load_dataset
+from ml_data_platform.errors import CorruptVersionError, LeakageError, SplitError, UnpinnedDataError
+from ml_data_platform.features.catalog import feature_columns
+from ml_data_platform_tests.faults.datasets.killed_cuts import cut_now, repository_at
+from ml_data_platform_tests.training_days import (
+    feature_rows,
+    fold_of,
+    nth,
+    publish_days,
+    publish_features,
+    store_at,
+)
+
+DAYS = 10
+CUTOFF = nth(7)
+NIGHT = dt.datetime.combine(CUTOFF, dt.time(), dt.UTC)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ten days and their version, then a day published that no version holds; to be read only."""
+    folder = tmp_path_factory.mktemp("loading") / "root"
+    publish_days(store_at(folder), DAYS, users=90)
+    cut_now(folder)
+    publish_features(store_at(folder), nth(11), feature_rows(nth(11)))
+    return folder
+
+
+def published() -> list[dict[str, Any]]:
+    """Return all rows of the version, as they were made."""
+    return [row for number in range(1, DAYS + 1) for row in feature_rows(nth(number), users=90).to_pylist()]
+
+
+def test_every_form_gives_the_rows_of_the_version(root: Path) -> None:
+    """Arrow, pandas, NumPy and batches hold the published rows in the order of time, and no later day."""
+    expected = sorted(published(), key=lambda row: (row["event_timestamp"], row["event_id"]))
+    loaded = load_dataset(root=root, columns=("event_id", *feature_columns(), "label"))
+    rows = loaded.to_arrow().to_pylist()
+    assert loaded.rows == len(expected)
+    assert rows == [{name: row[name] for name in loaded.columns} for row in expected]
+    assert list(loaded.to_pandas()["event_id"]) == [row["event_id"] for row in expected]
+    matrix, labels = loaded.to_numpy()
+    assert matrix.shape == (len(expected), len(feature_columns()))
+    wanted = np.array([[np.nan if row[n] is None else float(row[n]) for n in feature_columns()] for row in expected])
+    assert np.array_equal(matrix, wanted, equal_nan=True)
+    assert labels.tolist() == [row["label"] for row in expected]
+    batches = list(loaded.batches(100))
+    assert max(batch.num_rows for batch in batches) <= 100
+    assert [name for batch in batches for name in batch["event_id"].to_pylist()] == [
+        row["event_id"] for row in expected
+    ]
+
+
+@pytest.mark.parametrize("workers", [1, 4, 8])
+def test_workers_share_the_rows(root: Path, workers: int) -> None:
+    """However many read, together they read each row once; the same worker reads the same rows again."""
+    loaded = load_dataset(root=root, columns=("event_id", "label"))
+    read = [
+        name
+        for worker in range(workers)
+        for batch in loaded.batches(64, worker=worker, workers=workers)
+        for name in batch["event_id"].to_pylist()
+    ]
+    assert Counter(read) == Counter(row["event_id"] for row in published())
+
+
+def test_torch_reads_the_same_rows(root: Path) -> None:
+    """With 0, 1 and 4 workers of a DataLoader, the labels add up to those of the version."""
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    for workers in (0, 1, 4):
+        loader = torch.utils.data.DataLoader(load_dataset(root=root).to_torch(64), batch_size=None, num_workers=workers)
+        assert sum(int(labels.sum()) for _, labels in loader) == sum(row["label"] for row in published())
+
+
+def test_parts_are_apart_in_time_and_users(root: Path) -> None:
+    """Train ends a day before the cutoff and shares no user with the test part; sampling thins train's negatives only."""
+    columns = ("event_id", "user_id", "event_timestamp", "label")
+    train, test = (
+        load_dataset(root=root, split=s, cutoff=CUTOFF, columns=columns).to_arrow().to_pylist()
+        for s in ("train", "test")
+    )
+    rows = published()
+    assert {row["event_id"] for row in test} == {row["event_id"] for row in rows if row["event_timestamp"] >= NIGHT}
+    users = {row["user_id"] for row in test}
+    early = [row for row in rows if row["event_timestamp"] < NIGHT - dt.timedelta(days=1)]
+    assert {row["event_id"] for row in train} == {row["event_id"] for row in early if row["user_id"] not in users}
+    thin = load_dataset(
+        root=root, split="train", cutoff=CUTOFF, columns=columns, negatives_per_positive=1, shared_users="allow"
+    )
+    sampled = thin.to_arrow().to_pylist()
+    assert sum(row["label"] for row in sampled) == sum(row["label"] for row in early)
+    negatives = sum(not row["label"] for row in early)
+    assert len(sampled) - sum(row["label"] for row in sampled) == pytest.approx(
+        thin.sampling.rate * negatives, rel=0.25
+    )
+    assert thin.sampling.rate < 1
+
+
+def test_folds_are_those_that_were_published(root: Path) -> None:
+    """The users of a fold are those that the version stores in it."""
+    loaded = load_dataset(root=root, folds=(1, 3), columns=("event_id", "user_id"))
+    expected = {row["event_id"] for row in published() if fold_of(row["user_id"]) in {1, 3}}
+    assert set(loaded.to_arrow()["event_id"].to_pylist()) == expected
+
+
+def test_what_no_version_pins_is_refused(root: Path, tmp_path: Path) -> None:
+    """The view, a folder without git, and a checkout in which a byte changed: each error says how to mend it."""
+    with pytest.raises(UnpinnedDataError, match="version checkout"):
+        load_dataset(root / "data", root=root)
+    repository = repository_at(root)
+    tag = repository.tags()[-1]
+    check_out(str(repository.folder), tag, tmp_path / "checkout")
+    assert load_dataset(tmp_path / "checkout").rows == len(published())
+    file = next(iter(repository.version(tag).files)).path
+    content = bytearray((tmp_path / "checkout" / file).read_bytes())
+    content[100] ^= 1
+    (tmp_path / "checkout" / file).write_bytes(content)
+    with pytest.raises(UnpinnedDataError, match=f"{file}.*version checkout {tag}"):
+        load_dataset(tmp_path / "checkout")
+    shutil.rmtree(tmp_path / "checkout" / ".git")
+    with pytest.raises(UnpinnedDataError):
+        load_dataset(tmp_path / "checkout")
+
+
+def test_changed_objects_are_not_used(root: Path, tmp_path: Path) -> None:
+    """Where the store's bytes changed, DVC's cache is used; where both did, loading is refused."""
+    copy = tmp_path / "root"
+    shutil.copytree(root, copy)
+    manifest = repository_at(copy).version("latest")
+    file = next(file for dataset in manifest.datasets if dataset.name == "date_partitions" for file in dataset.files)
+    stored = copy / "_store" / "date_partitions" / "objects" / file.sha256[:2] / f"{file.sha256}.parquet"
+    stored.chmod(0o644)
+    stored.write_bytes(b"PAR1 nothing PAR1")
+    assert load_dataset(root=copy).rows == len(published())
+    cached = repository_at(copy).dvc.cached(file.md5)
+    assert cached is not None
+    cached.chmod(0o644)
+    cached.write_bytes(b"nothing")
+    with pytest.raises(CorruptVersionError, match="version checkout"):
+        load_dataset(root=copy)
+
+
+def test_leaks_are_refused_when_rows_are_loaded(tmp_path: Path) -> None:
+    """A label in disguise that was published and pinned is still not handed out; nor is a column of no table."""
+    store = store_at(tmp_path / "root")
+    rows = feature_rows(nth(1), rows=600)
+    place = rows.schema.get_field_index("session_search_count")
+    publish_features(store, nth(1), rows.set_column(place, "session_search_count", rows["label"].cast("int64")))
+    cut_now(tmp_path / "root")
+    with pytest.raises(LeakageError, match=r"no_feature_tells_the_label.*session_search_count"):
+        load_dataset(root=tmp_path / "root")
+    with pytest.raises(LeakageError, match="not in the training tables"):
+        load_dataset(root=tmp_path / "root", columns=("has_purchase",))
+
+
+def test_splits_that_cannot_be_are_refused(root: Path) -> None:
+    """A cutoff within a day of the end, a part without cutoff, a sampled test part."""
+    with pytest.raises(SplitError, match="inside the label horizon"):
+        load_dataset(root=root, split="test", cutoff=nth(DAYS + 1))
+    assert load_dataset(root=root, split="test", cutoff=nth(DAYS)).rows > 0
+    with pytest.raises(SplitError, match="without a cutoff"):
+        load_dataset(root=root, split="train")
+    with pytest.raises(SplitError, match="never sampled"):
+        load_dataset(root=root, split="test", cutoff=CUTOFF, negatives_per_positive=2)
