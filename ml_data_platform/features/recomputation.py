@@ -48,7 +48,7 @@ def recomputation_query(
     salt = sql_literal(f"{SAMPLE_SALT}:")
     names = ", ".join(sql_identifier(name) for name in columns)
     sampled = (
-        f"(SELECT event_id, session_uuid, {names} FROM {features} "
+        f"(SELECT event_id, session_uuid, event_timestamp, {names} FROM {features} "
         f"ORDER BY @hash32({salt} || event_id) ASC, event_id ASC LIMIT {sample})"
     )
     # Every sampled event becomes the last of a session of its own. Its id comes first in the ids of that session's
@@ -59,7 +59,10 @@ def recomputation_query(
             earlier.source, earlier.event_type, earlier.event_timestamp, earlier.sequence,
             earlier.purchase_amount_usd, earlier.label
         FROM {sampled} AS sampled
+        -- A producer may have given one id to events of two days.
         INNER JOIN {events} AS event ON event.event_id = sampled.event_id
+            AND event.session_uuid = sampled.session_uuid
+            AND @micros(event.event_timestamp) = @micros(sampled.event_timestamp)
         INNER JOIN {events} AS earlier ON earlier.session_uuid = event.session_uuid
         WHERE @micros(earlier.event_timestamp) < @micros(event.event_timestamp)
             OR (@micros(earlier.event_timestamp) = @micros(event.event_timestamp) AND (
