@@ -238,10 +238,11 @@ class LocalObjectStore(ObjectStore):
         return True
 
     def _walk(self, prefix: str) -> Many[tuple[str, str]]:
-        """Return the keys below a folder with their paths, sorted."""
+        """Return the keys below a folder with their paths, sorted; what cannot be listed is not taken for absent."""
         check_key(prefix)
         beginning = len(str(self.root)) + 1
-        paths = [os.path.join(top, name) for top, _, names in os.walk(self.root / prefix) for name in names]  # noqa: PTH118
+        walk = os.walk(self.root / prefix, onerror=_raise_unless_gone)
+        paths = [os.path.join(top, name) for top, _, names in walk for name in names]  # noqa: PTH118
         return sorted((path[beginning:], path) for path in paths)
 
     def _make_young(self, key: str) -> None:
@@ -310,3 +311,8 @@ def wrong_object(key: str, expected: int, got: int) -> VerificationError:
 
 def _version(state: os.stat_result) -> Version:
     return state.st_ino, state.st_size, state.st_mtime_ns
+
+
+def _raise_unless_gone(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError | NotADirectoryError):
+        raise error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from datetime import timedelta
 
 import pytest
 
@@ -81,3 +82,29 @@ def test_a_file_whose_flush_failed_is_discarded(tmp_path, monkeypatch):
         assert [path.exists() for path in files.values()] == [True, False]
         with pytest.raises(VerificationError):
             store.stage(PARTED, DAY, files, **facts)
+
+
+def test_a_folder_that_cannot_be_listed_is_not_taken_for_empty(tmp_path, monkeypatch):
+    """Snapshots that cannot be read protect all: the collector gives up and removes nothing."""
+    store = TableStore(tmp_path, present)
+    for generation in (1, 2):
+        publish(store, PARTED, generation, expected=generation - 1)
+    before = files_below(tmp_path / "_store" / PARTED.name)
+    snapshots = tmp_path / "_store" / "snapshots"
+    snapshots.mkdir()
+    (snapshots / "one.json").write_text(" ".join(file.sha256 for file in store.log.read(PARTED.name, DAY, 1).files))
+    real = os.scandir
+
+    def scandir(path):
+        if str(path) == str(snapshots):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return real(path)
+
+    facts = {"keep_last": 1, "older_than": timedelta(0), "now": present() + timedelta(days=1)}
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "scandir", scandir)
+        with pytest.raises(OSError, match="Input/output"):
+            store.collect(**facts)
+    assert files_below(tmp_path / "_store" / PARTED.name) == before
+    store.collect(**facts)
+    assert files_below(tmp_path / "_store" / PARTED.name) == before
