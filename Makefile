@@ -9,7 +9,7 @@ DEMO_START := 2026-06-01
 DEMO_END := 2026-06-14
 export ML_DATA_PLATFORM_ROOT := $(ROOT)
 
-.PHONY: help demo dev test real-data real-sources schedules late-rows lint format lock clean browser
+.PHONY: help demo dev test fault-tools real-data real-sources schedules late-rows lint format lock clean browser
 
 help: ## Show what can be done
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -60,6 +60,9 @@ lock: $(VENV)/.installed ## Resolve the newest versions into requirements.lock
 
 browser: ## Install a headless browser for the browser tests (Debian, needs root)
 	apt-get update -qq && apt-get install -y -qq chromium
+
+fault-tools: ## Install strace for the fault lanes (Debian, needs root)
+	apt-get update -qq && apt-get install -y -qq strace
 
 clean: ## Remove the environment and the default root
 	rm -rf $(VENV) .platform .mypy_cache .ruff_cache .pytest_cache .hypothesis

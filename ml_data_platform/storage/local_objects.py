@@ -106,8 +106,8 @@ class LocalObjectStore(ObjectStore):
                 return True
         else:
             sync_folder(self.local_path(key).parent)
-        if self.size(key) != size_bytes and self.hash(key) != sha256:
-            raise wrong_object(key, size_bytes, self.size(key))
+        if self.size(key) != size_bytes or self.hash(key) != sha256:
+            raise wrong_object(key, f"{size_bytes} bytes, {sha256}", f"{self.size(key)} bytes, {self.hash(key)}")
         self._make_young(key)
         return False
 
@@ -298,7 +298,7 @@ class LocalObjectStore(ObjectStore):
         return True
 
 
-def wrong_object(key: str, expected: int, got: int) -> VerificationError:
+def wrong_object(key: str, expected: int | str, got: int | str) -> VerificationError:
     """Return the error that an object is not what its name says."""
     return VerificationError(
         "A stored object does not have the bytes that its name says.",

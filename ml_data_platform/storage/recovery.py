@@ -55,7 +55,8 @@ def project_head(objects: ObjectStore, log: CommitLog, asset: str, day: str) -> 
         RecordError: The head cannot be read.
     """
     changed = False
-    with objects.lock(Layout.lock_key(asset, day)):
+    # The first lock keeps collectors from taking what is about to be shown and was replaced meanwhile.
+    with objects.lock(Layout.objects_lock_key(asset), shared=True), objects.lock(Layout.lock_key(asset, day)):
         # Read under the lock: the last to hold it shows a head at least as new as anyone's before.
         head = log.head(asset, day)
         while head is not None:

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import os
-import random
 
 import pytest
 
 from ml_data_platform.storage.table_store import TableStore
 from ml_data_platform_tests.faults.storage.writer_process import do_nothing, writers
 from ml_data_platform_tests.storage_tables import DAY, PARTED, SINGLE, assert_whole, files_below, present, publish
-
-RANDOM_KILLS = 40
-LONGEST_LIFE_SECONDS = 0.08
 
 
 @pytest.fixture(autouse=True)
@@ -66,17 +62,3 @@ def test_death_before_any_file_system_call_leaves_old_or_new(tmp_path, table, ol
     assert reached.count(False) >= 10
     assert reached.count(True) >= 8
     assert repaired >= 1
-
-
-def test_death_at_random_moments_leaves_old_or_new(tmp_path):
-    """Forty deaths by the clock, seeded: wherever one falls, recovery and one retry end whole."""
-    chooser = random.Random(20260304)
-    publish(TableStore(tmp_path, present), PARTED, 1, expected=0)
-    killed = 0
-    with writers(1, flush=True) as (writer,):
-        for old in range(1, RANDOM_KILLS + 1):
-            order = {"root": tmp_path, "table": PARTED.name, "generation": old + 1, "expected": old}
-            after = chooser.uniform(0, LONGEST_LIFE_SECONDS)
-            killed += writer.ask(do="commit_and_die", after=after, **order)["killed"]
-            _recover_and_retry(tmp_path, PARTED, old)
-    assert killed >= 5

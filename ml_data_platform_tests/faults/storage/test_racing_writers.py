@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from datetime import timedelta
+
 import pytest
 
 from ml_data_platform.storage.layout import Layout
+from ml_data_platform.storage.local_objects import LocalObjectStore
 from ml_data_platform.storage.table_store import TableStore
 from ml_data_platform_tests.faults.storage.writer_process import writers
-from ml_data_platform_tests.storage_tables import DAY, PARTED, assert_whole, generation_in, present
+from ml_data_platform_tests.storage_tables import DAY, PARTED, assert_whole, generation_in, present, publish
 
 EACH = 25
 
@@ -45,3 +50,32 @@ def test_racing_writers_lose_and_mix_nothing(tmp_path, current):
     assert_whole(store, PARTED, {written[-1]})
     met = [outcome for results in outcomes for outcome in results if outcome != "committed"]
     assert set(met) == {"rebased" if current else "conflict"}
+
+
+def test_a_collector_waits_until_the_head_is_shown(tmp_path, monkeypatch):
+    """What a commit is about to show is not collected, though a newer generation has replaced it meanwhile."""
+    store, collected = TableStore(tmp_path, present), []
+
+    def collect():
+        facts = {"keep_last": 1, "older_than": timedelta(0), "now": present() + timedelta(days=1)}
+        collected.append(TableStore(tmp_path, present).collect(**facts).generations_expired)
+
+    newer = threading.Thread(target=lambda: publish(TableStore(tmp_path, present), PARTED, 2, expected=1))
+    collector = threading.Thread(target=collect)
+    real = LocalObjectStore.project
+
+    def project(self, *arguments, **facts):
+        if not newer.ident:
+            newer.start()
+            while store.head(PARTED.name, DAY).generation < 2:
+                time.sleep(0.001)
+            collector.start()
+            collector.join(timeout=0.3)
+        return real(self, *arguments, **facts)
+
+    monkeypatch.setattr(LocalObjectStore, "project", project)
+    assert publish(store, PARTED, 1, expected=0) == "committed"
+    for thread in (newer, collector):
+        thread.join(timeout=30)
+    assert collected == [2]
+    assert_whole(store, PARTED, {2})

@@ -10,7 +10,6 @@ import importlib
 import json
 import os
 import random
-import select
 import signal
 import subprocess
 import sys
@@ -89,23 +88,18 @@ def do_nothing(_handle: int) -> None:
     """Stand in for fsync."""
 
 
-def do_commit_and_die(
-    *, root: str, table: str, generation: int, expected: int, at_step: int | None = None, after: float | None = None
-) -> dict[str, Any]:
-    """Commit in a child that is killed before its ``at_step``-th system call, or ``after`` seconds."""
+def do_commit_and_die(*, root: str, table: str, generation: int, expected: int, at_step: int) -> dict[str, Any]:
+    """Commit in a child that is killed before its ``at_step``-th file-system call."""
     child = os.fork()
     if child == 0:
         _die_before(at_step)
         publish(TableStore(Path(root), present), TABLES[table], generation, expected=expected, run_id="killed")
         os._exit(0)
-    if after is not None:
-        time.sleep(after)
-        os.kill(child, signal.SIGKILL)
     _, status = os.waitpid(child, 0)
     return {"killed": os.WIFSIGNALED(status), "exit": status}
 
 
-def _die_before(step: int | None) -> None:
+def _die_before(step: int) -> None:
     calls = 0
 
     def counting(real: Callable[..., Any]) -> Callable[..., Any]:
@@ -136,30 +130,6 @@ def do_race(root: str, table: str, numbers: list[int], current: bool) -> dict[st
     return {"outcomes": outcomes}
 
 
-def do_recommit(root: str, table: str, first: int) -> dict[str, Any]:
-    """Commit one generation after the other until another order waits on stdin."""
-    store, generation = TableStore(Path(root), present), first
-    _say_started()
-    while not _ordered():
-        publish(store, TABLES[table], generation, expected=generation - 1)
-        generation += 1
-    return {"last": generation - 1}
-
-
-def do_delete_then_rename(target: str, sources: list[str]) -> dict[str, Any]:
-    """Replace a file the way the platform does not, until another order waits on stdin."""
-    path, count = Path(target), 0
-    contents = [Path(source).read_bytes() for source in sources]
-    _say_started()
-    while not _ordered():
-        temp = path.with_suffix(".tmp")
-        temp.write_bytes(contents[count % len(contents)])
-        path.unlink()
-        temp.rename(path)
-        count += 1
-    return {"last": count}
-
-
 def do_stop() -> dict[str, Any]:
     """End the order before this one."""
     return {}
@@ -172,12 +142,3 @@ def do_reap(root: str, rounds: int, seed: int) -> dict[str, Any]:
         broken.extend(store.recover().broken)
         time.sleep(chooser.uniform(0, 0.004))
     return {"broken": broken}
-
-
-def _say_started() -> None:
-    # The next order must not be read into a buffer together with this one: select would not see it.
-    print(json.dumps({"started": True}), flush=True)
-
-
-def _ordered() -> bool:
-    return bool(select.select([sys.stdin], [], [], 0)[0])

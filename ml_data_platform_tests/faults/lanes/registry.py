@@ -1,0 +1,75 @@
+"""All fault lanes.
+
+Belongs here: their names, lengths and controls. Does not belong here: what any of them does.
+"""
+
+from __future__ import annotations
+
+from ml_data_platform_tests.faults.lanes import damage, errors, kills, racing, reading
+from ml_data_platform_tests.faults.lanes.lane import Lane
+from ml_data_platform_tests.faults.lanes.tracing import missing_strace
+
+LANES: dict[str, Lane] = {
+    lane.name: lane
+    for lane in (
+        Lane(
+            "readers",
+            "Readers never rest while partitions are committed: whole files in the view, one generation through the log.",
+            reading.read_during_commits,
+            control="view_is_deleted_then_renamed",
+            short=2_000,
+            long=60_000,
+        ),
+        Lane(
+            "kills",
+            "SIGKILL before each system call of each scenario in turn.",
+            kills.kill_at_calls,
+            control="view_is_not_recovered",
+            short=60,
+            long=4_500,
+            missing=missing_strace,
+        ),
+        Lane(
+            "random",
+            "SIGKILL at random moments of a commit.",
+            kills.kill_at_random,
+            control="log_before_objects, at random",
+            short=60,
+            long=2_000,
+        ),
+        Lane(
+            "races",
+            "SIGKILL of writers that race on one partition while another process recovers and collects.",
+            racing.race_with_kills,
+            control="own_commit_is_unknown",
+            short=50,
+            long=1_000,
+        ),
+        Lane(
+            "errors",
+            "ENOSPC, EIO and EDQUOT of one system call; files that may not grow.",
+            errors.inject_errors,
+            control="failed_flush_is_forgiven",
+            short=60,
+            long=1_500,
+            missing=missing_strace,
+        ),
+        Lane(
+            "disk",
+            "Commits on a small disk that is really full, of bytes or of inodes.",
+            errors.fill_disk,
+            control="log_before_objects, disk full",
+            short=20,
+            long=300,
+            missing=errors.missing_small_disk,
+        ),
+        Lane(
+            "damage",
+            "Files damaged before or after staging, objects damaged under their names: refused.",
+            damage.refuse_damage,
+            control="existing_object_is_trusted",
+            short=24,
+            long=480,
+        ),
+    )
+}
