@@ -72,6 +72,7 @@ class Settings(BaseModel):
         max_future_hours: An event later than its landing by more than this has no usable day.
         memory_limit: Bound of DuckDB's memory, e.g. ``1GB``.
         threads: Threads of DuckDB.
+        max_unzipped_size: What a landed gzip may decode to, e.g. ``4GiB``; 200 times its own size is always allowed.
         s3_endpoint_url: Where S3 answers, for stores other than AWS; without it ``AWS_ENDPOINT_URL_S3`` and
             ``AWS_ENDPOINT_URL`` count. Credentials are found where every AWS tool finds them, never in a setting.
         s3_region_name: Region of the bucket; by default as AWS's own variables and files say.
@@ -100,13 +101,14 @@ class Settings(BaseModel):
     max_future_hours: Annotated[float, Field(ge=0, le=24 * 365)] = 24.0
     memory_limit: str = "1GB"
     threads: Annotated[int, Field(ge=1, le=256)] = 2
+    max_unzipped_size: str = "4GiB"
     s3_endpoint_url: str | None = None
     s3_region_name: str | None = None
     s3_profile_name: str | None = None
     s3_max_attempts: Annotated[int, Field(ge=1, le=100)] = 5
     s3_cache_size: str = "20GB"
 
-    @field_validator("memory_limit", "s3_cache_size")
+    @field_validator("memory_limit", "s3_cache_size", "max_unzipped_size")
     @classmethod
     def _has_unit(cls, value: str) -> str:
         if re.fullmatch(r"[0-9]{1,6}(\.[0-9]+)? ?(MB|GB|MiB|GiB)", value) is None:
@@ -130,8 +132,12 @@ class Settings(BaseModel):
     @property
     def s3_cache_bytes(self) -> int:
         """What the cache of read files may take, in bytes."""
-        unit = self.s3_cache_size.lstrip("0123456789. ")
-        return int(float(self.s3_cache_size.removesuffix(unit)) * _BYTES[unit])
+        return _in_bytes(self.s3_cache_size)
+
+    @property
+    def max_unzipped_bytes(self) -> int:
+        """What a landed gzip may decode to, in bytes."""
+        return _in_bytes(self.max_unzipped_size)
 
     @property
     def max_future(self) -> dt.timedelta:
@@ -168,6 +174,11 @@ class Settings(BaseModel):
     def dagster_home(self) -> Path:
         """The folder of the Dagster instance that belongs to this root."""
         return self.local_folder / "dagster"
+
+
+def _in_bytes(size: str) -> int:
+    unit = size.lstrip("0123456789. ")
+    return int(float(size.removesuffix(unit)) * _BYTES[unit])
 
 
 def load_settings(environment: Mapping[str, str], working_folder: Path, **overrides: object) -> Settings:

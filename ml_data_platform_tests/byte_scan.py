@@ -74,7 +74,7 @@ def contents(path: Path) -> Iterator[bytes]:
         # Of a truncated one too.
         with suppress(zlib.error):
             yield zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(data)
-    if data.startswith(b"PAR1") and data.endswith(b"PAR1"):
+    if len(data) > len(b"PAR1" * 3) and data.startswith(b"PAR1") and data.endswith(b"PAR1"):
         table = pq.read_table(path)
         yield repr(table.schema.metadata).encode() + repr(table.schema.names).encode()
         yield repr(table.to_pylist()).encode("utf-8", "surrogatepass")

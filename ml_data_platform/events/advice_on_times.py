@@ -7,7 +7,6 @@ Belongs here: units, formats, columns, zones and the first day. Does not belong 
 from __future__ import annotations
 
 import datetime as dt
-import re
 from collections.abc import Iterator
 
 from ml_data_platform.events.check_report import CheckReport
@@ -47,11 +46,6 @@ def advise_on_times(
     guess = guess_time(texts, latest=latest) if texts else None
     if guess is not None:
         yield from _misread(contract, guess, rows, start_date)
-    elif texts and all(re.fullmatch(r"[0-9]{9,10}\.[0-9]+", text) for text in texts):
-        yield Suggestion(
-            f"{rows:,} event times are seconds with a fraction, which is not read",
-            "have them written as integers, e.g. ms",
-        )
     elif "event_time_missing" in undated and look is not None:
         yield from _missing_time(contract, look, undated["event_time_missing"].rows, latest)
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from ml_data_platform.events.contract_model import SourceContract
 from ml_data_platform.events.evolution import SchemaChange, classify_change
 from ml_data_platform.events.profiles import ColumnProfile
+from ml_data_platform.events.readings import EPOCH_FRACTION, INTEGER
 from ml_data_platform.events.schema_versions import EventField, FieldType, SchemaVersion
 
 READABLE = 0.9
@@ -62,7 +63,7 @@ def _type_of(profile: ColumnProfile, declared: FieldType, contract: SourceContra
     shares = {
         FieldType.TEXT: 1.0,
         FieldType.ISO_INSTANT: 1.0 if profile.integers < READABLE else 0.0,
-        FieldType.EPOCH_INSTANT: profile.integers,
+        FieldType.EPOCH_INSTANT: profile.share(f"{INTEGER}|{EPOCH_FRACTION}"),
         FieldType.INTEGER: profile.integers,
         FieldType.NUMBER: profile.integers + profile.comma_numbers if has_commas else profile.numbers,
         FieldType.BINARY: profile.share("[01]"),

@@ -63,7 +63,7 @@ def infer_contract(
     user, session = _choose_people(rest, notes)
     event_type = _best(candidates({k: v for k, v in rest.items() if k not in {user, session}}, "event_type"))
     if time is None:
-        missing.append(f"{time_field}: no column is written like an event time{_fractions(profiles)}")
+        missing.append(f"{time_field}: no column is written like an event time")
     columns.update({"user_id": user, session_field: session})
     missing += [
         f"{name}: no column looks like an id that several rows share" for name, column in columns.items() if not column
@@ -99,11 +99,6 @@ def infer_contract(
         time.guess.last if time else None,
         tuple(missing),
     )
-
-
-def _fractions(profiles: Mapping[str, ColumnProfile]) -> str:
-    found = [name for name, profile in profiles.items() if profile.share(r"[0-9]{9,10}\.[0-9]+") > 0.9]
-    return f" ({found[0]} holds seconds with a fraction, which are not read: send whole milliseconds)" if found else ""
 
 
 def _own_versions(profiles: Mapping[str, ColumnProfile], registry: SchemaRegistry) -> tuple[int, ...]:

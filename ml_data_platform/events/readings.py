@@ -20,6 +20,10 @@ LOCAL_INSTANT = (
     r"([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,9})?"
 )
 OFFSET = r"(Z|[+-](0[0-9]|1[0-4])(:?[0-5][0-9])?)"
+# The second form is that of floating-point numbers, which have 17 digits at most.
+EPOCH_FRACTION = r"[+-]?[0-9]{1,19}(\.[0-9]{0,40}|(\.[0-9]{1,17})?[eE]\+?[0-9]{1,2})"
+_FRACTION = "DECIMAL(38, 12)"
+_FRACTION_MICROSECONDS = {"s": "1000000", "ms": "1000", "us": "1", "ns": "CAST(0.001 AS DECIMAL(4, 3))"}
 MICROSECONDS_PER_UNIT = {"s": 1_000_000, "ms": 1_000, "us": 1}
 NANOSECONDS_PER_MICROSECOND = 1_000
 # 290309-12-22 (BC), the earliest timestamp by DuckDB's documentation; it takes earlier ones and fails on them later.
@@ -43,11 +47,14 @@ def read_binary(text: str) -> str:
 
 
 def read_epoch_instant(text: str, unit: str) -> str:
-    """Return SQL for the TIMESTAMPTZ at a whole number of units since 1970-01-01T00:00:00Z, else NULL.
+    """Return SQL for the TIMESTAMPTZ at a number of units since 1970-01-01T00:00:00Z, else NULL.
+
+    A fraction, also one written with an exponent, is read in decimal: nothing is rounded, what is beyond microseconds is
+    cut down to the one before.
 
     Args:
         text: SQL expression of the text.
-        unit: ``s``, ``ms``, ``us`` or ``ns``; nanoseconds are cut down to the microsecond before.
+        unit: ``s``, ``ms``, ``us`` or ``ns``.
     """
     count = f"TRY_CAST({text} AS HUGEINT)"
     if unit == "ns":
@@ -59,7 +66,14 @@ def read_epoch_instant(text: str, unit: str) -> str:
     # What lies before the first instant is put right before it, and that taken for nothing: one pass, no second reading.
     outside = FIRST_INSTANT_MICROSECONDS - 1
     bounded = f"nullif(greatest(TRY_CAST({micros} AS BIGINT), {outside}), {outside})"
-    return f"CASE WHEN {_matches(text, INTEGER)} THEN TRY(make_timestamptz({bounded})) END"
+    # What is beyond the decimals that are read is cut, for it would be rounded.
+    cut = f"regexp_replace({text}, '^([^.]+\\.[0-9]{{12}})[0-9]+$', '\\1')"
+    fraction = f"TRY(CAST(floor(TRY_CAST({cut} AS {_FRACTION}) * {_FRACTION_MICROSECONDS[unit]}) AS BIGINT))"
+    fraction = f"nullif(greatest({fraction}, {outside}), {outside})"
+    return (
+        f"CASE WHEN {_matches(text, INTEGER)} THEN TRY(make_timestamptz({bounded})) "
+        f"WHEN {_matches(text, EPOCH_FRACTION)} THEN TRY(make_timestamptz({fraction})) END"
+    )
 
 
 def read_iso_instant(text: str, zone: str) -> str:

@@ -10,9 +10,10 @@ import datetime as dt
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Literal
 
-from ml_data_platform.events.readings import INTEGER, LOCAL_INSTANT, OFFSET
+from ml_data_platform.events.readings import EPOCH_FRACTION, INTEGER, LOCAL_INSTANT, OFFSET
 
 UNITS: Mapping[str, int] = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 EARLIEST = dt.datetime(1990, 1, 1, tzinfo=dt.UTC)
@@ -109,7 +110,7 @@ def _iso_time(text: str) -> dt.datetime | None:
 
 
 def _epoch(texts: list[str], latest: dt.datetime) -> TimeGuess | None:
-    numbers = [int(text) for text in texts if re.fullmatch(INTEGER, text)]
+    numbers = [int(Decimal(text)) for text in texts if re.fullmatch(f"{INTEGER}|{EPOCH_FRACTION}", text)]
     if len(numbers) < ENOUGH * len(texts):
         return None
     for unit, size in UNITS.items():

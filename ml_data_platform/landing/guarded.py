@@ -26,6 +26,7 @@ import pyarrow as pa
 
 from ml_data_platform.errors import LandingError
 from ml_data_platform.landing.chunks import CHUNK, MAX_CHUNK_CHARACTERS, MAX_CHUNK_ROWS
+from ml_data_platform.landing.lines import MAX_UNZIPPED_BYTES
 
 MAX_DECODED_BYTES = 1024 * 1024 * 1024
 _COLUMNS_KEY = b"columns"
@@ -36,7 +37,12 @@ _PACKAGE_FOLDER = Path(__file__).parents[2]
 
 @contextmanager
 def read_parquet(
-    path: Path, scratch: Path, *, max_decoded_bytes: int = MAX_DECODED_BYTES, in_memory: bool = False
+    path: Path,
+    scratch: Path,
+    *,
+    max_decoded_bytes: int = MAX_DECODED_BYTES,
+    in_memory: bool = False,
+    max_unzipped_bytes: int = MAX_UNZIPPED_BYTES,
 ) -> Iterator[tuple[list[str], Iterator[pa.Table]]]:
     """Read a Parquet file under guard.
 
@@ -45,6 +51,7 @@ def read_parquet(
         scratch: Private folder for temporary files; the caller removes it.
         max_decoded_bytes: Memory that decoded rows may take at one time.
         in_memory: Write nothing of the content to temporary files: a gzip is then decompressed within that memory.
+        max_unzipped_bytes: What a gzip may decode to, see ``lines.open_landed``.
 
     Yields:
         The names of its columns, and its rows as tables of schema ``CHUNK`` in file order.
@@ -52,9 +59,11 @@ def read_parquet(
     Raises:
         LandingError: The file as a whole cannot be read, or decodes to more than ``max_decoded_bytes`` at one time.
     """
+    folder = "" if in_memory else str(scratch.absolute())
+    arguments = [str(path.absolute()), folder, str(max_decoded_bytes), str(max_unzipped_bytes)]
     with tempfile.TemporaryFile(dir=scratch) as complaints:
         child = subprocess.Popen(  # noqa: S603 - this very module, without a shell
-            [sys.executable, "-m", __name__, *_arguments(path, None if in_memory else scratch, max_decoded_bytes)],
+            [sys.executable, "-m", __name__, *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=complaints,
@@ -70,10 +79,6 @@ def read_parquet(
             child.kill()
             child.stdout.close()
             child.wait()
-
-
-def _arguments(path: Path, scratch: Path | None, max_decoded_bytes: int) -> list[str]:
-    return [str(path.absolute()), str(scratch.absolute()) if scratch is not None else "", str(max_decoded_bytes)]
 
 
 def _environment() -> dict[str, str]:
@@ -143,20 +148,21 @@ def main(arguments: list[str]) -> int:
     """Send a file's rows to standard output as an Arrow stream; this is the guarded process.
 
     Args:
-        arguments: The file, a scratch folder or nothing, and the bytes of memory that it may take beyond what it has.
+        arguments: The file, a scratch folder or nothing, the bytes of memory that it may take beyond what it has, and
+            those that a gzip may decode to.
 
     Returns:
         The exit status.
     """
     from ml_data_platform.landing.parquet import open_parquet, read_rows  # noqa: PLC0415 - only this process needs it
 
-    path, limit = Path(arguments[0]), int(arguments[2])
+    path, limit, max_unzipped_bytes = Path(arguments[0]), int(arguments[2]), int(arguments[3])
     scratch = Path(arguments[1]) if arguments[1] else None
     pa.set_cpu_count(1)
     pa.set_io_thread_count(1)
     _limit_memory(limit)
     try:
-        with open_parquet(path, scratch) as parquet, os.fdopen(os.dup(1), "wb") as out:
+        with open_parquet(path, scratch, max_unzipped_bytes) as parquet, os.fdopen(os.dup(1), "wb") as out:
             schema = CHUNK.with_metadata({_COLUMNS_KEY: json.dumps(parquet.schema_arrow.names)})
             with pa.ipc.new_stream(out, schema) as sink:
                 for batch in read_rows(parquet, path.stat().st_size):

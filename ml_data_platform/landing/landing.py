@@ -208,7 +208,9 @@ def _land_masked(path: Path, contract: SourceContract, terms: LandingTerms, *, n
     if terms.masking_keys is None:
         raise SettingsError("A source with a `pii` section is landed without a key.", source=contract.source)
     try:
-        kept = keep_masked(path, contract, terms.masking_keys, terms.objects)
+        kept = keep_masked(
+            path, contract, terms.masking_keys, terms.objects, max_unzipped_bytes=terms.max_unzipped_bytes
+        )
     except LandingError as refusal:
         terms.ledger.note_failure(contract.source, str(path), str(refusal), terms.landed_at)
         return LandedFile(contract.source, str(path), name, "rejected", None, str(refusal))
@@ -279,6 +281,7 @@ def _route(kept: Kept, contract: SourceContract, terms: LandingTerms, *, name: s
                     engine=terms.engine,
                     admission=admission,
                     is_masked=is_masked,
+                    max_unzipped_bytes=terms.max_unzipped_bytes,
                 )
                 status = "landed" if routed.account.rows else "header_only"
         except LandingError as error:

@@ -14,12 +14,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BufferedIOBase
 from pathlib import Path
+from typing import IO
 
 from ml_data_platform.errors import LandingError
 
 BLOCK_BYTES = 8 * 1024 * 1024
 # The engine works on 2,048 rows at a time, so rows must be small for its memory to suffice.
 MAX_ROW_BYTES = 1024 * 1024
+# A real log shrinks to a tenth or, of few distinct lines, to a hundredth; only a bomb to a thousandth.
+MAX_UNZIPPED_BYTES = 4 * 1024 * 1024 * 1024
+MAX_UNZIPPED_PER_BYTE = 200
 UNPARSED_CHARACTERS = 65_536
 
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -54,18 +58,40 @@ class Block:
     is_overlong: bool = False
 
 
+class _BoundedGzip(gzip.GzipFile):
+    """A gzip that is no bomb, or says so before it has filled anything."""
+
+    def __init__(self, file: IO[bytes], allowed: int) -> None:
+        super().__init__(fileobj=file)
+        self._allowed = allowed
+        self._decoded = 0
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Read on, within what is allowed."""
+        data = super().read(size)
+        self._decoded += len(data)
+        if self._decoded > self._allowed:
+            raise LandingError(
+                "The gzip file decodes to far more than a file of its size holds.",
+                remedy="If it is meant so, raise the setting `max_unzipped_size`, or have the file split.",
+                expected=f"at most {self._allowed:,} bytes",
+            )
+        return data
+
+
 @contextmanager
-def open_landed(path: Path) -> Iterator[BufferedIOBase]:
+def open_landed(path: Path, *, max_unzipped_bytes: int = MAX_UNZIPPED_BYTES) -> Iterator[BufferedIOBase]:
     """Open a landed file for reading its content, decompressed where its first bytes say gzip.
 
     Args:
         path: A regular file.
+        max_unzipped_bytes: What a gzip may decode to; ``MAX_UNZIPPED_PER_BYTE`` times its size is always allowed.
 
     Yields:
         A stream of the content. Errors of decompression inside the ``with`` block become ``LandingError``.
 
     Raises:
-        LandingError: The gzip data is truncated or damaged.
+        LandingError: The gzip data is truncated or damaged, or decodes to too much.
     """
     if not is_gzip(path):
         with path.open("rb") as plain:
@@ -73,7 +99,8 @@ def open_landed(path: Path) -> Iterator[BufferedIOBase]:
         return
     with path.open("rb") as plain:
         try:
-            with gzip.GzipFile(fileobj=plain) as unzipped:
+            allowed = max(max_unzipped_bytes, MAX_UNZIPPED_PER_BYTE * path.stat().st_size)
+            with _BoundedGzip(plain, allowed) as unzipped:
                 yield unzipped
         except EOFError as error:
             raise LandingError(

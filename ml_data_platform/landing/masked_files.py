@@ -27,7 +27,7 @@ from ml_data_platform.events.masking_plan import masking_plan, plan_facts
 from ml_data_platform.landing.chunks import CHUNK
 from ml_data_platform.landing.column_names import refuse_unknown_columns, require_columns
 from ml_data_platform.landing.keeping import Kept, open_unchanging, read_through
-from ml_data_platform.landing.lines import is_without_content
+from ml_data_platform.landing.lines import MAX_UNZIPPED_BYTES, is_without_content
 from ml_data_platform.landing.masking import Masker, MaskingKeys
 from ml_data_platform.landing.readers import open_rows
 from ml_data_platform.storage.durability import file_sha256
@@ -39,7 +39,14 @@ _FACTS_KEY = b"ml_data_platform.masked"
 _SAFE_FACTS = frozenset({"missing", "expected", "rows"})
 
 
-def keep_masked(path: Path, contract: SourceContract, keys: MaskingKeys, objects: ObjectStore) -> Kept:
+def keep_masked(
+    path: Path,
+    contract: SourceContract,
+    keys: MaskingKeys,
+    objects: ObjectStore,
+    *,
+    max_unzipped_bytes: int = MAX_UNZIPPED_BYTES,
+) -> Kept:
     """Mask a file's rows and keep them; no unmasked byte is written anywhere.
 
     Args:
@@ -47,6 +54,7 @@ def keep_masked(path: Path, contract: SourceContract, keys: MaskingKeys, objects
         contract: A contract with a ``pii`` section.
         keys: The keys of the root.
         objects: Where the rows are kept.
+        max_unzipped_bytes: What a gzip may decode to, see ``lines.open_landed``.
 
     Raises:
         LandingError: The file cannot be read as its contract says, or changed while it was read; nothing was kept,
@@ -56,7 +64,7 @@ def keep_masked(path: Path, contract: SourceContract, keys: MaskingKeys, objects
     with objects.scratch() as folder, open_unchanging(path) as handle:
         sha256 = landed_id(read_through(handle, path), contract, keys)
         target = folder / "masked.parquet"
-        write_masked(path, contract, keys, target)
+        write_masked(path, contract, keys, target, max_unzipped_bytes=max_unzipped_bytes)
         opened, named = os.fstat(handle), path.lstat()
         if (opened.st_dev, opened.st_ino) != (named.st_dev, named.st_ino):
             raise LandingError(
@@ -86,7 +94,14 @@ def landed_id(content: Iterator[bytes], contract: SourceContract, keys: MaskingK
     return digest.hexdigest()
 
 
-def write_masked(path: Path, contract: SourceContract, keys: MaskingKeys, target: Path) -> None:
+def write_masked(
+    path: Path,
+    contract: SourceContract,
+    keys: MaskingKeys,
+    target: Path,
+    *,
+    max_unzipped_bytes: int = MAX_UNZIPPED_BYTES,
+) -> None:
     """Write the masked rows of a file.
 
     Raises:
@@ -94,7 +109,7 @@ def write_masked(path: Path, contract: SourceContract, keys: MaskingKeys, target
     """
     refusal: LandingError | None = None
     try:
-        _write(path, contract, keys, target)
+        _write(path, contract, keys, target, max_unzipped_bytes)
     except LandingError as error:
         refusal = without_quotes(error)
     except (PlatformError, OSError):
@@ -115,7 +130,7 @@ def without_quotes(error: LandingError) -> LandingError:
     return LandingError(error.what, remedy=error.remedy, **facts)
 
 
-def _write(path: Path, contract: SourceContract, keys: MaskingKeys, target: Path) -> None:
+def _write(path: Path, contract: SourceContract, keys: MaskingKeys, target: Path, max_unzipped_bytes: int) -> None:
     plan = masking_plan(contract)
     assert plan is not None
     masker = Masker(plan, keys)
@@ -126,7 +141,14 @@ def _write(path: Path, contract: SourceContract, keys: MaskingKeys, target: Path
             # An engine that cannot spill: what it holds is not masked yet.
             with (
                 duckdb.connect(config={"threads": 1, "temp_directory": ""}) as engine,
-                open_rows(path, contract, connection=engine, scratch=target.parent, in_memory=True) as (found, chunks),
+                open_rows(
+                    path,
+                    contract,
+                    connection=engine,
+                    scratch=target.parent,
+                    in_memory=True,
+                    max_unzipped_bytes=max_unzipped_bytes,
+                ) as (found, chunks),
             ):
                 if found is not None:
                     _require_handled_columns(found, contract)

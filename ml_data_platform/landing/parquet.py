@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ml_data_platform.errors import LandingError, bounded
-from ml_data_platform.landing.lines import foreign_format, is_gzip, open_landed
+from ml_data_platform.landing.lines import MAX_UNZIPPED_BYTES, foreign_format, is_gzip, open_landed
 from ml_data_platform.landing.typed_rows import landed_rows
 
 # Values that repeat are expanded a batch at a time, so batches are small; the other end of the pipe joins them.
@@ -33,18 +33,21 @@ _MIN_BYTES = 12
 
 
 @contextmanager
-def open_parquet(path: Path, scratch: Path | None) -> Iterator[pq.ParquetFile]:
+def open_parquet(
+    path: Path, scratch: Path | None, max_unzipped_bytes: int = MAX_UNZIPPED_BYTES
+) -> Iterator[pq.ParquetFile]:
     """Open a Parquet file, decompressed first where it is gzip as a whole.
 
     Args:
         path: A regular file.
         scratch: Folder for the decompressed content; the caller removes it. None: it is held in memory.
+        max_unzipped_bytes: What a gzip may decode to, see ``lines.open_landed``.
 
     Raises:
         LandingError: It is another format, truncated, damaged, or encrypted.
         MemoryError: The decompressed content does not fit.
     """
-    plain = _unzipped(path, scratch)
+    plain = _unzipped(path, scratch, max_unzipped_bytes)
     _refuse_other_formats(plain)
     with _damage_as_landing_error():
         # 96-bit times reach further than nanoseconds do; buffered reading keeps no column chunk whole.
@@ -59,11 +62,11 @@ def open_parquet(path: Path, scratch: Path | None) -> Iterator[pq.ParquetFile]:
         yield parquet
 
 
-def _unzipped(path: Path, scratch: Path | None) -> Path | io.BytesIO:
+def _unzipped(path: Path, scratch: Path | None, max_unzipped_bytes: int) -> Path | io.BytesIO:
     if not is_gzip(path):
         return path
     target = io.BytesIO() if scratch is None else scratch / "unzipped.parquet"
-    with open_landed(path) as stream:
+    with open_landed(path, max_unzipped_bytes=max_unzipped_bytes) as stream:
         if isinstance(target, io.BytesIO):
             shutil.copyfileobj(stream, target, COPY_BYTES)
         else:

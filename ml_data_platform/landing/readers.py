@@ -21,7 +21,7 @@ from ml_data_platform.landing.column_names import refuse_unknown_columns, refuse
 from ml_data_platform.landing.delimited import DelimitedReader
 from ml_data_platform.landing.guarded import read_parquet
 from ml_data_platform.landing.jsonl import read_json_lines
-from ml_data_platform.landing.lines import open_landed
+from ml_data_platform.landing.lines import MAX_UNZIPPED_BYTES, open_landed
 
 
 def read_chunks(
@@ -30,6 +30,7 @@ def read_chunks(
     *,
     connection: duckdb.DuckDBPyConnection | None = None,
     scratch: Path | None = None,
+    max_unzipped_bytes: int = MAX_UNZIPPED_BYTES,
 ) -> Iterator[pa.Table]:
     """Read the rows of a landed file, streaming; gzip is recognised by its first bytes.
 
@@ -38,7 +39,9 @@ def read_chunks(
     with ExitStack() as stack:
         engine = connection or stack.enter_context(duckdb.connect(config={"threads": 1}))
         folder = scratch or Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        _, chunks = stack.enter_context(open_rows(path, contract, connection=engine, scratch=folder))
+        _, chunks = stack.enter_context(
+            open_rows(path, contract, connection=engine, scratch=folder, max_unzipped_bytes=max_unzipped_bytes)
+        )
         yield from chunks
 
 
@@ -50,6 +53,7 @@ def open_rows(
     connection: duckdb.DuckDBPyConnection,
     scratch: Path,
     in_memory: bool = False,
+    max_unzipped_bytes: int = MAX_UNZIPPED_BYTES,
 ) -> Iterator[tuple[list[str] | None, Iterator[pa.Table]]]:
     """Open a landed file for reading its rows, streaming; gzip is recognised by its first bytes.
 
@@ -59,6 +63,7 @@ def open_rows(
         connection: An engine to work with, single-threaded use.
         scratch: Private folder for temporary files.
         in_memory: Write nothing of the content to temporary files.
+        max_unzipped_bytes: What a gzip may decode to, see ``lines.open_landed``.
 
     Yields:
         The names of its columns, None where each row has its own; and tables of at most 131,072 rows and about 16 MiB
@@ -72,13 +77,15 @@ def open_rows(
     """
     with ExitStack() as stack:
         if contract.format == "parquet":
-            names, tables = stack.enter_context(read_parquet(path, scratch, in_memory=in_memory))
+            names, tables = stack.enter_context(
+                read_parquet(path, scratch, in_memory=in_memory, max_unzipped_bytes=max_unzipped_bytes)
+            )
             refuse_unusable_names(names, remedy="Send the file with one name for each column.")
             require_columns(names, contract)
             refuse_unknown_columns(names, contract)
             yield names, tables
             return
-        stream = stack.enter_context(open_landed(path))
+        stream = stack.enter_context(open_landed(path, max_unzipped_bytes=max_unzipped_bytes))
         if contract.format == "csv":
             reader = DelimitedReader(stream, delimiter=contract.csv.delimiter, quote=contract.csv.quote)
             require_columns(reader.header, contract)

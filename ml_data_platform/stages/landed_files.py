@@ -203,6 +203,7 @@ def landing_terms(platform: Platform, *, is_historical: bool = False) -> Landing
         max_future=settings.max_future,
         memory_limit=settings.memory_limit,
         threads=settings.threads,
+        max_unzipped_bytes=settings.max_unzipped_bytes,
         key_id=platform.id_key.key_id,
         watermarks=read_watermarks(platform),
         is_historical=is_historical,

@@ -60,7 +60,7 @@ def check_source(
     report = CheckReport(contract.source, str(path), "read")
     with tempfile.TemporaryDirectory(prefix="source-check-") as folder:
         try:
-            kept = _masked(path, contract, Path(folder)) if contract.pii is not None else path
+            kept = _masked(path, contract, settings, Path(folder)) if contract.pii is not None else path
             is_masked = kept is not path
             if is_masked_without_content(kept) if is_masked else is_without_content(path):
                 return replace(report, status="empty"), sample
@@ -74,6 +74,7 @@ def check_source(
                 memory_limit=settings.memory_limit,
                 threads=settings.threads,
                 is_masked=is_masked,
+                max_unzipped_bytes=settings.max_unzipped_bytes,
             )
         except LandingError as refusal:
             report = replace(report, status="refused", refusal=str(refusal))
@@ -86,10 +87,10 @@ def check_source(
     return report, sample
 
 
-def _masked(path: Path, contract: SourceContract, folder: Path) -> Path:
+def _masked(path: Path, contract: SourceContract, settings: Settings, folder: Path) -> Path:
     """Mask a file as landing would: nothing of it that its contract does not keep is shown or written."""
     target = folder / "masked.parquet"
-    write_masked(path, contract, MaskingKeys.throwaway(), target)
+    write_masked(path, contract, MaskingKeys.throwaway(), target, max_unzipped_bytes=settings.max_unzipped_bytes)
     return target
 
 

@@ -204,7 +204,7 @@ ADVICE = {
         CSV_2.replace("what,", "what, purchase_amount_usd: eur,") + 'csv: {delimiter: ";"}',
         '40 values of purchase_amount_usd are written with a decimal comma: csv: {decimal: ","}',
     ),
-    "fractions of seconds": (csv_rows(lambda n: f"{SECONDS}.{n}"), CSV_2, "40 event times are seconds with a fraction"),
+    "fractions of seconds": (csv_rows(lambda n: f"{SECONDS}.{n}"), CSV_2, "in s they lie 20"),
     "rows of another version": (
         [event(n) for n in range(40)],
         "source: shop\nformat: jsonl\nschema_version: 1",

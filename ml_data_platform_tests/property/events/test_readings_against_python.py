@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import decimal
 import math
 import re
 import zoneinfo
@@ -90,11 +91,39 @@ def test_epoch_times_are_integer_arithmetic(evaluate, counts, unit, plus):
 @given(texts=st.lists(st.one_of(numeric_texts, st.from_regex(r"[+-]?[0-9]{18,21}", fullmatch=True)), max_size=30))
 @settings(max_examples=60, deadline=None)
 def test_other_texts_are_no_epoch_times(evaluate, texts):
-    """A text with a point, an exponent, blanks or more than 19 digits is no epoch time, and never an error."""
+    """A text that is no decimal, or has blanks, no or more than 19 whole digits, is no epoch time, and never an error."""
     found = evaluate(read_epoch_instant("text", "ms") + " IS NULL", texts)
     for text, is_unreadable in zip(texts, found, strict=True):
-        if not re.fullmatch(r"[+-]?[0-9]{1,19}", text):
+        if not re.fullmatch(r"[+-]?[0-9]{1,19}(\.[0-9]*)?([eE]\+?[0-9]{1,2})?", text, re.ASCII):
             assert is_unreadable, text
+
+
+@given(
+    whole=st.integers(-4_000_000_000, 8_000_000_000),
+    digits=st.text("0123456789", max_size=30),
+    unit=st.sampled_from(sorted(NANOS_PER_UNIT)),
+)
+@example(whole=1_465_413_032, digits="9999999999999999999", unit="s")
+@example(whole=-1, digits="0000001", unit="s")
+@example(whole=1_465_413_032, digits="", unit="s")
+@settings(max_examples=120, deadline=None)
+def test_epoch_times_with_a_fraction_are_decimals(evaluate, whole, digits, unit):
+    """A fraction is exact to 12 decimals and cut down to the microsecond before; no float takes part."""
+    text = f"{whole}.{digits}"
+    with decimal.localcontext(prec=80):
+        micros = (decimal.Decimal(f"{whole}.{digits[:12]}") * NANOS_PER_UNIT[unit] / 1000).to_integral_value(
+            decimal.ROUND_FLOOR
+        )
+    assert evaluate(f"epoch_us({read_epoch_instant('text', unit)})", [text]) == [int(micros)]
+
+
+@given(seconds=st.floats(1e8, 4e9))
+@settings(max_examples=80, deadline=None)
+def test_epoch_times_as_floats_are_their_shortest_decimals(evaluate, seconds):
+    """A float as JSON and Parquet write it, with an exponent or without, is the decimal that it is written as."""
+    written = [repr(seconds), f"{seconds:.16e}", f"{seconds:.16E}"]
+    expected = [int(decimal.Decimal(text) * 1_000_000 // 1) for text in written]
+    assert evaluate(f"epoch_us({read_epoch_instant('text', 's')})", written) == expected
 
 
 def two_digits(low, high):

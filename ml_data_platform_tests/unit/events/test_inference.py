@@ -193,19 +193,16 @@ def test_a_file_without_what_events_need_is_no_contract_yet():
 
 
 def test_what_is_nearly_readable_is_named():
-    """Seconds with a fraction and amounts with a currency are not chosen, and the draft says why."""
+    """Amounts with a currency are not chosen, and the draft says why; seconds with a fraction are an event time."""
     draft, text = draft_of(
         [
             {"user": f"u{n % 9}", "t": f"{at(n).timestamp():.1f}", "amount": f"$ {n}.50", "event": "view"}
             for n in range(60)
         ]
     )
-    assert draft.missing == (
-        (
-            "timestamp: no column is written like an event time "
-            "(t holds seconds with a fraction, which are not read: send whole milliseconds)"
-        ),
-    )
+    assert not draft.missing
+    assert draft.keys["columns"]["event_timestamp"] == "t"
+    assert draft.keys["event_time"] == {"epoch_unit": "s"}
     assert "CHECK amount is named like an amount, but its values are no plain numbers" in text
 
 

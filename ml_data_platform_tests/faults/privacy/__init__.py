@@ -1,0 +1,1 @@
+"""Landings of personal data that die."""

@@ -1,0 +1,130 @@
+"""Rows are masked by their contract's paths, and what stays keeps its exact text."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+
+import pyarrow as pa
+import pytest
+
+from ml_data_platform.errors import ContractError
+from ml_data_platform.events.contracts import parse_contract
+from ml_data_platform.events.masking_plan import masking_plan
+from ml_data_platform.landing.chunks import CHUNK
+from ml_data_platform.landing.masking import Masker, MaskingKeys
+
+KEYS = MaskingKeys("key", b"s" * 32, b"f" * 32)
+BASE = "source: shop\nformat: jsonl\nschema_version: 2\n"
+
+
+def mask_of(text: str, domain: str = "shop") -> str:
+    """Return the mask of a text by Python's own HMAC."""
+    return "masked_" + hmac.new(b"s" * 32, f"value\0{domain}\0{text}".encode(), hashlib.sha256).hexdigest()[:32]
+
+
+def masked(section: str, row: str, defect: str | None = None, base: str = BASE) -> str:
+    """Return one row masked under a section."""
+    plan = masking_plan(parse_contract(f"{base}pii: {section}", file="shop.yaml"))
+    assert plan is not None
+    chunk = pa.table([[1], [row], pa.array([defect], pa.string())], schema=CHUNK)
+    return str(Masker(plan, KEYS).mask_chunk(chunk)["landed"][0].as_py())
+
+
+@pytest.mark.parametrize(
+    ("section", "row", "expected"),
+    [
+        ("{columns: {a: mask}}", '{"a":"x"}', {"a": mask_of("x")}),
+        ("{columns: {a: mask}, domain: d}", '{"a":"x"}', {"a": mask_of("x", "d")}),
+        ("{columns: {a: mask, b: mask}}", '{"a":17,"b":"17"}', {"a": mask_of("17"), "b": mask_of("17")}),
+        ("{columns: {a: mask}}", '{"a":"\\u00e9\\n"}', {"a": mask_of("é\n")}),
+        ("{columns: {a: mask}}", '{"a":null}', {"a": None}),
+        ("{columns: {a: mask}}", '{"a":" "}', {"a": " "}),
+        ("{columns: {a: mask}}", '{"a":true}', {"a": mask_of("true")}),
+        ("{columns: {a: mask}}", '{"a":[1,{"b":2}]}', {"a": mask_of('[1,{"b":2}]')}),
+        ("{columns: {a: mask}}", '{"\\u0061":"x"}', {"a": mask_of("x")}),
+        ("{columns: {a.b: mask, a.c: keep}}", '{"a":{"b":"x","c":"y"}}', {"a": {"b": mask_of("x"), "c": "y"}}),
+        ("{columns: {a.b: mask}}", '{"a":[{"b":"x"},"y"]}', {"a": [{"b": mask_of("x")}, mask_of("y")]}),
+        ("{columns: {a.b: mask}}", '{"a":"x"}', {"a": mask_of("x")}),
+        ("{columns: {a.b: mask}}", '{"a.b":"x"}', {"a.b": mask_of("x")}),
+        ("{columns: {a.b: mask}, unnamed: keep}", '{"a":"x","z":"y"}', {"a": mask_of("x"), "z": "y"}),
+        (
+            "{columns: {a: keep, a.b: mask}}",
+            '{"a":{"b":"x","c":{"b":"y"}}}',
+            {"a": {"b": mask_of("x"), "c": {"b": "y"}}},
+        ),
+        ("{columns: {a: keep}, unnamed: drop}", '{"a":1,"z":2,"y":[3]}', {"a": 1}),
+        ("{unnamed: drop}", '{"user_id":"u","event_type":{"z":1}}', {"user_id": "u", "event_type": {}}),
+    ],
+)
+def test_values_are_masked_by_path(section, row, expected):
+    """Each path's rule holds, in objects, arrays and flattened keys, and where another kind of value stands."""
+    found = json.loads(masked(section, row))
+    found.pop("_masked_row", None)
+    assert found == expected
+
+
+def test_what_stays_keeps_its_exact_text():
+    """Numbers keep all digits, texts their escapes."""
+    kept = '"a":1.10,"b":123456789012345678901234567890,"c":1e400,"d":"\\u00e9\\/","e":[1.0, {"f": -0}]'
+    columns = ", ".join(f"{name}: keep" for name in "abcde")
+    assert (
+        masked(f"{{columns: {{{columns}, x: drop}}}}", f'{{{kept},"x":1}}', base=BASE + "identity: [a]\n")
+        == f"{{{kept}}}"
+    )
+
+
+def test_unnamed_columns_are_masked_with_their_names():
+    """Neither the name nor the value of what a contract does not name is left; equal ones are equal."""
+    one, two = (json.loads(masked("{}", f'{{"user_id":"u","Ann":{{"Bob":{n}}}}}')) for n in (1, 1))
+    assert one == two
+    assert one.pop("user_id") == "u"
+    ((name, value),) = one.items()
+    assert name.startswith("masked_")
+    assert value == mask_of('{"Bob":1}')
+
+
+def test_rows_that_differ_in_dropped_values_stay_apart():
+    """Where the whole row is the identity, a dropped value leaves a mask of the row."""
+    without_ids = BASE + "columns: {event_id: null}\n"
+    rows = {masked("{columns: {a: drop}}", f'{{"user_id":"u","a":{n}}}', base=without_ids) for n in (1, 2)}
+    assert len(rows) == 2
+    assert all("_masked_row" in row for row in rows)
+    assert masked("{columns: {a: drop}}", '{"a":1}', base=BASE + "identity: [user_id]\n") == "{}"
+
+
+@pytest.mark.parametrize("defect", ["malformed_row", "wrong_field_count"])
+def test_rows_with_a_defect_leave_their_size_only(defect):
+    """Of a row in which personal data may stand anywhere, its size and a mask are left."""
+    found = json.loads(masked("{}", '{"a":"x@y.z","_extra_fields":["1","2"]}', defect))
+    assert found.pop("_unparsed").startswith("masked_")
+    assert found == ({"fields": 3} if defect == "wrong_field_count" else {"characters": 39})
+
+
+def test_nesting_that_cannot_be_looked_through_leaves_nothing():
+    """A row of a hundred thousand levels is malformed, not kept, and no error."""
+    row = '{"a":' + '{"a":' * 100_000 + "1" + "}" * 100_001
+    assert "masked_" in masked("{columns: {a: keep, a.a.b: mask}}", row)
+
+
+@pytest.mark.parametrize(
+    ("section", "said"),
+    [
+        ("{column: {a: mask}}", "did you mean 'columns'"),
+        ("{columns: {a: msak}}", "did you mean 'mask'"),
+        ("{columns: {a: mask}, unamed: keep}", "did you mean 'unnamed'"),
+        ("{columns: {a..b: mask}}", "a dotted path has an empty part"),
+        ("{columns: {event_timestamp: mask}}", "cannot be masked: it is read as the event time"),
+        ("{columns: {event_timestamp: drop}}", "cannot be dropped: it is read as the event time"),
+        ("{columns: {user_id: drop}}", "cannot be dropped: it is read as user_id"),
+        ("{columns: {event_type: mask}}", "cannot be masked: it is read as event_type"),
+        ("{columns: {purchase_amount_usd: mask}}", "cannot be masked: it is read as purchase_amount_usd"),
+        ("{columns: {a: mask, a.b: keep}}", "lies within a, of which nothing is left"),
+    ],
+)
+def test_sections_that_contradict_themselves_are_refused(section, said):
+    """Typos and columns that must stay readable are refused with the key, and the likely meaning."""
+    with pytest.raises(ContractError) as caught:
+        parse_contract(f"{BASE}pii: {section}", file="shop.yaml")
+    assert said in str(caught.value)
