@@ -9,7 +9,7 @@ DEMO_START := 2026-06-01
 DEMO_END := 2026-06-14
 export ML_DATA_PLATFORM_ROOT := $(ROOT)
 
-.PHONY: help demo dev test fault-tools real-data real-sources schedules late-rows lint format lock clean browser
+.PHONY: help demo dev test fault-tools real-data globo-late real-sources schedules late-rows lint format lock clean browser
 
 help: ## Show what can be done
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -33,6 +33,9 @@ test: $(VENV)/.installed ## Run the tests, on up to four processors
 
 real-data: $(VENV)/.installed ## All 192 hours of real clicks: what holds of them, and what it costs; needs the files beside the checkout
 	@$(BIN)/python -m benchmarks.globo
+
+globo-late: $(VENV)/.installed ## The same clicks hour by hour: late rows, how late, runs, same bytes as all at once; needs the files beside the checkout
+	@$(BIN)/python -m benchmarks.globo_late
 
 real-sources: $(VENV)/.installed ## Three real logs and generated events, decades apart, in one root; needs the files beside the checkout
 	@$(BIN)/python -m benchmarks.four_sources
