@@ -309,4 +309,12 @@ def _from_file(path: Path) -> dict[str, Any]:
         raise SettingsError(
             "the settings file is not a mapping", remedy="Write one `name: value` a line.", file=str(path)
         )
+    for name in ("root", "home"):
+        if name in content:
+            raise SettingsError(
+                f"`{name}` cannot be set in the settings file, which is looked for in that very folder",
+                remedy=f"Leave it out, and name the place with --root or {ENVIRONMENT_PREFIX}{name.upper()}.",
+                file=str(path),
+                got=content[name],
+            )
     return content

@@ -188,10 +188,11 @@ def _published_rows(platform: Platform, asset: str, day: dt.date) -> dict[dt.dat
     return {each: head.rows for each, head in heads.items() if head is not None}
 
 
-def _landed_rows(records: Sequence[LedgerRecord]) -> dict[dt.date, int]:
-    rows: dict[dt.date, int] = {}
+def _landed_rows(records: Sequence[LedgerRecord]) -> dict[str, dict[dt.date, int]]:
+    rows: dict[str, dict[dt.date, int]] = {}
     for record in records:
+        of_source = rows.setdefault(record.source, {})
         for day, count in record.rows_per_day.items():
             key = dt.date.fromisoformat(day)
-            rows[key] = rows.get(key, 0) + count
+            of_source[key] = of_source.get(key, 0) + count
     return rows

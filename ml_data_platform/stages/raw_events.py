@@ -7,6 +7,7 @@ judging a row.
 from __future__ import annotations
 
 import datetime as dt
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from ml_data_platform.events.lateness import end_of_day, start_of_day
 from ml_data_platform.events.schemas import RAW_EVENTS
 from ml_data_platform.events.sql_text import sql_instant, sql_literal
 from ml_data_platform.stages.day_lateness import DayLateness
-from ml_data_platform.stages.result import EngineLimits, StageResult, ratio_to_history
+from ml_data_platform.stages.result import EngineLimits, StageResult, most_unusual_ratio
 from ml_data_platform.stages.single_table import expected_generation, finish
 from ml_data_platform.storage import duck
 from ml_data_platform.storage.layout import Layout
@@ -38,7 +39,7 @@ def build(
     inputs: Mapping[str, str],
     engine: EngineLimits,
     rules: Sequence[Rule],
-    history: Mapping[dt.date, int],
+    history: Mapping[str, Mapping[dt.date, int]],
     lateness: DayLateness,
 ) -> StageResult:
     """Gather the rows of one day from the fragments of the landed files.
@@ -51,7 +52,7 @@ def build(
         inputs: What the table is built from, as planned.
         engine: Bounds of the query engine.
         rules: The table rules of ``raw_events``.
-        history: Landed rows per earlier day; days without rows are absent.
+        history: Source to its landed rows per day; days without rows are absent.
         lateness: How late the rows of the day came; it is reported, and changes no byte.
 
     Returns:
@@ -64,12 +65,16 @@ def build(
             f"COPY ({_rows_of_day(day, landed, store)}) TO {sql_literal(str(path))} {copy_options(RAW_EVENTS)}"
         )
     rows = pq.read_metadata(path).num_rows
+    of_source: Counter[str] = Counter()
+    for record in landed:
+        of_source[record.source] += record.rows_per_day[day.isoformat()]
+    ratio, lines = most_unusual_ratio(day, of_source, history)
     metrics = {
-        "unaccounted_rows": sum(record.rows_per_day[day.isoformat()] for record in landed) - rows,
-        "row_count_ratio_to_previous_7_days": ratio_to_history(day, rows, history),
+        "unaccounted_rows": of_source.total() - rows,
+        "row_count_ratio_to_previous_7_days": ratio,
         **lateness.metrics,
     }
-    sources = ", ".join(sorted({record.source for record in landed}))
+    sources = ", ".join(sorted(of_source))
     return finish(
         RAW_EVENTS,
         day,
@@ -78,7 +83,7 @@ def build(
         generation=generation,
         inputs=inputs,
         code_version=CODE_VERSION,
-        checks=check_metrics(rules, metrics),
+        checks=check_metrics(rules, metrics, {"row_count_ratio_to_previous_7_days": lines}),
         facts={"landed_files": len(landed), "sources": sources, **lateness.facts},
     )
 

@@ -20,7 +20,7 @@ from ml_data_platform.events.parsing import mapping_query
 from ml_data_platform.events.schemas import EVENT_TYPES, QUARANTINED_EVENTS, VALIDATED_EVENTS
 from ml_data_platform.events.sql_text import sql_instant, sql_literal
 from ml_data_platform.stages.repeated_ids import differing_duplicates
-from ml_data_platform.stages.result import EngineLimits, StageResult, ratio_to_history
+from ml_data_platform.stages.result import EngineLimits, SourceShares, StageResult, ratio_to_history
 from ml_data_platform.stages.row_judgement import judge_rows
 from ml_data_platform.stages.single_table import expected_generation, finish
 from ml_data_platform.storage import duck
@@ -78,14 +78,20 @@ def build(
         row_checks = judge_rows(mapped, [rule for rule in rules if rule.scope == "row"], scratch / "rejections.parquet")
         _split(connection, mapped, scratch / "rejections.parquet", published, quarantine)
         counts, metrics = _measure(connection, day, raw.rows(), published, quarantine)
+        rejected, duplicate = _shares(connection, mapped, quarantine)
         differing = differing_duplicates(connection)
     metrics["differing_duplicates"] = differing.events
+    metrics["rejected_share"] = rejected.largest
+    metrics["duplicate_share"] = duplicate.largest
+    examples = {
+        "differing_duplicates": differing.examples,
+        "rejected_share": rejected.lines,
+        "duplicate_share": duplicate.lines,
+    }
     metrics["row_count_ratio_to_previous_7_days"] = ratio_to_history(day, counts["published_rows"], history)
     checks = (
         *row_checks,
-        *check_metrics(
-            [rule for rule in rules if rule.scope == "table"], metrics, {"differing_duplicates": differing.examples}
-        ),
+        *check_metrics([rule for rule in rules if rule.scope == "table"], metrics, examples),
         *check_metrics(quarantine_rules, metrics),
     )
     failed = sorted(check.name for check in checks if check.blocking and not check.passed)
@@ -197,7 +203,7 @@ def _measure(
     by_type = connection.execute(
         f"""SELECT max(share) FROM (
             SELECT count(*) FILTER (rules IS NOT NULL) / count(*) AS share
-            FROM judged WHERE event_type IN ({known_types}) GROUP BY event_type HAVING count(*) >= {ROWS_TO_JUDGE_A_TYPE})"""
+            FROM judged WHERE event_type IN ({known_types}) GROUP BY source, event_type HAVING count(*) >= {ROWS_TO_JUDGE_A_TYPE})"""
     ).fetchall()[0]
     rejected = pq.read_metadata(quarantine[REJECTED]).num_rows
     duplicates = pq.read_metadata(quarantine[DUPLICATE]).num_rows
@@ -212,6 +218,17 @@ def _measure(
         "rows_outside_the_day": found[2],
         "unaccounted_rows": raw_rows - found[0] - duplicates - rejected,
         "largest_rejected_share_of_an_event_type": by_type[0],
-        "rejected_share": rejected / raw_rows if raw_rows else None,
-        "duplicate_share": duplicates / raw_rows if raw_rows else None,
     }
+
+
+def _shares(
+    connection: duckdb.DuckDBPyConnection, mapped: Path, quarantine: Mapping[str, Path]
+) -> tuple[SourceShares, SourceShares]:
+    """Return the shares of rejected and of duplicate rows by source: a small source is not hidden by a big one."""
+
+    def by_source(path: Path) -> dict[str, int]:
+        rows = f"read_parquet({sql_literal(str(path))})"
+        return dict(connection.execute(f"SELECT source, count(*) FROM {rows} GROUP BY 1").fetchall())
+
+    rows = by_source(mapped)
+    return SourceShares(rows, by_source(quarantine[REJECTED])), SourceShares(rows, by_source(quarantine[DUPLICATE]))

@@ -32,12 +32,12 @@ def _table_rule(
     )
 
 
-def _volume_rule(asset: str) -> Rule:
+def _volume_rule(asset: str, description: str) -> Rule:
     return _table_rule(
         asset,
         "row_count_is_in_line_with_the_previous_7_days",
         "row_count_ratio_to_previous_7_days",
-        "The day has between half and twice the mean row count of the published days among the 7 before it.",
+        description,
         kind="ratio",
         tolerance=2.0,
         blocking=False,
@@ -54,7 +54,9 @@ PARTITION_RULES = (
         "unaccounted_rows",
         "The day holds exactly the rows that the ledger routed to it.",
     ),
-    _volume_rule("raw_events"),
+    _volume_rule(
+        "raw_events", "Each source has between half and twice its mean row count of its days among the 7 before."
+    ),
     _table_rule(
         "raw_events",
         NO_ROWS_ARE_TOO_LATE,
@@ -92,12 +94,15 @@ PARTITION_RULES = (
         "rows_outside_the_day",
         "Every event_timestamp falls on the partition's UTC day.",
     ),
-    _volume_rule("validated_events"),
+    _volume_rule(
+        "validated_events",
+        "The day has between half and twice the mean row count of the published days among the 7 before it.",
+    ),
     _table_rule(
         "validated_events",
         "rejected_share_is_within_tolerance",
         "rejected_share",
-        "At most 5 % of the day's raw rows fail a row rule, unless set otherwise.",
+        "Of no source do over 5 % of the day's raw rows fail a row rule, unless set otherwise.",
         kind="limit",
         tolerance=0.05,
         when_null="no rows",
@@ -106,7 +111,7 @@ PARTITION_RULES = (
         "validated_events",
         "each_event_type_is_mostly_valid",
         "largest_rejected_share_of_an_event_type",
-        "Of no known event type with 30 rows or more does over a quarter break rules: rare events cannot vanish unseen.",
+        "Of no source's event type with 30 rows or more does over a quarter break rules: rare events cannot vanish unseen.",
         kind="limit",
         tolerance=0.25,
         when_null="no event type has 30 rows",
@@ -115,7 +120,7 @@ PARTITION_RULES = (
         "validated_events",
         "duplicate_share_is_within_tolerance",
         "duplicate_share",
-        "At most 10 % of the day's raw rows are duplicates, unless set otherwise.",
+        "Of no source are over 10 % of the day's raw rows duplicates, unless set otherwise.",
         kind="limit",
         tolerance=0.10,
         blocking=False,

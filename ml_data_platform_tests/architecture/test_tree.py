@@ -162,6 +162,7 @@ def test_files_that_a_user_expects_are_there(checkout: Path) -> None:
         "requirements.lock",
         "dagster.yaml",
         "workspace.yaml",
+        "dg.toml",
     ):
         assert (checkout / name).stat().st_size > 0, name
 

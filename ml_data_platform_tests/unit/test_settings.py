@@ -38,6 +38,15 @@ def test_the_nearest_word_counts(root: Path) -> None:
     assert load_settings({}, root, root=root).fold_count == 6
 
 
+@pytest.mark.parametrize("name", ["root", "home"])
+def test_the_settings_file_cannot_move_its_own_folder(root: Path, name: str) -> None:
+    """It is looked for in the root: a root in it would be left out in silence, so it is refused."""
+    write(root, f"{name}: elsewhere\n")
+    with pytest.raises(SettingsError, match=f"`{name}` cannot be set in the settings file.*ROOT|HOME") as caught:
+        load_settings({}, root, root=root)
+    assert caught.value.file == str(root / "platform.yaml")
+
+
 def test_what_is_not_given_does_not_count(root: Path) -> None:
     """None from the command line and an empty variable leave the next source its say; other variables are not ours."""
     write(root, "fold_count: 6\n")

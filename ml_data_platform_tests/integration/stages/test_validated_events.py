@@ -90,6 +90,46 @@ def test_a_rare_event_type_cannot_vanish_unseen(judge):
     assert {tuple(row["rules"]) for row in rejected} == {("purchase_amounts_are_in_range",)}
 
 
+def of_globo(number, *, is_broken=False):
+    """One row of another source of the same day: a click, without a user where it is broken."""
+    at = NOON + dt.timedelta(milliseconds=number)
+    columns = CONTRACTS["globo"].fields(2)
+    values = {
+        "user_id": "" if is_broken else "7",
+        "session_uuid": str(number),
+        "event_timestamp": f"{at.timestamp():.0f}",
+    }
+    landed = {column: values.get(name, "1") for name, column in columns.items()}
+    return {
+        "source": "globo",
+        "source_file": "b" * 64,
+        "source_row": number,
+        "event_time": at,
+        "schema_version": 2,
+        "landed": json.dumps({column: text or None for column, text in landed.items()}),
+    }
+
+
+def test_a_small_source_is_not_hidden_by_a_big_one(judge):
+    """Twelve clicks without a user among two thousand good rows of the shop: refused, and the source is named."""
+    rows = [landed_row(number) for number in range(2000)]
+    result, files = judge(rows + [of_globo(number, is_broken=True) for number in range(12)])
+    (failed,) = [check for check in result.failed if check.name == "rejected_share_is_within_tolerance"]
+    assert failed.examples[0] == "globo: 12 of 12 rows"
+    assert failed.value == 1.0
+    assert len(files["disposition=rejected/data.parquet"]) == 12
+
+
+@pytest.mark.parametrize("neighbours", [0, 1000])
+@pytest.mark.parametrize(("broken", "is_refused"), [(60, True), (40, False)])
+def test_a_source_is_judged_as_if_it_were_alone(judge, broken, is_refused, neighbours):
+    """6 % of the shop's rows are broken: refused with and without as many good clicks beside them; 4 % never are."""
+    shop = [landed_row(number, **({"user_id": None} if number < broken else {})) for number in range(1000)]
+    result, _ = judge(shop + [of_globo(number) for number in range(neighbours)])
+    names = {check.name for check in result.failed}
+    assert ("rejected_share_is_within_tolerance" in names) == is_refused
+
+
 def test_unknown_event_types_alone_do_not_refuse_a_day(judge):
     """Forty rows of an unknown type among a thousand are rejected; no known type lost anything."""
     rows = [landed_row(number, **({"event_type": "teleport"} if number % 25 == 0 else {})) for number in range(1000)]

@@ -1,0 +1,1 @@
+"""Stages without a disk."""
