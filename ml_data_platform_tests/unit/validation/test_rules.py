@@ -32,6 +32,8 @@ ASSETS = (
     "stratified_partitions",
 )
 WARNINGS = {
+    ("raw_events", "late_share_is_within_tolerance"),
+    ("raw_events", "no_rows_are_too_late"),
     ("raw_events", "row_count_is_in_line_with_the_previous_7_days"),
     ("validated_events", "row_count_is_in_line_with_the_previous_7_days"),
     ("validated_events", "duplicate_share_is_within_tolerance"),
