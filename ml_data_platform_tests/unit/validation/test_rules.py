@@ -183,6 +183,7 @@ def test_metric_names_are_what_table_rules_read():
         "immature_rows",
         "row_count_difference_to_mature_rows",
         "label_side_columns",
+        "largest_plausible_auc_of_a_feature",
     )
 
 
