@@ -17,6 +17,8 @@
     date_partitions[D]  label_partitions[D]  stratified_partitions[D]
        ▼
     dataset_versions                  a git tag with DVC: the days, rows and bytes that training may use
+       ▼
+    conversion_model                  a baseline trained on one version, with the manifest that traces it
 
 Rooms, from the bottom up: ``events`` (what an event is), ``features`` and ``training`` (pure), ``storage``,
 ``validation``, ``landing``, ``stages`` (one module per asset, no Dagster), ``datasets`` (versions of the training data), ``defs`` (the only Dagster code),

@@ -150,6 +150,11 @@ class Settings(BaseModel):
         return self.versions or self.local_folder / "versions"
 
     @property
+    def models_folder(self) -> Path:
+        """The training runs, on this machine."""
+        return self.local_folder / "models"
+
+    @property
     def versions_remote_url(self) -> str:
         """Where versions are pushed to: an absolute folder, or a URL."""
         if self.versions_remote is None:

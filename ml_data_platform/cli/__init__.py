@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typer
 
-from ml_data_platform.cli import building, feeding, quarantine, replaying, serving, sourcing, versioning
+from ml_data_platform.cli import building, feeding, quarantine, replaying, serving, sourcing, training, versioning
 from ml_data_platform.cli.boundary import OneMessage
 from ml_data_platform.cli.lessons import lesson
 
@@ -36,6 +36,7 @@ for command in (
     building.plan,
     building.status,
     replaying.replay,
+    training.train,
     serving.dev,
     serving.demo,
 ):

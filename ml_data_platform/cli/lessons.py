@@ -68,6 +68,12 @@ LESSONS: Mapping[str, tuple[str, ...]] = {
         "JSON keys: kind (additive, breaking), differences, and upcast or version.",
         _DONE,
     ),
+    "train": (
+        "Example: ml-data-platform train --version latest --cutoff 2026-06-10",
+        "A tenth of the work: … --negatives-per-positive 3; the probabilities are brought back by the recorded rate.",
+        "JSON keys: outcome (trained, unchanged), folder, and those of the run's manifest.json.",
+        "Exit status: 0 there is a model, 1 its data are not pinned, leak, or cannot be split so, 2 wrong arguments.",
+    ),
     "version cut": (
         "Example: ml-data-platform version cut",
         "Example: ml-data-platform version cut --from 2026-06-01 --to 2026-06-14 --dataset date_partitions",

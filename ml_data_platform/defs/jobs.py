@@ -33,6 +33,15 @@ def cut() -> UnresolvedAssetJobDefinition:
     )
 
 
+def train() -> UnresolvedAssetJobDefinition:
+    """Define the job that trains the model."""
+    return dg.define_asset_job(
+        "train_model",
+        selection=dg.AssetSelection.assets("conversion_model"),
+        description="Train the baseline on a version; by default on the newest.",
+    )
+
+
 def refresh_day() -> UnresolvedAssetJobDefinition:
     """Define the job that brings a day up to date."""
     return dg.define_asset_job(

@@ -8,6 +8,7 @@ import datetime as dt
 
 import dagster as dg
 
+from ml_data_platform.defs.assets.conversion_model import conversion_model
 from ml_data_platform.defs.assets.dataset_versions import dataset_versions
 from ml_data_platform.defs.assets.date_partitions import date_partitions
 from ml_data_platform.defs.assets.label_partitions import label_partitions
@@ -18,7 +19,7 @@ from ml_data_platform.defs.assets.session_summaries import session_summaries
 from ml_data_platform.defs.assets.stratified_partitions import stratified_partitions
 from ml_data_platform.defs.assets.validated_events import validated_events
 from ml_data_platform.defs.io_manager import CommittedTables
-from ml_data_platform.defs.jobs import cut, ingest, rebuild, refresh_day
+from ml_data_platform.defs.jobs import cut, ingest, rebuild, refresh_day, train
 from ml_data_platform.defs.partitions import daily_partitions
 from ml_data_platform.defs.pull_sensor import pull_sensor
 from ml_data_platform.defs.replay import replay_quarantined
@@ -48,6 +49,7 @@ def build_definitions(settings: Settings, now: dt.datetime | None = None) -> dg.
             label_partitions(daily),
             stratified_partitions(daily),
             dataset_versions(),
+            conversion_model(),
         ],
         jobs=[
             take_in,
@@ -55,6 +57,7 @@ def build_definitions(settings: Settings, now: dt.datetime | None = None) -> dg.
             rebuild(),
             replay_quarantined(lambda: build_definitions(settings, now)),
             cut(),
+            train(),
         ],
         sensors=[
             landing_sensor(take_in, interval_seconds=settings.sensor_interval_seconds),

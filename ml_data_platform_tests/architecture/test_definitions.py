@@ -48,10 +48,10 @@ def specs(definitions: dg.Definitions) -> dict[str, dg.AssetSpec]:
 
 def test_the_assets_are_those_of_the_flow(specs: dict[str, dg.AssetSpec]) -> None:
     """Nothing is missing, nothing is left over."""
-    assert set(specs) == {"landed_files", *DAILY, "dataset_versions"}
+    assert set(specs) == {"landed_files", *DAILY, "dataset_versions", "conversion_model"}
 
 
-@pytest.mark.parametrize("name", ["landed_files", *DAILY, "dataset_versions"])
+@pytest.mark.parametrize("name", ["landed_files", *DAILY, "dataset_versions", "conversion_model"])
 def test_every_asset_describes_itself(specs: dict[str, dg.AssetSpec], name: str) -> None:
     """Description by rows, owner, group and kinds: what a newcomer reads in the UI."""
     spec = specs[name]

@@ -59,6 +59,7 @@ def test_the_assets_are_all_assets(readme: str) -> None:
         "quarantined_events",
         *UPSTREAM,
         "dataset_versions",
+        "conversion_model",
     }
 
 

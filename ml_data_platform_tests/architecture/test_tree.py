@@ -21,7 +21,7 @@ EMPTY_WORDS = {"utils", "util", "helpers", "helper", "common", "misc", "base", "
 MAX_LINES = 350
 UNSAFE_MODULES = {"pickle", "cPickle", "_pickle", "cloudpickle", "joblib", "marshal", "shelve", "dill"}
 PLACE_IN_THE_FLOW = ["landed_files", *UPSTREAM]
-OF_VERSIONS = ["dataset_versions"]
+OF_VERSIONS = ["dataset_versions", "conversion_model"]
 
 
 def _sources(folder: Path) -> list[Path]:

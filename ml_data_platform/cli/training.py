@@ -1,0 +1,97 @@
+"""The command ``train``.
+
+Belongs here: its arguments and output. Does not belong here: training.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich import box
+from rich.table import Table
+
+from ml_data_platform.cli import screen
+from ml_data_platform.cli.options import JsonOption, RootOption, day_argument, root_and_days
+
+if TYPE_CHECKING:
+    from ml_data_platform.datasets.conversion_model import TrainedModel
+
+
+def train(
+    version: Annotated[
+        str, typer.Option("--version", metavar="TAG", help="A version, latest, or the folder of a checkout.")
+    ] = "latest",
+    cutoff: Annotated[
+        dt.date | None,
+        typer.Option("--cutoff", metavar="DAY", parser=day_argument, help="First UTC day that is tested."),
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Same seed, same bytes.")] = 0,
+    negatives_per_positive: Annotated[
+        float | None, typer.Option("--negatives-per-positive", metavar="N", help="Keep so many; by default all.")
+    ] = None,
+    returning_users: Annotated[
+        bool, typer.Option("--returning-users", help="Learn also from earlier sessions of users that are tested.")
+    ] = False,
+    root: RootOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Train a baseline on one version: learn from the past, test on what came after, keep model, manifest and card.
+
+    Only rows that the version pins are used, after the leakage firewall has looked at them. Without --cutoff, about the
+    last fifth of the days is tested. The same version and choices give the same bytes.
+    """
+    from ml_data_platform.datasets.conversion_model import TrainingConfig, default_cutoff, train_model
+    from ml_data_platform.datasets.load_dataset import find_version
+    from ml_data_platform.stages.platform import utc_now
+
+    settings, _ = root_and_days(root, None, None, None)
+    data = find_version(settings, version)
+    config = TrainingConfig(
+        cutoff=cutoff or default_cutoff(data.manifest),
+        seed=seed,
+        negatives_per_positive=negatives_per_positive,
+        shared_users="allow" if returning_users else "purge",
+    )
+    with screen.progress("training") as (bar, task):
+        trained = train_model(
+            data,
+            config,
+            settings.models_folder,
+            now=utc_now(),
+            memory_limit=settings.memory_limit,
+            threads=settings.threads,
+            progress=lambda what: bar.update(task, description=what),
+        )
+    if as_json:
+        screen.print_json({"outcome": trained.outcome, "folder": str(trained.folder), **_facts(trained)})
+    else:
+        _print(trained)
+
+
+def _facts(trained: TrainedModel) -> dict[str, Any]:
+    facts: dict[str, Any] = trained.manifest.model_dump(mode="json")
+    return facts
+
+
+def _print(trained: TrainedModel) -> None:
+    run = trained.manifest
+    word = "trained" if trained.outcome == "trained" else "trained before, the same bytes:"
+    screen.say(f"{word} {run.run_id}", style="green", tail=f" on {run.version}, tested from {run.config['cutoff']} on")
+    table = Table(box=box.SIMPLE, show_edge=False, padding=(0, 1), pad_edge=False, header_style="bold")
+    for name in ("metric", "value", "95 % of draws of users"):
+        table.add_column(name, justify="left" if name == "metric" else "right")
+    for name, score in run.metrics.items():
+        interval = "-" if score["low"] is None else f"{score['low']:.4f} to {score['high']:.4f}"
+        table.add_row(name, "-" if score["value"] is None else f"{score['value']:.4f}", interval)
+    screen.out.print(table)
+    screen.say(
+        f"{run.rows['train']:,} rows learnt from, {run.rows['test']:,} tested; {run.positives['test']:,} of these positive"
+    )
+    screen.say(f"model, manifest and card: {_shown(trained.folder)}")
+
+
+def _shown(folder: Path) -> str:
+    return str(folder)

@@ -1,0 +1,253 @@
+"""conversion_model: a baseline trained on one version, with the manifest that traces it.
+
+Belongs here: the order of a training run, and what its manifest says. Does not belong here: metrics
+(``training.scoring``), the model's bytes (``model_bytes``), and its card (``model_card``).
+
+The same version, configuration, code and environment give the same bytes: one thread fits, the seed is given, and rows
+come in one order. A run is named by a hash of what it depends on, so that running it again finds itself.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from ml_data_platform.datasets.loading import Dataset, Selected, as_floats, known_through, select_rows
+from ml_data_platform.datasets.manifest import Manifest
+from ml_data_platform.datasets.model_bytes import model_to_bytes
+from ml_data_platform.datasets.model_card import card_text, plot
+from ml_data_platform.datasets.pinned_data import PinnedData
+from ml_data_platform.datasets.provenance import code_identity, environment
+from ml_data_platform.datasets.run_manifest import CARD_FILE, MANIFEST_FILE, MODEL_FILE, PLOT_FILE, RunManifest
+from ml_data_platform.errors import SplitError
+from ml_data_platform.features.catalog import feature_columns
+from ml_data_platform.storage.records import canonical_json
+from ml_data_platform.training.folds import FoldChoice, compute_folds
+from ml_data_platform.training.sampling import recalibrated
+from ml_data_platform.training.scoring import Floats, Labels, average_precision, calibration, roc_auc, scores
+from ml_data_platform.training.temporal import SharedUsers, split_at_day
+
+Progress = Callable[[str], None]
+TEST_SHARE = 0.2
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """What is chosen for a training run.
+
+    Attributes:
+        cutoff: First UTC day of the test part.
+        seed: Of folds, model and intervals.
+        negatives_per_positive: See ``Selected``; the probabilities are brought back by the recorded rate.
+        shared_users: See ``TemporalSplit``.
+        fold_count: Folds of the cross-validation; users stay whole.
+        trees: Boosting rounds.
+        leaves: Most leaves of a tree.
+        learning_rate: Of the boosting.
+    """
+
+    cutoff: dt.date
+    seed: int = 0
+    negatives_per_positive: float | None = None
+    shared_users: SharedUsers = "purge"
+    fold_count: int = 5
+    trees: int = 100
+    leaves: int = 15
+    learning_rate: float = 0.1
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        return {**asdict(self), "cutoff": self.cutoff.isoformat()}
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A training run: its manifest, its folder, and whether it had been run before."""
+
+    manifest: RunManifest
+    folder: Path
+    outcome: Literal["trained", "unchanged"]
+
+
+def default_cutoff(manifest: Manifest) -> dt.date:
+    """Return the day from which on about a fifth of the known days are tested.
+
+    Raises:
+        SplitError: The version has too few days to split.
+    """
+    end = known_through(manifest).date()
+    days = [day.day for day in manifest.days if day.day < end.isoformat() and day.rows]
+    if len(days) < 3:
+        raise SplitError("the version has too few days to learn from and test on", days=len(days), expected="3 or more")
+    return dt.date.fromisoformat(days[-max(1, round(len(days) * TEST_SHARE))])
+
+
+def train_model(
+    data: PinnedData,
+    config: TrainingConfig,
+    models: Path,
+    *,
+    now: dt.datetime,
+    memory_limit: str = "1GB",
+    threads: int = 2,
+    progress: Progress = lambda _: None,
+) -> TrainedModel:
+    """Train, test and describe a model on one version.
+
+    Args:
+        data: The version and its files, compared already.
+        config: The choices.
+        models: Folder of all training runs.
+        now: The present, aware; for the manifest.
+        memory_limit: Bound of the query engine.
+        threads: Its threads; the model is fitted by one.
+        progress: Called with what is being done.
+
+    Raises:
+        LeakageError: The rows must not be learnt from.
+        SplitError: The split leaves no room, or a part has only one class.
+    """
+    split = split_at_day(config.cutoff, shared_users=config.shared_users)
+    columns = ("user_id", *feature_columns("date_partitions"), "label")
+    progress("loading")
+    parts = {}
+    for part in ("train", "test"):
+        ratio = config.negatives_per_positive if part == "train" else None
+        chosen = Selected(split=split, part=part, columns=columns, negatives_per_positive=ratio)
+        parts[part] = select_rows(data, chosen, memory_limit=memory_limit, threads=threads)
+    train, test = _matrix(parts["train"]), _matrix(parts["test"])
+    for name, rows in (("train", train), ("test", test)):
+        if len(np.unique(rows.labels)) < 2:
+            raise SplitError(
+                f"the {name} part has labels of one class only", remedy="Choose another cutoff.", rows=len(rows.labels)
+            )
+    rate = parts["train"].sampling.rate
+    progress("cross-validation")
+    validated = _cross_validate(config, train)
+    progress("fitting")
+    model = _fit(config, train.features, train.labels)
+    content = model_to_bytes(model)
+    predicted = np.array([recalibrated(p, rate) for p in _predict(model, test.features)])
+    progress("testing")
+    manifest = RunManifest(
+        run_id=_run_id(data, config),
+        created_at=now.astimezone(dt.UTC).isoformat(timespec="seconds"),
+        version=data.manifest.tag,
+        snapshot_id=data.manifest.snapshot_id,
+        dir_md5={dataset.name: f"{dataset.dir_md5}.dir" for dataset in data.manifest.datasets},
+        is_provisional=data.manifest.is_provisional,
+        code=code_identity(),
+        environment=environment(),
+        config=config.to_json(),
+        features=list(feature_columns("date_partitions")),
+        rows={"train": len(train.labels), "test": len(test.labels)},
+        positives={"train": int(train.labels.sum()), "test": int(test.labels.sum())},
+        negative_sampling={"rate": rate, "salt": parts["train"].sampling.salt},
+        firewall={each.check: each.passed for part in parts.values() for each in part.findings},
+        metrics={
+            name: asdict(score) for name, score in scores(test.labels, predicted, test.users, seed=config.seed).items()
+        },
+        cross_validation=validated,
+        calibration=[asdict(each) for each in calibration(test.labels, predicted)],
+        model_sha256=hashlib.sha256(content).hexdigest(),
+        model_bytes=len(content),
+    )
+    return _store(models, manifest, content, plot(manifest, test.labels, predicted))
+
+
+@dataclass(frozen=True)
+class _Rows:
+    users: list[str]
+    features: Floats
+    labels: Labels
+
+
+def _matrix(dataset: Dataset) -> _Rows:
+    table = dataset.to_arrow()
+    features = np.column_stack([as_floats(table[name]) for name in feature_columns("date_partitions")])
+    return _Rows(table["user_id"].to_pylist(), features, table["label"].to_numpy().astype(np.int8))
+
+
+def _fit(config: TrainingConfig, features: Floats, labels: Labels) -> Any:
+    from sklearn.ensemble import HistGradientBoostingClassifier
+    from threadpoolctl import threadpool_limits
+
+    model = HistGradientBoostingClassifier(
+        max_iter=config.trees,
+        max_leaf_nodes=config.leaves,
+        learning_rate=config.learning_rate,
+        early_stopping=False,
+        random_state=config.seed,
+    )
+    with threadpool_limits(limits=1):
+        return model.fit(features, labels)
+
+
+def _predict(model: Any, features: Floats) -> npt.NDArray[np.float64]:
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(limits=1):
+        predicted: npt.NDArray[np.float64] = model.predict_proba(features)[:, 1]
+    return predicted
+
+
+def _cross_validate(config: TrainingConfig, train: _Rows) -> list[dict[str, Any]]:
+    """Fit and score each fold of the train part; a user is in one fold."""
+    try:
+        folds = compute_folds(FoldChoice("stratified_group", config.fold_count, config.seed), train.users, train.labels)
+    except SplitError as error:
+        return [{"fold": None, "rows": 0, "roc_auc": None, "average_precision": None, "why": error.what}]
+    found = []
+    for fold in range(config.fold_count):
+        held_out = folds == fold
+        model = _fit(config, train.features[~held_out], train.labels[~held_out])
+        predicted = _predict(model, train.features[held_out])
+        labels = train.labels[held_out]
+        found.append(
+            {
+                "fold": fold,
+                "rows": int(held_out.sum()),
+                "roc_auc": roc_auc(labels, predicted),
+                "average_precision": average_precision(labels, predicted),
+            }
+        )
+    return found
+
+
+def _run_id(data: PinnedData, config: TrainingConfig) -> str:
+    """Return a hash of all that the model's bytes depend on."""
+    facts = {
+        "version": data.manifest.tag,
+        "files": {file.path: file.sha256 for file in data.manifest.files},
+        "config": config.to_json(),
+        "environment": environment(),
+        "code": code_identity(),
+    }
+    return hashlib.sha256(canonical_json(facts)).hexdigest()[:12]
+
+
+def _store(models: Path, manifest: RunManifest, content: bytes, image: bytes) -> TrainedModel:
+    """Put a run into its folder, whole or not at all; a run that is there already stays as it is."""
+    folder = models / manifest.run_id
+    if (folder / MANIFEST_FILE).is_file():
+        known = RunManifest.read(folder)
+        if known.model_sha256 == manifest.model_sha256:
+            return TrainedModel(known, folder, "unchanged")
+    partial = models / f".{manifest.run_id}.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    (partial / MODEL_FILE).write_bytes(content)
+    (partial / PLOT_FILE).write_bytes(image)
+    (partial / CARD_FILE).write_text(card_text(manifest), encoding="utf-8")
+    (partial / MANIFEST_FILE).write_text(manifest.to_text(), encoding="utf-8")
+    shutil.rmtree(folder, ignore_errors=True)
+    partial.rename(folder)
+    return TrainedModel(manifest, folder, "trained")

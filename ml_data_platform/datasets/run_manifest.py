@@ -1,0 +1,114 @@
+"""What a training run says of itself: the file ``manifest.json`` beside its model.
+
+Belongs here: its form, and reading the runs of a root. Does not belong here: training.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from ml_data_platform.errors import CorruptVersionError, UnknownVersionError
+
+MANIFEST_FILE = "manifest.json"
+MODEL_FILE = "model.skops"
+CARD_FILE = "card.md"
+PLOT_FILE = "plots.png"
+
+
+class RunManifest(BaseModel):
+    """A training run.
+
+    Attributes:
+        run_id: Hash of all that the model depends on: version, configuration, code, environment.
+        created_at: ISO-8601, UTC.
+        version: Tag of the version that it learnt from.
+        snapshot_id: The snapshot that pins that version's bytes.
+        dir_md5: Data set to the name of DVC's listing.
+        is_provisional: The version was provisional.
+        code: Version of the package, commit, and whether files differed from it.
+        environment: Versions of what the model may depend on.
+        config: The choices.
+        features: Columns of the matrix, in order.
+        rows: Part to number of rows.
+        positives: Part to number of rows with label 1.
+        negative_sampling: Rate and salt of the train part.
+        firewall: Check to whether it passed; all did.
+        metrics: Metric to value, low and high, on the test part.
+        cross_validation: One entry per fold of the train part.
+        calibration: Bins of the test part.
+        model_sha256: Hash of the model's file.
+        model_bytes: Its size.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+    format: int = 1
+    run_id: str
+    created_at: str
+    version: str
+    snapshot_id: str
+    dir_md5: dict[str, str]
+    is_provisional: bool
+    code: dict[str, Any]
+    environment: dict[str, str]
+    config: dict[str, Any]
+    features: list[str]
+    rows: dict[str, int]
+    positives: dict[str, int]
+    negative_sampling: dict[str, Any]
+    firewall: dict[str, bool]
+    metrics: dict[str, dict[str, float | None]]
+    cross_validation: list[dict[str, Any]]
+    calibration: list[dict[str, Any]]
+    model_sha256: str
+    model_bytes: int
+
+    def to_text(self) -> str:
+        """Return the file's text."""
+        return json.dumps(self.model_dump(mode="json"), indent=1, sort_keys=True) + "\n"
+
+    @classmethod
+    def read(cls, folder: Path) -> RunManifest:
+        """Read the manifest of a run.
+
+        Raises:
+            CorruptVersionError: It cannot be read, or the model beside it has other bytes.
+        """
+        try:
+            found = cls.model_validate_json((folder / MANIFEST_FILE).read_text(encoding="utf-8"))
+            model = hashlib.sha256((folder / MODEL_FILE).read_bytes()).hexdigest()
+        except (OSError, ValidationError) as error:
+            raise CorruptVersionError("a training run cannot be read", folder=str(folder), got=error) from error
+        if model != found.model_sha256:
+            raise CorruptVersionError(
+                "a model has other bytes than its manifest names",
+                remedy="Train it again: the same manifest gives the same bytes.",
+                folder=str(folder),
+                expected=found.model_sha256,
+                got=model,
+            )
+        return found
+
+
+def all_runs(models: Path) -> list[RunManifest]:
+    """Return the training runs below a folder, oldest first."""
+    folders = [path.parent for path in models.glob(f"*/{MANIFEST_FILE}") if not path.parent.name.startswith(".")]
+    return sorted((RunManifest.read(folder) for folder in folders), key=lambda run: (run.created_at, run.run_id))
+
+
+def find_run(models: Path, name: str) -> RunManifest:
+    """Return a run by its id, or a part of it that is its alone; ``latest`` for the newest.
+
+    Raises:
+        UnknownVersionError: No run, or more than one, has this name.
+    """
+    runs = all_runs(models)
+    found = runs[-1:] if name == "latest" else [run for run in runs if name and run.run_id.startswith(name)]
+    if len(found) != 1:
+        raise UnknownVersionError("there is no such model", remedy="Train one: ml-data-platform train.", got=name)
+    return found[0]

@@ -1,0 +1,79 @@
+"""The asset ``conversion_model``."""
+
+import base64
+
+import dagster as dg
+from pydantic import Field
+
+from ml_data_platform.datasets.conversion_model import TrainingConfig, default_cutoff, train_model
+from ml_data_platform.datasets.load_dataset import find_version
+from ml_data_platform.datasets.run_manifest import CARD_FILE, PLOT_FILE
+from ml_data_platform.defs.daily import OWNERS
+from ml_data_platform.defs.resources import PlatformResource
+from ml_data_platform.storage.layout import parse_day
+
+
+class TrainingChoice(dg.Config):
+    """What to train on; by default the newest version, tested on about the last fifth of its days."""
+
+    version: str = Field(default="latest", description="A version: its tag, or a part of it.")
+    cutoff: str | None = Field(default=None, description="First UTC day that is tested, YYYY-MM-DD.")
+    seed: int = Field(default=0, description="Same seed, same bytes.")
+    negatives_per_positive: float | None = Field(default=None, description="Keep so many negatives; none keeps all.")
+
+
+def conversion_model() -> dg.AssetsDefinition:
+    """Define the asset."""
+
+    @dg.asset(
+        name="conversion_model",
+        group_name="training",
+        kinds={"scikitlearn"},
+        owners=OWNERS,
+        deps=["dataset_versions"],
+    )
+    def conversion_model(
+        context: dg.AssetExecutionContext, config: TrainingChoice, platform: PlatformResource
+    ) -> dg.MaterializeResult:  # type: ignore[type-arg]
+        """One model per training run, learnt from the rows of one version, with a manifest that traces it.
+
+        Only rows that a version pins are used, after the leakage firewall has looked at them. Learnt from the past and
+        tested on what came after; users of the test part are not learnt from.
+        """
+        opened = platform.open()
+        data = find_version(opened.settings, config.version)
+        choices = TrainingConfig(
+            cutoff=parse_day(config.cutoff) if config.cutoff else default_cutoff(data.manifest),
+            seed=config.seed,
+            negatives_per_positive=config.negatives_per_positive,
+        )
+        trained = train_model(
+            data,
+            choices,
+            opened.settings.models_folder,
+            now=opened.clock(),
+            memory_limit=opened.settings.memory_limit,
+            threads=opened.settings.threads,
+            progress=lambda what: context.log.info("%s", what),
+        )
+        run = trained.manifest
+        image = base64.b64encode((trained.folder / PLOT_FILE).read_bytes()).decode()
+        metrics = {name: score["value"] for name, score in run.metrics.items() if score["value"] is not None}
+        return dg.MaterializeResult(
+            data_version=dg.DataVersion(run.model_sha256),
+            metadata={
+                "run_id": run.run_id,
+                "outcome": trained.outcome,
+                "version": run.version,
+                "cutoff": str(run.config["cutoff"]),
+                **metrics,
+                "train_rows": run.rows["train"],
+                "test_rows": run.rows["test"],
+                "card": dg.MetadataValue.md((trained.folder / CARD_FILE).read_text(encoding="utf-8")),
+                "plots": dg.MetadataValue.md(f"![ROC and calibration](data:image/png;base64,{image})"),
+                "manifest": dg.MetadataValue.json(run.model_dump(mode="json")),
+                "folder": dg.MetadataValue.path(str(trained.folder)),
+            },
+        )
+
+    return conversion_model

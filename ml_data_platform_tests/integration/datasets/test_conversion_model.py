@@ -1,0 +1,136 @@
+"""Training on a version: the same bytes each time, honest scores, a manifest that says on what."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ml_data_platform.datasets.conversion_model import TrainedModel, TrainingConfig, default_cutoff, train_model
+from ml_data_platform.datasets.load_dataset import find_version
+from ml_data_platform.datasets.model_bytes import model_from_bytes, model_to_bytes
+from ml_data_platform.datasets.run_manifest import RunManifest, all_runs, find_run
+from ml_data_platform.errors import CorruptVersionError, SplitError, VersionError
+from ml_data_platform.features.catalog import feature_columns
+from ml_data_platform.settings import load_settings
+from ml_data_platform_tests.faults.datasets.killed_cuts import cut_now
+from ml_data_platform_tests.training_days import NOW, feature_rows, nth, publish_days, store_at
+
+DAYS = 8
+CONFIG = TrainingConfig(nth(6), shared_users="allow", trees=30)
+
+
+def train(root: Path, config: TrainingConfig = CONFIG, now: dt.datetime = NOW) -> TrainedModel:
+    """Train on the newest version of a root."""
+    data = find_version(load_settings({}, root, root=root), "latest")
+    return train_model(data, config, root / "models", now=now, threads=1)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight days and their version, cut."""
+    folder = tmp_path_factory.mktemp("model") / "root"
+    publish_days(store_at(folder), DAYS, rows=250)
+    cut_now(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(root: Path) -> TrainedModel:
+    """A model of that version."""
+    return train(root)
+
+
+def test_the_same_version_gives_the_same_bytes(root: Path, trained: TrainedModel, tmp_path: Path) -> None:
+    """Again: nothing new. In a clean root from the same rows, at another time: the same listing and the same model."""
+    again = train(root, now=NOW + dt.timedelta(days=3))
+    assert (again.outcome, again.manifest) == ("unchanged", trained.manifest)
+    publish_days(store_at(tmp_path / "clean"), DAYS, rows=250)
+    cut_now(tmp_path / "clean")
+    clean = train(tmp_path / "clean")
+    assert clean.manifest.dir_md5 == trained.manifest.dir_md5
+    for name in ("model.skops", "plots.png"):
+        assert (clean.folder / name).read_bytes() == (trained.folder / name).read_bytes()
+    other = train(root, replace(CONFIG, seed=1, trees=31))
+    assert other.manifest.model_sha256 != trained.manifest.model_sha256
+    assert {run.run_id for run in all_runs(root / "models")} == {trained.manifest.run_id, other.manifest.run_id}
+
+
+def test_the_model_predicts_what_the_rows_hold(root: Path, trained: TrainedModel) -> None:
+    """Read back without pickle, it finds the planted signal: more carts, more conversions; its AUC is that of pairs."""
+    model = model_from_bytes((trained.folder / "model.skops").read_bytes())
+    rows = [row for number in (6, 7, 8) for row in feature_rows(nth(number), rows=250).to_pylist()]
+    matrix = np.array([[np.nan if row[n] is None else float(row[n]) for n in feature_columns()] for row in rows])
+    predicted = model.predict_proba(matrix)[:, 1]
+    few, many = (predicted[[row["session_cart_count"] == carts for row in rows]].mean() for carts in (0, 3))
+    assert many > few + 0.3
+    labels = np.array([row["label"] for row in rows])
+    pairs = predicted[labels == 1][:, None] - predicted[labels == 0][None, :]
+    auc = trained.manifest.metrics["roc_auc"]
+    assert auc["value"] == pytest.approx(((pairs > 0) + 0.5 * (pairs == 0)).mean())
+    assert auc["low"] < auc["value"] < auc["high"]
+    assert 0.6 < auc["value"] < 0.97
+
+
+def test_the_manifest_says_on_what(root: Path, trained: TrainedModel) -> None:
+    """Tag, listings, snapshot, code, environment, rows, checks, and a card for people."""
+    run = trained.manifest
+    version = find_version(load_settings({}, root, root=root), "latest").manifest
+    assert (run.version, run.snapshot_id) == (version.tag, version.snapshot_id)
+    assert run.dir_md5 == {each.name: f"{each.dir_md5}.dir" for each in version.datasets}
+    assert run.rows == {"train": 4 * 250, "test": 3 * 250}
+    assert set(run.code) == {"package_version", "git_sha", "is_dirty"}
+    assert run.environment["scikit-learn"] != "none"
+    assert all(run.firewall.values())
+    assert "sessions_are_on_one_side" in run.firewall
+    assert run.model_sha256 == hashlib.sha256((trained.folder / "model.skops").read_bytes()).hexdigest()
+    assert json.loads((trained.folder / "manifest.json").read_text())["run_id"] == run.run_id
+    card = (trained.folder / "card.md").read_text()
+    assert version.tag in card
+    assert run.model_sha256 in card
+    assert find_run(root / "models", run.run_id[:8]) == run
+
+
+def test_users_stay_whole_in_cross_validation(trained: TrainedModel) -> None:
+    """Every row of the train part is held out once."""
+    assert sum(fold["rows"] for fold in trained.manifest.cross_validation) == trained.manifest.rows["train"]
+    assert len(trained.manifest.cross_validation) == 5
+
+
+def test_sampled_negatives_leave_probabilities_calibrated(root: Path) -> None:
+    """One negative per positive: predictions are brought back to about the label rate of the unsampled test part."""
+    run = train(root, replace(CONFIG, negatives_per_positive=1.0)).manifest
+    assert run.negative_sampling["rate"] < 0.6
+    assert run.rows["test"] == 750
+    predicted = sum(each["rows"] * each["predicted"] for each in run.calibration) / 750
+    assert predicted == pytest.approx(run.positives["test"] / 750, abs=0.05)
+
+
+def test_a_changed_model_is_not_used(root: Path, tmp_path: Path, trained: TrainedModel) -> None:
+    """Other bytes than the manifest names, and types that could run code, are refused."""
+    import shutil
+
+    shutil.copytree(trained.folder, tmp_path / "run")
+    (tmp_path / "run" / "model.skops").write_bytes(b"other")
+    with pytest.raises(CorruptVersionError, match="other bytes"):
+        RunManifest.read(tmp_path / "run")
+
+    class Foreign:
+        """A type that no model of ours has."""
+
+    with pytest.raises(VersionError, match="not trusted"):
+        model_from_bytes(model_to_bytes(Foreign()))
+
+
+def test_splits_without_room_are_refused(root: Path) -> None:
+    """A cutoff at which nothing is known, and before which nothing lies; the default leaves room."""
+    manifest = find_version(load_settings({}, root, root=root), "latest").manifest
+    assert default_cutoff(manifest) == nth(7)
+    for wrong in (nth(1), nth(DAYS + 1)):
+        with pytest.raises(SplitError):
+            train(root, TrainingConfig(wrong))
