@@ -14,9 +14,9 @@ import dagster as dg
 
 from ml_data_platform.defs.attempts import ATTEMPT_TAG, DUE_TAG, judge, pasts_of
 from ml_data_platform.defs.daily import ONLY_DIRTY_TAG
+from ml_data_platform.defs.runs import PARTITION_TAG
 from ml_data_platform.events.planning import LAYERS, Decision, DueRun, due_runs
 
-PARTITION_TAG = "dagster/partition"
 MAX_IN_FLIGHT = 50
 """Runs that may wait or work at once; a long repair is asked for piece by piece, so that a new file does not wait
 behind all of it."""

@@ -5,13 +5,17 @@ telling whether a process lives (``defs.owners``).
 """
 
 import datetime as dt
+from collections.abc import Iterable
 from pathlib import Path
 
 import dagster as dg
 from dagster._core.definitions.events import AssetKeyPartitionKey
 
 from ml_data_platform.defs.owners import hold_owner_lock, is_alive, reap_locks, this_process
+from ml_data_platform.errors import PartitionKeyError
+from ml_data_platform.storage.layout import parse_day
 
+PARTITION_TAG = "dagster/partition"
 OWNER_TAG = "ml_data_platform/owner"
 BACKFILL_TAG = "dagster/backfill"
 LAUNCHED = [
@@ -33,6 +37,22 @@ def mark_owner(instance: dg.DagsterInstance, run_id: str) -> None:
 def unfinished_runs(instance: dg.DagsterInstance) -> list[dg.DagsterRun]:
     """Return the runs that wait or work, newest first."""
     return list(instance.get_runs(filters=dg.RunsFilter(statuses=UNFINISHED)))
+
+
+def runs_updated_since(instance: dg.DagsterInstance, since: dt.datetime) -> list[dg.DagsterRun]:
+    """Return the runs that began, went on or ended after an instant (aware), newest first."""
+    return list(instance.get_runs(filters=dg.RunsFilter(updated_after=since)))
+
+
+def partitions_of(runs: Iterable[dg.DagsterRun]) -> set[dt.date]:
+    """Return the UTC days that runs work on; what is no day is left out."""
+    days = set()
+    for run in runs:
+        try:
+            days.add(parse_day(run.tags.get(PARTITION_TAG, "")))
+        except PartitionKeyError:
+            continue
+    return days
 
 
 def reap_orphans(instance: dg.DagsterInstance) -> list[str]:

@@ -8,30 +8,26 @@ nothing is lost with a daemon, its queue or its history, and nothing is asked fo
 """
 
 import datetime as dt
-import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from ml_data_platform.defs.attempts import ATTEMPT_TAG, DUE_TAG, judge, pasts_of
 from ml_data_platform.defs.late_rows import report_too_late_rows
+from ml_data_platform.defs.looks import Looks, Repairs
 from ml_data_platform.defs.requests import Requests, choose_requests, listed
 from ml_data_platform.defs.resources import PlatformResource
 from ml_data_platform.defs.runs import reap_orphans, unfinished_runs
 from ml_data_platform.defs.standby import other_daemon
-from ml_data_platform.events.planning import Decision, Status, expected_days, plan
+from ml_data_platform.events.planning import Decision, Status
 from ml_data_platform.stages.landed_files import WaitingFiles, waiting_files
 from ml_data_platform.stages.platform import Platform
-from ml_data_platform.stages.state import read_state
-from ml_data_platform.storage.table_store import TableStore
 
 REFRESH_SECONDS = 5
 """Least time between two looks at what is dirty: shorter than that of the landing folder, because what follows a run
 that ended is to follow soon. Dagster looks no more often than this."""
-REPAIR_SHARE = 20
 
 
 def landing_sensor(ingest: UnresolvedAssetJobDefinition, *, interval_seconds: int) -> dg.SensorDefinition:
@@ -76,7 +72,7 @@ def late_data_sensor(refresh_day: UnresolvedAssetJobDefinition, *, interval_seco
         interval_seconds: Least time between two looks at the landing folder; it looks itself as often or oftener.
     """
     interval = min(interval_seconds, REFRESH_SECONDS)
-    repairs = Repairs()
+    repairs, looks = Repairs(), Looks()
 
     @dg.sensor(
         name="late_data_sensor",
@@ -102,13 +98,12 @@ def late_data_sensor(refresh_day: UnresolvedAssetJobDefinition, *, interval_seco
             context.log.warning("the check of too-late rows was brought up to date: %s", listed([*map(str, too_late)]))
         # What runs is read before what is published: a run that ends in between is seen by the next look.
         running = unfinished_runs(context.instance)
-        state = read_state(opened)
-        decisions = plan(state, expected_days(state))
+        decisions = looks.at(opened, context.instance, running, everything=bool(orphans))
         found = choose_requests(context.instance, decisions, running, dt.datetime.now(dt.UTC), interval)
         if found.held_back:
             context.log.warning("not tried again yet: %s", listed(found.held_back))
         if not found.requests:
-            return dg.SensorResult(skip_reason=_why_nothing(decisions, found, len(running)))
+            return dg.SensorResult(skip_reason=_why_nothing(list(looks.all_decisions()), found, len(running)))
         return dg.SensorResult(run_requests=found.requests)
 
     return late_data_sensor
@@ -124,25 +119,6 @@ def _other_daemon(context: dg.SensorEvaluationContext, opened: Platform, interva
         return None
     context.log.warning("another daemon looks after this root: process %s", other)
     return f"another daemon looks after this root ({other}); this one stands by: end one of the two"
-
-
-@dataclass
-class Repairs:
-    """Repairs of what a crash left, as often as they are cheap.
-
-    Attributes:
-        due: When the next is due, monotonic, seconds.
-    """
-
-    due: float = 0.0
-
-    def run(self, store: TableStore, *, is_urgent: bool) -> None:
-        """Repair, unless that was done lately: over time it takes a twentieth of the time, at most."""
-        started = time.monotonic()
-        if is_urgent or started >= self.due:
-            store.recover()
-            ended = time.monotonic()
-            self.due = ended + REPAIR_SHARE * (ended - started)
 
 
 def _counted(waiting: WaitingFiles) -> str:

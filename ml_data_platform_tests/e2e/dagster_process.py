@@ -116,6 +116,23 @@ class DagsterDev:
                     os.kill(pid, signal.SIGKILL)
         assert not lingering, f"processes did not end by themselves: {lingering}\n{self.log_tail()}"
 
+    def kill(self, only: str = "") -> int:
+        """Kill the process and all its children as a power cut does; returns how many were killed.
+
+        Args:
+            only: Kill only those whose command line holds this text, e.g. ``dagster._daemon``.
+        """
+        assert self._process is not None
+        everyone = [self._process.pid, *_descendants(self._process.pid)]
+        chosen = [pid for pid in everyone if only in _command_line(pid)]
+        for pid in chosen:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        if not only:
+            process, self._process = self._process, None
+            process.wait(STOP_SECONDS)
+        return len(chosen)
+
     def query(self, document: str, **variables: object) -> dict[str, Any]:
         """Return the data of a GraphQL answer.
 
@@ -190,6 +207,13 @@ def _descendants(pid: int) -> dict[int, str]:
         wave = [child for child, status in parents.items() if status is not None and int(status[1]) in wave]
         found.update({child: _start_time(child) for child in wave})
     return {child: started for child, started in found.items() if started}
+
+
+def _command_line(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
+    except OSError:
+        return ""
 
 
 def _start_time(pid: int) -> str:
