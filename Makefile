@@ -3,13 +3,14 @@ PYTHON ?= python3
 VENV ?= .venv
 ROOT ?= .platform
 PORT ?= 3000
+ROUNDS ?= 5
 BIN := $(VENV)/bin
 PLATFORM := $(BIN)/ml-data-platform
 DEMO_START := 2026-06-01
 DEMO_END := 2026-06-14
 export ML_DATA_PLATFORM_ROOT := $(ROOT)
 
-.PHONY: help demo dev test fault-tools real-data globo-late real-sources schedules late-rows lint format lock clean browser
+.PHONY: help demo dev test fault-tools real-data globo-late real-sources schedules late-rows planning-cost kills lint format lock clean browser
 
 help: ## Show what can be done
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -45,6 +46,12 @@ schedules: $(VENV)/.installed ## SCHEDULES=500 random schedules of files, crashe
 
 late-rows: $(VENV)/.installed ## Five late rows in 90 built days: exactly what they touched is repaired, and what that costs
 	@$(BIN)/python -m benchmarks.late_rows
+
+planning-cost: $(VENV)/.installed ## What a look of the sensors costs among 1,000 days and 10,000 files
+	@$(BIN)/python -m benchmarks.planning
+
+kills: $(VENV)/.installed ## A real dagster dev, fed by another process and killed again and again; ROUNDS=5
+	@$(BIN)/python -m benchmarks.killed_daemons --rounds $(ROUNDS)
 
 lint: $(VENV)/.installed ## Lint, types, import contracts, format
 	@$(BIN)/ruff check .

@@ -1,4 +1,4 @@
-"""What one look of the sensors costs: make bench-planning.
+"""What one look of the sensors costs: make planning-cost.
 
 Belongs here: a root of many days without tables, made of ledger and commit records through the platform's own
 classes, and the time of a look at it. Does not belong here: what a look decides (``events.planning``).
@@ -12,18 +12,21 @@ from __future__ import annotations
 import argparse
 import datetime as dt
 import hashlib
-import shutil
-import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from ml_data_platform.events.planning import UPSTREAM, expected_days, plan, required_inputs
+import dagster as dg
+
+from ml_data_platform.defs.location import build_definitions
+from ml_data_platform.defs.resources import PlatformResource
+from ml_data_platform.events.planning import UPSTREAM, Status, expected_days, plan, required_inputs
 from ml_data_platform.settings import load_settings
 from ml_data_platform.stages.platform import Platform, open_platform
 from ml_data_platform.stages.state import TABLES, read_state
+from ml_data_platform.stages.watching import Watch
 from ml_data_platform.storage.commit_log import FileEntry, LogRecord
 from ml_data_platform.storage.ledger import LedgerRecord
 
@@ -31,6 +34,8 @@ SOURCE = "demo_shop"
 START = dt.date(2020, 1, 1)
 ONE_DAY = dt.timedelta(days=1)
 REPEATS = 5
+CHANGED_DAYS = 3
+BOUND_SECONDS = 5.0
 
 
 def make_root(folder: Path, days: int, records: int) -> Platform:
@@ -106,20 +111,70 @@ def _hash(*parts: object) -> str:
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
-def look(platform: Platform) -> int:
-    """Plan everything, as a sensor does; return how many partitions are not clean."""
-    state = read_state(platform)
-    return sum(each.status.value in {"dirty", "waiting"} for each in plan(state, expected_days(state)))
-
-
 def seconds(action: Callable[[], object], repeats: int = REPEATS) -> float:
-    """Return the median time of an action."""
+    """Return the shortest time of an action: what disturbs it makes it longer, nothing makes it shorter."""
     found = []
     for _ in range(repeats):
         started = time.perf_counter()
         action()
         found.append(time.perf_counter() - started)
-    return statistics.median(found)
+    return min(found)
+
+
+def measure_ticks(root: Path, days: int, records: int) -> Iterator[tuple[str, float]]:
+    """Return what ticks of the sensors cost in a root, in the order in which a daemon meets them; seconds."""
+    platform = make_root(root, days, records)
+    with dg.DagsterInstance.ephemeral() as instance:
+        definitions = build_definitions(platform.settings, platform.clock())
+        resources = {"platform": PlatformResource.of(platform.settings, platform.clock())}
+
+        def tick(name: str) -> list[dg.RunRequest]:
+            sensor = definitions.resolve_sensor_def(name)
+            context = dg.build_sensor_context(
+                instance=instance, resources=resources, definitions=definitions, sensor_name=name
+            )
+            return list(sensor.evaluate_tick(context).run_requests or [])
+
+        yield "late_data_sensor, first tick of a daemon", seconds(lambda: tick("late_data_sensor"), 1)
+        yield "late_data_sensor, nothing changed", seconds(lambda: tick("late_data_sensor"))
+        yield "landing_sensor, nothing dropped", seconds(lambda: tick("landing_sensor"))
+        changed = [START + days // 2 * ONE_DAY + number * 7 * ONE_DAY for number in range(CHANGED_DAYS)]
+        land(platform, records + 1, changed)
+        started = time.perf_counter()
+        asked = tick("late_data_sensor")
+        yield "late_data_sensor, a file of three days landed", time.perf_counter() - started
+        if [each.partition_key for each in asked] != [day.isoformat() for day in changed]:
+            raise SystemExit(f"the tick asked for other days: {[each.partition_key for each in asked]}")
+        yield "everything decided anew, as `plan` does", seconds(lambda: look_at_everything(platform))
+
+
+def look_at_everything(platform: Platform) -> int:
+    """Read and decide about every day; return how many partitions are open."""
+    state = read_state(platform)
+    return sum(each.status.value in {"dirty", "waiting"} for each in plan(state, expected_days(state)))
+
+
+def measure_change(root: Path, days: int) -> tuple[float, tuple[tuple[str, int], ...]]:
+    """Return how long planning a change of three days takes in a root of two files a day, and what was planned.
+
+    Returns:
+        Shortest time in seconds, and (asset, days after the first changed day) of each partition that is open.
+    """
+    platform = make_root(root, days, 2 * days)
+    watch = Watch(platform, time.monotonic)
+    watch.look()
+    first = START + days // 2 * ONE_DAY
+    changed = [first, first + 7 * ONE_DAY, first + 14 * ONE_DAY]
+    times, planned = [], set()
+    for number in range(REPEATS * 4):
+        land(platform, 2 * days + number, changed)
+        started = time.perf_counter()
+        found = watch.look()
+        times.append(time.perf_counter() - started)
+        planned = {
+            (each.asset, (each.day - first).days) for each in found if each.status in {Status.DIRTY, Status.WAITING}
+        }
+    return min(times), tuple(sorted(planned))
 
 
 def main() -> int:
@@ -127,24 +182,20 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--days", type=int, default=1_000)
     parser.add_argument("--records", type=int, default=10_000)
-    parser.add_argument("--keep", type=Path, help="folder of the root; kept, and used again")
     given = parser.parse_args()
-    folder = given.keep or Path(tempfile.mkdtemp(prefix="planning-"))
-    try:
-        root = folder / f"root-{given.days}-{given.records}"
-        started = time.perf_counter()
-        if not root.exists():
-            make_root(root, given.days, given.records)
-            print("made", time.perf_counter() - started)
-        now = dt.datetime.combine(START + (given.days + 10) * ONE_DAY, dt.time(12), tzinfo=dt.UTC)
-        platform = open_platform(load_settings({}, root, root=root, start_date=START), lambda: now)
-        print("first", seconds(lambda: look(platform), 1))
-        print("again", seconds(lambda: look(platform)), look(platform))
-        print("recover", seconds(platform.store.recover, 2))
-    finally:
-        if not given.keep:
-            shutil.rmtree(folder)
-    return 0
+    with tempfile.TemporaryDirectory(prefix="planning-") as folder:
+        print(f"{given.days:,} days, {given.records:,} files; bound of a tick: {BOUND_SECONDS:g} s")
+        slowest = 0.0
+        for name, took in measure_ticks(Path(folder) / "large", given.days, given.records):
+            print(f"  {took:8.3f} s  {name}")
+            slowest = max(slowest, took)
+        few, many = (measure_change(Path(folder) / f"change-{days}", days) for days in (90, 900))
+        ratio = many[0] / few[0]
+        is_same = few[1] == many[1]
+        print("planning a change of three days, its file just landed")
+        print(f"  {few[0] * 1e3:8.2f} ms among 90 days, {many[0] * 1e3:.2f} ms among 900: {ratio:.2f} times as long")
+        print(f"  {len(few[1])} partitions planned among 90 days, {'the same' if is_same else 'OTHERS'} among 900")
+    return 0 if slowest < BOUND_SECONDS and is_same else 1
 
 
 if __name__ == "__main__":

@@ -94,6 +94,11 @@ def wait_for_rest(dagster: DagsterDev, ui: UserInterface) -> None:
     dagster.wait_until(is_at_rest, REST_SECONDS, "nothing is left to do")
 
 
+def ended_runs(ui: UserInterface) -> dict[str, str]:
+    """Return the runs by id, each with the key of its work and how it ended, as ``key status``."""
+    return {run.run_id: f"{run.tags.get('ml_data_platform/due', run.run_id)} {run.status}" for run in ui.runs()}
+
+
 def opened(checkout: Checkout) -> PipelineRoot:
     """Return the root of a checkout, as it is now."""
     return PipelineRoot(load_settings({}, checkout.folder), now=dt.datetime.now(dt.UTC))
@@ -120,7 +125,7 @@ def faults(checkout: Checkout, drops: Sequence[Drop], ui_runs: Mapping[str, str]
     Args:
         checkout: Whose root came to rest.
         drops: What was dropped.
-        ui_runs: Runs by id with the key of their work and how they ended, as ``key status``.
+        ui_runs: From `ended_runs`.
         scratch: Empty folder for the clean build.
     """
     root = opened(checkout)

@@ -9,7 +9,15 @@ import pytest
 from ml_data_platform_tests.e2e.checkout import Checkout
 from ml_data_platform_tests.e2e.conftest import TEST_SECONDS
 from ml_data_platform_tests.e2e.dagster_process import DagsterDev
-from ml_data_platform_tests.e2e.killed_daemons import Drop, faults, feeding, lose_cursors, opened, wait_for_rest
+from ml_data_platform_tests.e2e.killed_daemons import (
+    Drop,
+    ended_runs,
+    faults,
+    feeding,
+    lose_cursors,
+    opened,
+    wait_for_rest,
+)
 from ml_data_platform_tests.e2e.user_interface import UserInterface
 from ml_data_platform_tests.pipeline_root import day
 
@@ -45,6 +53,6 @@ def test_nothing_is_missed_or_done_twice_when_the_daemon_is_killed(tmp_path: Pat
     with DagsterDev(checkout.folder, log, checkout.environment) as second, feeding(checkout, drops[2:]):
         ui = UserInterface(second)
         wait_for_rest(second, ui)
-        ended = {run.run_id: f"{run.tags.get('ml_data_platform/due', run.run_id)} {run.status}" for run in ui.runs()}
+        ended = ended_runs(ui)
     assert [ended[run.run_id].split()[1] for run in working] == ["FAILURE"] * len(working)
     assert faults(checkout, drops, ended, tmp_path / "clean") == []
