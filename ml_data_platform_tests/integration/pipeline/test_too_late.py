@@ -15,7 +15,7 @@ from ml_data_platform.events.planning import Status, decide
 from ml_data_platform.landing.landing import LandedFile
 from ml_data_platform.stages import decisions, flow
 from ml_data_platform.stages.landed_files import land_inbox, land_named
-from ml_data_platform.stages.state import current_records, read_state
+from ml_data_platform.stages.state import current_records, read_state, read_watermarks
 from ml_data_platform.storage.ledger import LedgerRecord
 from ml_data_platform_tests.late_shop import SOURCE, days_ago, late_root, lines_of, write_contract
 from ml_data_platform_tests.pipeline_root import NOW, PipelineRoot
@@ -192,3 +192,43 @@ def test_a_decision_that_makes_no_sense_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DecisionError, match="no rows"):
         decisions.replace_landed(root.platform, SOURCE, record.sha256, empty)
     assert root.platform.ledger.decisions.of(SOURCE) == ()
+
+
+def write(folder: Path, name: str, *days: tuple[dt.date, int, int]) -> Path:
+    """Write a file with so many rows of each day, from an hour of the day on."""
+    lines = [line for day, count, hour in days for line in lines_of(day, count, name=name, hour=hour)]
+    path = folder / name
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    return path
+
+
+def test_the_watermark_follows_what_was_landed(tmp_path: Path) -> None:
+    """With `event_time` the row at the quantile of a file counts, and the first landing has no late rows."""
+    root = late_root(tmp_path, watermark="event_time", quantile=0.5, max_out_of_orderness_hours=2)
+    assert SOURCE not in read_watermarks(root.platform)
+    # Of ten rows five are of 10:00 … 10:04 two days ago, four later that day, and one of a device that runs ahead.
+    first = write(tmp_path, "a", (FROZEN, 5, 10), (FROZEN, 4, 20), (OPEN, 1, 11))
+    (landed,) = land_named(root.platform, SOURCE, [first])
+    assert landed.record is not None
+    assert (landed.record.late, landed.record.too_late) == ({}, {})
+    assert read_watermarks(root.platform)[SOURCE] == dt.datetime.combine(FROZEN, dt.time(8, 4), tzinfo=dt.UTC)
+
+
+def test_files_of_one_landing_are_judged_alike_in_any_order(tmp_path: Path) -> None:
+    """All by the watermark before it: only the next landing finds the days of the first complete or frozen."""
+    found = []
+    for order in (1, -1):
+        folder = tmp_path / str(order)
+        keys = {"pattern": "([0-9]{8})", "format": "%Y%m%d", "period_hours": 24}
+        root = late_root(folder, watermark="file_time", file_time=keys)
+        files = [write(folder, f"{day:%Y%m%d}.jsonl", (day, 2, 9)) for day in (days_ago(5), FROZEN, COMPLETE)]
+        at_once = land_named(root.platform, SOURCE, files[::order])
+        assert [sum(each.record.late.values()) for each in at_once if each.record] == [0, 0, 0]
+        assert read_watermarks(root.platform)[SOURCE] == dt.datetime.combine(OPEN, dt.time(), tzinfo=dt.UTC)
+        late = write(folder, "no time in its name", (days_ago(5), 1, 9), (FROZEN, 1, 9), (COMPLETE, 1, 9), (OPEN, 1, 9))
+        (judged,) = land_named(root.platform, SOURCE, [late])
+        assert judged.record is not None
+        assert set(judged.record.too_late) == {days_ago(5).isoformat(), FROZEN.isoformat()}
+        assert set(judged.record.late) == {days_ago(5).isoformat(), FROZEN.isoformat(), COMPLETE.isoformat()}
+        found.append(sorted((record.sha256, record.fragment) for record in current_records(root.platform)))
+    assert found[0] == found[1]

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from ml_data_platform.errors import PlatformError, RecordError, StageFailedError
+from ml_data_platform.events.lateness import Admission
 from ml_data_platform.storage.commit_log import FileEntry, LogRecord
 from ml_data_platform.storage.ledger import LedgerRecord
 
@@ -54,6 +55,50 @@ def test_records_survive_storage(record, where):
     assert again.to_json() == data
     assert list(json.loads(data)) == sorted(json.loads(data))
     assert data.isascii()
+
+
+def test_records_of_before_lateness_was_noted_are_read():
+    """Fields that came later are absent where they say nothing, so older records keep their bytes and are read."""
+    fields = json.loads(LANDED.to_json())
+    assert not {"too_late", "admission", "event_time", "delays"} & set(fields)
+    again = LedgerRecord.from_json(LANDED.to_json(), where=LANDED.key)
+    assert (again.too_late, again.admission, again.event_time, again.delays, again.late) == ({}, None, None, {}, {})
+
+
+NOTED = replace(
+    LANDED,
+    rows=10,
+    too_late={"2026-01-01": 3},
+    admission=Admission("clock", LANDED.ingested_at, LANDED.ingested_at, "2026-01-03", "2026-01-02"),
+    event_time="2026-01-03T12:00:00+00:00",
+    delays={"2026-01-01": "7.5 0:1 100:2"},
+)
+
+
+def test_what_was_noted_about_lateness_survives():
+    """Bounds, counts and delays are read back as written; late are the rows of days before the bound."""
+    again = LedgerRecord.from_json(NOTED.to_json(), where=NOTED.key)
+    assert (again, again.late) == (NOTED, {"2026-01-01": 3, "2026-01-02": 4})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"too_late": {"2026-01-01": 4}},
+        {"too_late": {"yesterday": 3}},
+        {"too_late": {"2026-01-01": True}},
+        {"too_late": []},
+        {"admission": {}},
+        {"admission": {"strategy": "clock"}},
+        {"event_time": "noon"},
+        {"unheard_of": 1},
+    ],
+)
+def test_notes_that_contradict_themselves_are_refused(change):
+    """Counts that do not add up, days and instants that are none, fields that nobody knows: an error with the file."""
+    data = json.dumps({**json.loads(NOTED.to_json()), **change}).encode()
+    with pytest.raises(RecordError, match=NOTED.sha256[:20]):
+        LedgerRecord.from_json(data, where=NOTED.key)
 
 
 FREE_TEXT = ("asset", "commit_id", "run_id", "code_version")
