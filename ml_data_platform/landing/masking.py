@@ -17,6 +17,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from json.decoder import scanstring  # type: ignore[attr-defined]
+from typing import TypeVar
 
 import pyarrow as pa
 
@@ -27,11 +28,20 @@ from ml_data_platform.landing.column_names import EXTRA_FIELDS_KEY, UNPARSED_KEY
 
 PREFIX = "masked_"
 MASK_HEX_DIGITS = 32
+MAX_REMEMBERED_CHARACTERS = 256
 MAX_REMEMBERED = 65_536
 
 _BLANKS = re.compile(r"[ \t\r\n]*")
+# A member whose value is neither object nor array, with what follows it: most of most rows.
+_SIMPLE = re.compile(
+    r'[ \t\r\n]*("[^"\\]*(?:\\.[^"\\]*)*")[ \t\r\n]*:[ \t\r\n]*'
+    r'("[^"\\]*(?:\\.[^"\\]*)*"|[^\s,\[\]{}":]+)[ \t\r\n]*([,}])',
+    re.DOTALL,
+)
 _PLAIN = re.compile(r"[^\s,\]}]+")
 _KEPT = PathRule("keep")
+_Key = TypeVar("_Key")
+_Value = TypeVar("_Value")
 
 
 @dataclass(frozen=True)
@@ -66,6 +76,7 @@ class Masker:
         self.plan = plan
         self._secret = keys.secret
         self._remembered: dict[str, str] = {}
+        self._members: dict[tuple[int, str], tuple[MaskingAction, str]] = {}
 
     def mask_chunk(self, chunk: pa.Table) -> pa.Table:
         """Return a chunk's rows masked.
@@ -118,24 +129,42 @@ class Masker:
     def _object(self, text: str, at: int, rule: PathRule) -> tuple[str, int]:
         """Return the object that begins at ``at`` masked, and where it ends."""
         members: list[str] = []
-        at = _after_blanks(text, at + 1)
-        while text[at] != "}":
-            start = at
-            key, at = scanstring(text, at + 1, False)
-            written = text[start:at]
-            at = _after_blanks(text, _after_blanks(text, at) + 1)
-            found = self._rule_of(rule, key)
-            if found is None and rule.action != "keep":
-                value, at = self._by(self.plan.unnamed, text, at)
-                name = self._name(key)
-                written = written if name == key else json.dumps(name)
+        at += 1
+        while True:
+            simple = _SIMPLE.match(text, at)
+            if simple is not None:
+                written, value, closing = simple.groups()
+                action, name = self._members.get((id(rule), written)) or self._member(rule, written)
+                if action == "keep":
+                    members.append(f"{name}:{value}")
+                elif action == "mask":
+                    members.append(f"{name}:{self._remembered.get(value) or self._masked(value)}")
+                at = simple.end()
             else:
-                value, at = self._value(text, at, found or _KEPT)
-            if value is not None:
-                members.append(f"{written}:{value}")
-            at = _after_blanks(text, at)
-            at = _after_blanks(text, at + 1) if text[at] == "," else at
-        return "{" + ",".join(members) + "}", at + 1
+                at = _after_blanks(text, at)
+                if text[at] == '"':
+                    member, at = self._nested_member(text, at, rule)
+                    members += [member] if member is not None else []
+                    at = _after_blanks(text, at)
+                closing = text[at]
+                at += 1
+            if closing == "}":
+                return "{" + ",".join(members) + "}", at
+
+    def _nested_member(self, text: str, at: int, rule: PathRule) -> tuple[str | None, int]:
+        """Return a member whose value is an object or array, None where it is dropped, and where it ends."""
+        start = at
+        key, at = scanstring(text, at + 1, False)
+        written = text[start:at]
+        at = _after_blanks(text, _after_blanks(text, at) + 1)
+        found = self._rule_of(rule, key)
+        if found is None and rule.action != "keep":
+            value, at = self._by(self.plan.unnamed, text, at)
+            name = self._name(key)
+            written = written if name == key else json.dumps(name)
+        else:
+            value, at = self._value(text, at, found or _KEPT)
+        return (None if value is None else f"{written}:{value}"), at
 
     def _array(self, text: str, at: int, rule: PathRule) -> tuple[str, int]:
         elements: list[str] = []
@@ -165,18 +194,31 @@ class Masker:
         if action == "drop":
             return None, end
         written = text[at:end]
-        if action == "keep" or written == "null":
-            return written, end
-        content = scanstring(text, at + 1, False)[0] if text[at] == '"' else written
-        if not content.strip():
-            return written, end
-        found = self._remembered.get(content)
-        if found is None:
-            found = f'"{self.mask(content)}"'
-            if len(self._remembered) >= MAX_REMEMBERED:
-                self._remembered.clear()
-            self._remembered[content] = found
-        return found, end
+        return (written if action == "keep" else self._masked(written)), end
+
+    def _masked(self, written: str) -> str:
+        """Return the JSON text of a value's mask; null and blanks stay."""
+        content = scanstring(written, 1, False)[0] if written[0] == '"' else written
+        found = written if written == "null" or not content.strip() else f'"{self.mask(content)}"'
+        if len(written) <= MAX_REMEMBERED_CHARACTERS:
+            _remember(self._remembered, written, found)
+        return found
+
+    def _member(self, rule: PathRule, written: str) -> tuple[MaskingAction, str]:
+        """Return what becomes of a plain value under a key, and how the key is written in the masked row."""
+        key = scanstring(written, 1, False)[0]
+        rule_of_key = self._rule_of(rule, key)
+        found: tuple[MaskingAction, str]
+        if rule_of_key is None and rule.action != "keep":
+            name = self._name(key)
+            found = self.plan.unnamed, written if name is None or name == key else json.dumps(name)
+        elif rule_of_key is None or rule_of_key.action == "field":
+            found = "keep", written
+        else:
+            # A plain value where the contract expects an object may hold what should be within.
+            found = rule_of_key.action or "mask", written
+        _remember(self._members, (id(rule), written), found)
+        return found
 
     def _name(self, name: str) -> str | None:
         """Return the name that an unnamed column has in masked rows; None where it is dropped."""
@@ -194,6 +236,12 @@ class Masker:
                 if found is None:
                     break
         return found
+
+
+def _remember(memory: dict[_Key, _Value], key: _Key, value: _Value) -> None:
+    if len(memory) >= MAX_REMEMBERED:
+        memory.clear()
+    memory[key] = value
 
 
 def _after_blanks(text: str, at: int) -> int:
