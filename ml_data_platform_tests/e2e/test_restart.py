@@ -65,4 +65,4 @@ def test_dg_lists_the_definitions(first_life: FirstLife) -> None:
 
     assert {"landed_files", *TABLES} == {asset["asset_key"] for asset in found["assets"]}
     assert {"ingest", "refresh_day", "rebuild"} <= {job["name"] for job in found["jobs"]}
-    assert sorted(sensor["name"] for sensor in found["sensors"]) == ["landing_sensor", "late_data_sensor"]
+    assert {sensor["name"] for sensor in found["sensors"]} == {"landing_sensor", "late_data_sensor", "pull_sensor"}
