@@ -7,7 +7,17 @@ from __future__ import annotations
 
 import typer
 
-from ml_data_platform.cli import building, feeding, quarantine, replaying, serving, sourcing, training, versioning
+from ml_data_platform.cli import (
+    building,
+    feeding,
+    quarantine,
+    replaying,
+    serving,
+    sourcing,
+    tracing,
+    training,
+    versioning,
+)
 from ml_data_platform.cli.boundary import OneMessage
 from ml_data_platform.cli.lessons import lesson
 
@@ -37,6 +47,7 @@ for command in (
     building.status,
     replaying.replay,
     training.train,
+    tracing.trace,
     serving.dev,
     serving.demo,
 ):

@@ -74,6 +74,12 @@ LESSONS: Mapping[str, tuple[str, ...]] = {
         "JSON keys: outcome (trained, unchanged), folder, and those of the run's manifest.json.",
         "Exit status: 0 there is a model, 1 its data are not pinned, leak, or cannot be split so, 2 wrong arguments.",
     ),
+    "trace": (
+        "Example: ml-data-platform trace latest",
+        "Example: ml-data-platform trace date_partitions/2026-06-01",
+        "JSON keys: made_from and contained_in; each node has kind, name, facts, children.",
+        "Exit status: 0 shown, 1 nothing has this name, 2 wrong arguments.",
+    ),
     "version cut": (
         "Example: ml-data-platform version cut",
         "Example: ml-data-platform version cut --from 2026-06-01 --to 2026-06-14 --dataset date_partitions",

@@ -113,7 +113,7 @@ def train_model(
 
     Raises:
         LeakageError: The rows must not be learnt from.
-        SplitError: The split leaves no room, or a part has only one class.
+        SplitError: The split leaves no room, or the train part has only one class.
     """
     split = split_at_day(config.cutoff, shared_users=config.shared_users)
     columns = ("user_id", *feature_columns("date_partitions"), "label")
@@ -124,11 +124,13 @@ def train_model(
         chosen = Selected(split=split, part=part, columns=columns, negatives_per_positive=ratio)
         parts[part] = select_rows(data, chosen, memory_limit=memory_limit, threads=threads)
     train, test = _matrix(parts["train"]), _matrix(parts["test"])
-    for name, rows in (("train", train), ("test", test)):
-        if len(np.unique(rows.labels)) < 2:
-            raise SplitError(
-                f"the {name} part has labels of one class only", remedy="Choose another cutoff.", rows=len(rows.labels)
-            )
+    if len(np.unique(train.labels)) < 2 or not len(test.labels):
+        raise SplitError(
+            "the train part has labels of one class only, or there is nothing to test on",
+            remedy="Choose another cutoff.",
+            train_rows=len(train.labels),
+            test_rows=len(test.labels),
+        )
     rate = parts["train"].sampling.rate
     progress("cross-validation")
     validated = _cross_validate(config, train)

@@ -11,7 +11,7 @@ from ml_data_platform.cli import app
 from ml_data_platform_tests.command_line import CommandLine
 
 COMMANDS = (
-    *("init", "generate", "land", "backfill", "plan", "status", "replay", "train", "dev", "demo"),
+    *("init", "generate", "land", "backfill", "plan", "status", "replay", "train", "trace", "dev", "demo"),
     *("sources", "quarantine", "version"),
 )
 OF_SOURCES = ("list", "show", "check", "infer", "diff")
