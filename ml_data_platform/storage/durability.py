@@ -38,8 +38,12 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def make_folder(folder: Path) -> None:
-    """Create a folder and its parents, each flushed to disk; nothing happens where it exists."""
+def make_folder(folder: Path) -> list[Path]:
+    """Create a folder and its parents, each flushed to disk; nothing happens where it exists.
+
+    Returns:
+        The folders that were missing.
+    """
     missing = []
     while not folder.is_dir():
         missing.append(folder)
@@ -47,3 +51,4 @@ def make_folder(folder: Path) -> None:
     for new in reversed(missing):
         new.mkdir(exist_ok=True)
         sync_folder(new.parent)
+    return missing

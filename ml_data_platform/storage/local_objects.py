@@ -52,6 +52,7 @@ class LocalObjectStore(ObjectStore):
 
     def __init__(self, root: Path) -> None:
         self.root = Path(root)
+        self._lasting: set[Path] = set()
 
     def uri(self, key: str) -> str:
         """Return the path of a key."""
@@ -81,7 +82,7 @@ class LocalObjectStore(ObjectStore):
             OSError: Nothing was stored; or it was, and its folder could not be flushed.
         """
         target = self.local_path(key)
-        make_folder(target.parent)
+        self._make_lasting(target.parent)
         with self.scratch() as folder:
             taken = os.path.lexists(target)
             stored = not taken and self._publish(self._temp_file(folder, source, mode), target)
@@ -190,9 +191,11 @@ class LocalObjectStore(ObjectStore):
                 remedy="Restore it from a backup, or run the partition again.",
                 key=object_key,
             )
+        self._make_lasting(target.parent)
         if self.is_projected(object_key, view_key):
+            # Who showed it may have died before it was flushed.
+            sync_folder(target.parent)
             return False
-        make_folder(target.parent)
         with self.scratch() as folder:
             temp = folder / "view"
             if not self._link_or_copy(source, temp, target):
@@ -244,6 +247,20 @@ class LocalObjectStore(ObjectStore):
         walk = os.walk(self.root / prefix, onerror=_raise_unless_gone)
         paths = [os.path.join(top, name) for top, _, names in walk for name in names]  # noqa: PTH118
         return sorted((path[beginning:], path) for path in paths)
+
+    def _make_lasting(self, folder: Path) -> None:
+        """Create a folder; its name and those above it outlast a power cut, also where a process that died made them."""
+        made, known, each = make_folder(folder), [], folder
+        while each not in self._lasting:
+            if each not in made:
+                with suppress(PermissionError):
+                    # of the folder that the root lies in, which need not be ours
+                    sync_folder(each.parent)
+            known.append(each)
+            if each == self.root:
+                break
+            each = each.parent
+        self._lasting.update(known)
 
     def _make_young(self, key: str) -> None:
         path = self.local_path(key)

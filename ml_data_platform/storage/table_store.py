@@ -177,6 +177,8 @@ class TableStore:
                 return Commit(own, "committed" if own.run_id == run_id else "unchanged")
             overtaken = generation != staged.expected_generation
             if head and _says_the_same(head, staged, whole=not overtaken):
+                # Who wrote it may have died before it was durable, and it is promised now.
+                self.log.append(head)
                 return Commit(head, "unchanged")
             if overtaken and not (generation > staged.expected_generation and inputs_are_current(staged.inputs)):
                 raise _conflict(staged, generation)

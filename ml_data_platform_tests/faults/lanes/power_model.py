@@ -1,0 +1,222 @@
+"""The lane of power cuts on a modelled disk: one that keeps what was flushed, and of the rest what it likes.
+
+Belongs here: what of a folder has been flushed so far, and the folders that a power cut could leave. Does not belong
+here: what a real file system keeps (`power_images`), which is more.
+
+The model is POSIX at its worst, after "All File Systems Are Not Created Equal" (Pillai et al., OSDI 2014): a file's
+bytes last from its fsync on, a name from the fsync of its folder on; whatever was not flushed is there or not, each
+name by itself, each file whole, cut or empty.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+from ml_data_platform_tests.faults.lanes import mutants
+from ml_data_platform_tests.faults.lanes.kills import remove
+from ml_data_platform_tests.faults.lanes.lane import Figures, Plan
+from ml_data_platform_tests.faults.lanes.scenarios import SCENARIOS, Scenario
+from ml_data_platform_tests.faults.lanes.trees import Tree
+
+STEPS = ("fsync", "link", "replace", "rename", "mkdir", "unlink", "rmdir")
+RANDOM_IMAGES = 2
+CUTS_AFTER_A_DEATH = 0.1
+Content = tuple[bytes, int]
+
+
+class DiedError(BaseException):
+    """The end of a process; nothing in the platform may catch it."""
+
+
+class Disk:
+    """What of a folder would survive a power cut now.
+
+    Args:
+        root: The folder; what it holds at first has been flushed.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.top = os.stat(root).st_ino
+        self.folders, self.files = self.live()
+        # Files that are held open keep their inode numbers from being given to others.
+        self._held: list[int] = []
+
+    def live(self) -> tuple[dict[int, dict[str, int]], dict[int, Content]]:
+        """Return the names in each folder and the content of each file as processes see them, by inode."""
+        folders: dict[int, dict[str, int]] = {}
+        files: dict[int, Content] = {}
+        for path, _, names in os.walk(self.root):
+            inside = {entry.name: entry.inode() for entry in os.scandir(path)}
+            folders[os.stat(path).st_ino] = inside
+            for name in names:
+                if inside[name] not in files:
+                    files[inside[name]] = _content(os.path.join(path, name))
+        return folders, files
+
+    def flush(self, handle: int) -> None:
+        """Take notice that a file or a folder was flushed."""
+        path = f"/proc/self/fd/{handle}"
+        inode = os.fstat(handle).st_ino
+        if os.path.isdir(path):
+            self.folders[inode] = {entry.name: entry.inode() for entry in os.scandir(path)}
+        else:
+            self.files[inode] = _content(path)
+        self._held.append(os.dup(handle))
+
+    def close(self) -> None:
+        """Let go of the files."""
+        for handle in self._held:
+            os.close(handle)
+
+    def image(self, chooser: random.Random | None) -> Tree:
+        """Return a folder that a power cut could leave: nothing that was not flushed, or what a chooser keeps of it."""
+        folders, files = self.live() if chooser else (self.folders, self.files)
+        paths: list[str] = []
+        found: dict[str, int] = {}
+        contents: dict[int, Content] = {}
+
+        def visit(inode: int, path: str) -> None:
+            flushed, live = self.folders.get(inode, {}), folders.get(inode, {})
+            for name in sorted(flushed.keys() | live.keys()):
+                either = [flushed.get(name), live.get(name)]
+                child = either[0] if either[0] == either[1] or not chooser else chooser.choice(either)
+                if child is None:
+                    continue
+                inside = os.path.normpath(f"{path}/{name}")
+                if child in self.folders or child in folders:
+                    paths.append(inside)
+                    visit(child, inside)
+                elif child in self.files or child in files:
+                    found[inside] = child
+                    contents.setdefault(child, self._bytes(child, files, chooser))
+                elif _is_folder(live.get(name) == child, self.root / inside):
+                    paths.append(inside)
+                else:
+                    found[inside] = child
+                    contents.setdefault(child, (b"", 0o600))
+
+        visit(self.top, ".")
+        return Tree(tuple(paths), found, contents)
+
+    def _bytes(self, inode: int, files: dict[int, Content], chooser: random.Random | None) -> Content:
+        flushed, live = self.files.get(inode, (b"", 0o600)), files.get(inode)
+        if chooser is None or live is None or live == flushed:
+            return flushed
+        cut = live[0][: chooser.randrange(len(live[0]) + 1)], live[1]
+        return chooser.choice([flushed, live, cut])
+
+
+def cut_power_on_a_model(plan: Plan) -> Figures:
+    """Cut the power before each step of some work; then after a process that died in the same work."""
+    figures, chooser = Figures(), plan.chooser
+    names, seen = plan.scenarios or tuple(SCENARIOS), set()
+    places = dict.fromkeys(names, 0)
+    while not plan.is_done(figures):
+        scenario = SCENARIOS[names[figures.notes.get("rounds", 0) % len(names)]]
+        figures.count("rounds")
+        # First nobody dies, then somebody at each step in turn, then from the start again.
+        dies_at = places[scenario.name] - 1 if places[scenario.name] else None
+        outlived = figures.notes.get("outlived its death", 0)
+        images = _images(plan, figures, scenario, chooser, dies_at)
+        is_over = figures.notes.get("outlived its death", 0) > outlived
+        places[scenario.name] = 0 if is_over else places[scenario.name] + 1
+        for number, (image, acknowledged, where) in enumerate(images):
+            key = scenario.name, acknowledged, str(image.folders), str(image.files), str(image.contents)
+            if hash(key) in seen:
+                continue
+            seen.add(hash(key))
+            root = plan.folder / f"image-{number}" / "root"
+            root.parent.mkdir()
+            image.write(root)
+            with figures.noting(f"{scenario.name}, {where}"):
+                scenario.check(root, acknowledged)
+            remove(root.parent)
+            figures.trials += 1
+            figures.count("acknowledged", acknowledged is not None)
+            if plan.is_done(figures):
+                break
+    figures.points = len(seen)
+    return figures
+
+
+def _images(
+    plan: Plan, figures: Figures, scenario: Scenario, chooser: random.Random, dies_at: int | None
+) -> list[tuple[Tree, str | None, str]]:
+    """Do some work on a modelled disk; return what a power cut before each of its steps, and after it, could leave."""
+    root = plan.folder / "model"
+    scenario.prepared.write(root)
+    disk, images = Disk(root), []
+    after = "" if dies_at is None else f" after a death at step {dies_at}"
+
+    def cut(where: str, acknowledged: str | None = None) -> None:
+        # After a death it is the death that matters, so that few of the cuts are enough.
+        if dies_at is not None and acknowledged is None and chooser.random() > CUTS_AFTER_A_DEATH:
+            return
+        for keep in (None, *[chooser] * RANDOM_IMAGES):
+            images.append((disk.image(keep), acknowledged, where + after))
+
+    with contextlib.closing(disk):
+        if dies_at is not None:
+            # The protocol's change comes over the watching, so that a flush that it leaves out is not taken notice of.
+            with watched(disk, _dying(dies_at)), mutants.applied(plan.mutant), contextlib.suppress(DiedError):
+                scenario.act(root)
+                figures.count("outlived its death")
+        with figures.noting(f"{scenario.name}, undisturbed{after}"), watched(disk, cut), mutants.applied(plan.mutant):
+            acknowledged = scenario.act(root)
+            cut("at the end", acknowledged)
+    remove(root)
+    return images
+
+
+@contextlib.contextmanager
+def watched(disk: Disk, before: Callable[[str], None]) -> Iterator[None]:
+    """Call ``before`` with the name of each step before it is taken; the disk takes notice of each flush."""
+    busy = []
+
+    def watch(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **facts: Any) -> Any:
+            if busy:
+                return real(*arguments, **facts)
+            busy.append(name)
+            try:
+                before(f"before {name}")
+            finally:
+                busy.pop()
+            done = real(*arguments, **facts)
+            if name == "fsync":
+                disk.flush(*arguments)
+            return done
+
+        return call
+
+    with contextlib.ExitStack() as stack:
+        for name in STEPS:
+            stack.enter_context(patch.object(os, name, watch(name, getattr(os, name))))
+        yield
+
+
+def _dying(at: int) -> Callable[[str], None]:
+    steps = []
+
+    def before(_: str) -> None:
+        steps.append(1)
+        if len(steps) > at:
+            raise DiedError
+
+    return before
+
+
+def _is_folder(is_live: bool, path: Path) -> bool:
+    return is_live and path.is_dir()
+
+
+def _content(path: str) -> Content:
+    with open(path, "rb") as stream:
+        return stream.read(), os.fstat(stream.fileno()).st_mode & 0o777
