@@ -16,6 +16,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -50,8 +51,6 @@ def applied(name: str | None) -> AbstractContextManager[Any]:
     """Work with a change by its name; with none for None."""
     if name is None:
         return contextlib.nullcontext()
-    if name.startswith("no_flush_in_"):
-        return _no_flush_in(name.removeprefix("no_flush_in_"))
     return MUTANTS[name].apply()
 
 
@@ -276,6 +275,17 @@ def _replaced(where: Any, name: str, by: Any) -> Callable[[], AbstractContextMan
     return lambda: patch.object(where, name, by)
 
 
+# Each flush of the protocol, as `flushing_functions` finds them, and where leaving it out must show.
+FLUSHES: dict[str, tuple[str, ...]] = {
+    "sync_file._temp_file": ("first_commit",),
+    "sync_folder.make_folder": ("first_commit",),
+    "sync_folder._make_lasting": ("recommit",),
+    "sync_folder.put_if_absent": ("first_commit",),
+    "sync_folder.put_object": ("recommit",),
+    "sync_folder.project": ("recommit",),
+}
+# Flushed again, under its final mode, where it is published; a test of injected errors shows what this one is for.
+FLUSHED_TWICE = frozenset({"sync_file.verify_file"})
 _PUBLISHING = ("link", "rename", "unlink")
 MUTANTS: dict[str, Mutant] = {
     "view_is_deleted_then_renamed": Mutant(
@@ -322,6 +332,11 @@ MUTANTS: dict[str, Mutant] = {
     "scratch_of_the_living": Mutant("scratch is removed although its owner lives", "races", _scratch_of_the_living),
     "log_before_objects, at random": Mutant("the same, struck at random", "random", _log_before_objects),
     "log_before_objects, disk full": Mutant("the same, struck by a full disk", "disk", _log_before_objects),
+    **{
+        f"no_flush_in_{where}": Mutant(f"{where} does not flush", "power", partial(_no_flush_in, where), scenarios)
+        for where, scenarios in FLUSHES.items()
+    },
+    "nothing_is_flushed": Mutant("nothing is flushed", "power", partial(_no_flush_in, "everything")),
     "failed_flush_is_forgiven": Mutant(
         "a failed flush is forgiven", "errors", _failed_flush_is_forgiven, ("recommit",), ("fsync",)
     ),

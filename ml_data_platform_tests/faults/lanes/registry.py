@@ -5,7 +5,7 @@ Belongs here: their names, lengths and controls. Does not belong here: what any 
 
 from __future__ import annotations
 
-from ml_data_platform_tests.faults.lanes import damage, errors, kills, racing, reading
+from ml_data_platform_tests.faults.lanes import damage, errors, kills, power_model, racing, reading
 from ml_data_platform_tests.faults.lanes.lane import Lane
 from ml_data_platform_tests.faults.lanes.tracing import missing_strace
 
@@ -62,6 +62,14 @@ LANES: dict[str, Lane] = {
             short=20,
             long=300,
             missing=errors.missing_small_disk,
+        ),
+        Lane(
+            "power",
+            "Power cuts on a modelled disk that keeps only what was flushed, and of the rest what it likes.",
+            power_model.cut_power_on_a_model,
+            control="nothing_is_flushed",
+            short=300,
+            long=6_000,
         ),
         Lane(
             "damage",
