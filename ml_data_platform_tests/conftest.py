@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import dagster as dg
 
     from ml_data_platform_tests.pipeline_root import PipelineRoot
+    from ml_data_platform_tests.s3_server import S3Server
 
 # A property does not depend on how busy the machine is.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -41,6 +42,15 @@ def built_root(tmp_path_factory: pytest.TempPathFactory) -> PipelineRoot:
     report = root.backfill([day(number) for number in range(1, 6)])
     assert report.is_successful, report
     return root
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[S3Server]:
+    """An S3 API over HTTP on this machine, with credentials for it in the environment."""
+    from ml_data_platform_tests.s3_server import s3_server
+
+    with s3_server() as server:
+        yield server
 
 
 @pytest.fixture

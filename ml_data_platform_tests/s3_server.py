@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
+from io import BytesIO
 from typing import Any
 from unittest import mock
 
@@ -29,11 +32,21 @@ CREDENTIALS = {
 }
 
 
-@dataclass(frozen=True)
+Environ = dict[str, Any]
+Serve = Callable[[Environ, Any], list[bytes]]
+
+
+@dataclass
 class S3Server:
-    """A server that is running."""
+    """A server that is running.
+
+    Attributes:
+        endpoint_url: Where it answers.
+        meddle: Takes each request in place of the server, and what would serve it; for tests of faults.
+    """
 
     endpoint_url: str
+    meddle: Callable[[Environ, Any, Serve], list[bytes]] | None = None
 
     @property
     def environment(self) -> dict[str, str]:
@@ -43,12 +56,20 @@ class S3Server:
     def new_bucket(self) -> str:
         """Create an empty bucket; returns its name."""
         name = f"test-{uuid.uuid4().hex[:16]}"
-        s3_client(S3Connection(self.endpoint_url)).create_bucket(Bucket=name)
+        self.client.create_bucket(Bucket=name)
         return name
 
+    @cached_property
     def client(self) -> Any:
-        """Return a plain client, to look at what is stored without the platform."""
+        """A plain client, to look at what is stored without the platform."""
         return s3_client(S3Connection(self.endpoint_url))
+
+
+def hang_up(environ: Environ, start_response: Any) -> list[bytes]:
+    """End the connection of a request without an answer."""
+    start_response("200 OK", [])
+    environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
+    return []
 
 
 @contextmanager
@@ -60,16 +81,17 @@ def s3_server() -> Iterator[S3Server]:
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     application, one_at_a_time = DomainDispatcherApplication(create_backend_app), threading.Lock()
 
-    def serve(environ: dict[str, Any], start_response: Any) -> list[bytes]:
-        # The body comes from the network: a slow sender must hold up nobody else.
-        length = int(environ.get("CONTENT_LENGTH") or 0)
-        from io import BytesIO
-
-        environ["wsgi.input"] = BytesIO(environ["wsgi.input"].read(length))
+    def serve(environ: Environ, start_response: Any) -> list[bytes]:
         with one_at_a_time:
             return list(application(environ, start_response))
 
-    server = make_server("127.0.0.1", 0, serve, threaded=True)
+    def take(environ: Environ, start_response: Any) -> list[bytes]:
+        # The body comes from the network: a slow sender must hold up nobody else.
+        environ["wsgi.input"] = BytesIO(environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0)))
+        meddle = running.meddle
+        return meddle(environ, start_response, serve) if meddle else serve(environ, start_response)
+
+    server = make_server("127.0.0.1", 0, take, threaded=True)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     running = S3Server(f"http://127.0.0.1:{server.server_port}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,6 +12,8 @@ import pyarrow.parquet as pq
 
 from ml_data_platform.events.schemas import TableSchema
 from ml_data_platform.storage.commit_log import LogRecord
+from ml_data_platform.storage.layout import TEMP_FOLDER, Layout
+from ml_data_platform.storage.local_objects import LocalObjectStore
 from ml_data_platform.storage.table_store import StagedTable, TableStore
 
 DAY = "2026-03-04"
@@ -71,9 +74,9 @@ def publish(store: TableStore, table: TableSchema, generation: int, *, expected:
         return store.commit(stage(store, scratch, table, generation, expected=expected), run_id=run_id).outcome
 
 
-def generation_in(path: Path | str) -> int:
+def generation_in(path: Path | str | io.BytesIO) -> int:
     """Return the one generation whose rows a file holds; fails for a mixed or short file."""
-    rows = pq.read_table(path, partitioning=None)
+    rows = pq.ParquetFile(path).read()
     (generation,) = set(rows["generation"].to_pylist())
     assert rows.num_rows == ROWS
     return int(generation)
@@ -96,7 +99,19 @@ def assert_whole(store: TableStore, table: TableSchema, allowed: set[int]) -> Lo
     pinned = {generation_in(path) for path in store.ref(table.name, [DAY]).paths()}
     assert len(pinned) == 1
     assert pinned <= allowed
-    assert shown_generations(store.objects.root, table) == pinned
-    assert files_below(store.objects.root / "data") == sorted(f"{table.name}/dt={DAY}/{name}" for name in table.files)
-    assert files_below(store.objects.root / "_store" / "tmp") == []
+    shown = {generation_in(io.BytesIO(store.objects.read_bytes(key))) for key in view_keys(table)}
+    assert shown == pinned
+    assert store.objects.list("data") == sorted(view_keys(table))
+    assert litter(store) == []
     return head
+
+
+def view_keys(table: TableSchema) -> list[str]:
+    """Return the keys of a partition as plain readers see it."""
+    return [Layout.view_key(table.name, DAY, name) for name in table.files]
+
+
+def litter(store: TableStore) -> list[str]:
+    """Return the files that writers left in scratch on this machine."""
+    objects = store.objects if isinstance(store.objects, LocalObjectStore) else store.objects.local
+    return files_below(objects.root / TEMP_FOLDER)

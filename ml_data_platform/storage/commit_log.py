@@ -6,6 +6,7 @@ deciding whether to commit, or showing a generation in the view.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
@@ -206,21 +207,44 @@ class CommitLog:
 
         Raises:
             OSError: Nothing was written.
-            CommitStateUnknownError: It was written, but may not survive a power cut.
+            CommitStateUnknownError: It was written, but may not survive a power cut; or a bucket did not answer.
         """
         key, data = Layout.log_key(record.asset, record.day, record.generation), record.to_json()
         try:
             return self.objects.put_if_absent(key, data)
         except OSError as error:
-            if not self.objects.exists(key) or self.objects.read_bytes(key) != data:
-                raise
+            if self._is_written(key, data, error):
+                return True
             raise CommitStateUnknownError(
-                "A commit record was written, but could not be flushed to disk.",
+                "Whether a commit record was written could not be made certain.",
                 asset=record.asset,
                 partition=record.day,
                 generation=record.generation,
                 got=error,
             ) from error
+
+    def _is_written(self, key: str, data: bytes, error: OSError) -> bool:
+        """Tell whether a record that could not be written is there and will stay; False where nobody can tell.
+
+        Raises:
+            OSError: ``error``: nothing was written, and nothing will be.
+        """
+        if error.errno == errno.EACCES:
+            raise error
+        try:
+            is_there = self.objects.read_bytes(key) == data
+        except FileNotFoundError:
+            is_there = False
+        except OSError:
+            # The one who knows does not answer.
+            return False
+        if self.objects.is_remote:
+            # What can be read from a bucket is durable; what cannot may be under way.
+            return is_there
+        if not is_there:
+            raise error
+        # A local record that was not flushed is lost by a power cut.
+        return False
 
     def history(self, asset: str, day: str) -> tuple[LogRecord, ...]:
         """Return every generation, oldest first."""

@@ -186,11 +186,7 @@ class LocalObjectStore(ObjectStore):
         """
         source, target = self.local_path(object_key), self.local_path(view_key)
         if not source.exists():
-            raise VerificationError(
-                "An object that the commit log names is missing.",
-                remedy="Restore it from a backup, or run the partition again.",
-                key=object_key,
-            )
+            raise missing_object(object_key)
         self._make_lasting(target.parent)
         if self.is_projected(object_key, view_key):
             # Who showed it may have died before it was flushed.
@@ -313,6 +309,15 @@ class LocalObjectStore(ObjectStore):
         temp.chmod(READ_ONLY)
         sync_file(temp)
         return True
+
+
+def missing_object(key: str) -> VerificationError:
+    """Return the error that an object is not there."""
+    return VerificationError(
+        "An object that the commit log names is missing.",
+        remedy="Restore it from a backup, or run the partition again.",
+        key=key,
+    )
 
 
 def wrong_object(key: str, expected: int | str, got: int | str) -> VerificationError:

@@ -65,6 +65,9 @@ class ObjectStore(ABC):
             SettingsError: It cannot.
         """
 
+    is_remote: bool = False
+    """Whether a request that seemed to fail may have done what it asked, or may do so later."""
+
     @abstractmethod
     def uri(self, key: str) -> str:
         """Return how a person or another tool names a key: a path, or a URL."""

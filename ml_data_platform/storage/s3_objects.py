@@ -21,7 +21,7 @@ from pathlib import Path
 from ml_data_platform.errors import ConditionFailedError, SettingsError, StorageKeyError, VerificationError
 from ml_data_platform.locations import S3Location
 from ml_data_platform.storage.layout import STORE
-from ml_data_platform.storage.local_objects import LocalObjectStore, wrong_object
+from ml_data_platform.storage.local_objects import LocalObjectStore, missing_object, wrong_object
 from ml_data_platform.storage.object_cache import ObjectCache, check_fetched
 from ml_data_platform.storage.object_store import (
     GRACE,
@@ -63,6 +63,8 @@ class S3ObjectStore(ObjectStore):
         cache_bytes: What the cache may take.
     """
 
+    is_remote = True
+
     def __init__(
         self,
         location: S3Location,
@@ -74,7 +76,7 @@ class S3ObjectStore(ObjectStore):
         self.location = location
         self.requests = S3Requests(location.bucket, connection)
         self.cache = ObjectCache(local_folder / CACHE_FOLDER, cache_bytes)
-        self._local = LocalObjectStore(local_folder)
+        self.local = LocalObjectStore(local_folder)
         self._threads = connection.connections
         self._beginning = f"{location.prefix}/" if location.prefix else ""
         self._shown: dict[str, tuple[Version, str]] = {}
@@ -204,11 +206,11 @@ class S3ObjectStore(ObjectStore):
 
     def scratch(self) -> AbstractContextManager[Path]:
         """Give a private local folder that is removed at the end, or by `reap_scratch` after its owner died."""
-        return self._local.scratch()
+        return self.local.scratch()
 
     def reap_scratch(self) -> int:
         """Remove scratch folders of this machine whose owner is dead; returns how many."""
-        return self._local.reap_scratch()
+        return self.local.reap_scratch()
 
     def reap_uploads(self, older_than: timedelta, now: datetime) -> int:
         """Remove uploads in parts that were begun longer ago than ``older_than`` and never finished."""
@@ -219,7 +221,7 @@ class S3ObjectStore(ObjectStore):
 
     def lock(self, key: str, *, shared: bool = False) -> AbstractContextManager[None]:
         """Hold the lock ``key`` among the processes of this machine: it spares them lost races, no more."""
-        return self._local.lock(key, shared=shared)
+        return self.local.lock(key, shared=shared)
 
     def each(self, work: Callable[[Item], Result], items: Iterable[Item]) -> Many[Result]:
         """Do the same work for each item, several at once: what takes time is the way."""
@@ -290,14 +292,10 @@ class S3ObjectStore(ObjectStore):
             self.cache.add(name, source)
 
     def _source_of(self, object_key: str) -> Path:
-        try:
-            path = self.local_path(object_key)
-        except FileNotFoundError:
-            raise VerificationError(
-                "An object that the commit log names is missing.",
-                remedy="Restore it from a backup, or run the partition again.",
-                key=self.uri(object_key),
-            ) from None
+        # A copy in the cache must not hide that the object itself is gone.
+        if not self.exists(object_key):
+            raise missing_object(self.uri(object_key))
+        path = self.local_path(object_key)
         if path.stat().st_size > LARGEST_VIEW_BYTES:
             raise VerificationError(
                 "A file is too large to be shown in a bucket: one conditional request takes 5 GB.",

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -67,7 +68,7 @@ class S3Requests:
     ) -> None:
         self.bucket = bucket
         self.attempts = connection.attempts
-        self._client = s3_client(replace(connection, attempts=1))
+        self._client = _shared_client(replace(connection, attempts=1))
         self._chance = chance
         self._sleep = sleep
 
@@ -275,6 +276,12 @@ class S3Requests:
             status=status,
             attempts=attempts,
         )
+
+
+@lru_cache(maxsize=8)
+def _shared_client(connection: S3Connection) -> Any:
+    # Making one takes half a second, mostly for reading what S3 is.
+    return s3_client(connection)
 
 
 def expected_etag(source: bytes | Path, *, in_parts: bool = False) -> str:

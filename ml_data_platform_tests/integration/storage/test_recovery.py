@@ -20,41 +20,47 @@ from ml_data_platform_tests.storage_tables import (
     files_below,
     present,
     publish,
+    view_keys,
     write_files,
 )
 
 
 @pytest.fixture
-def store(tmp_path):
+def store(objects):
     """A store under an empty root."""
+    return TableStore(objects, present)
+
+
+@pytest.fixture
+def local_store(tmp_path):
+    """A store under an empty root that is a folder."""
     return TableStore(tmp_path / "root", present)
 
 
 def test_an_empty_root_needs_no_recovery(store):
     """Recovery of a root that does not exist finds nothing and makes nothing."""
     assert store.recover().partitions_checked == 0
-    assert not store.objects.root.exists()
+    assert store.objects.names("_store") == []
 
 
 def test_views_behind_their_head_are_repaired(store):
     """A file that is missing, of an older generation, or edited in place by replacement comes back."""
     publish(store, PARTED, 1, expected=0)
-    folder = store.objects.root / Layout.view_folder(PARTED.name, DAY)
-    older = (folder / PARTED.files[0]).read_bytes()
+    view = view_keys(PARTED)[0]
+    older = store.objects.read_bytes(view)
     publish(store, PARTED, 2, expected=1)
-    for damage in (
-        lambda path: path.unlink(),
-        lambda path: (path.unlink(), path.write_bytes(older)),
-        lambda path: (path.unlink(), path.write_bytes(b"edited")),
-    ):
-        damage(folder / PARTED.files[0])
+    for damage in (None, older, b"edited"):
+        store.objects.delete(view)
+        if damage is not None:
+            store.objects.put_if_absent(view, damage)
         assert store.recover().views_repaired == 1
         assert_whole(store, PARTED, {2})
         assert store.recover().views_repaired == 0
 
 
-def test_scratch_of_the_living_stays_and_of_the_dead_goes(store):
+def test_scratch_of_the_living_stays_and_of_the_dead_goes(local_store):
     """A folder whose lock is held survives any recovery; one whose owner is gone does not."""
+    store = local_store
     with store.scratch() as alive:
         (alive / "work").write_text("x")
         dead = store.objects.root / TEMP_FOLDER / ("d" * 32)
@@ -69,8 +75,7 @@ def test_scratch_of_the_living_stays_and_of_the_dead_goes(store):
 
 def assert_all_shown(store):
     """Check that both tables' views are there again."""
-    views = [f"{t.name}/dt={DAY}/{name}" for t in (PARTED, SINGLE) for name in t.files]
-    assert files_below(store.objects.root / "data") == sorted(views)
+    assert store.objects.list("data") == sorted([*view_keys(PARTED), *view_keys(SINGLE)])
     assert store.recover().broken == ()
 
 
@@ -79,7 +84,7 @@ def test_one_broken_partition_is_listed_and_holds_no_other_up(store):
     publish(store, PARTED, 1, expected=0)
     publish(store, SINGLE, 1, expected=0)
     for table in (PARTED, SINGLE):
-        (store.objects.root / Layout.view_key(table.name, DAY, table.files[0])).unlink()
+        store.objects.delete(view_keys(table)[0])
     head = store.head(PARTED.name, DAY)
     store.objects.delete(Layout.object_key(PARTED.name, head.files[0].sha256))
     recovery = store.recover()
@@ -91,8 +96,9 @@ def test_one_broken_partition_is_listed_and_holds_no_other_up(store):
     assert_all_shown(store)
 
 
-def test_recovery_of_a_clean_root_reads_one_record_per_partition_and_takes_no_lock(store, monkeypatch):
+def test_recovery_of_a_clean_root_reads_one_record_per_partition_and_takes_no_lock(local_store, monkeypatch):
     """The cost is one small file and a few stats per partition, whatever its history; nothing is written."""
+    store = local_store
     monkeypatch.setattr(os, "fsync", lambda _: None)
     days = [date(2026, 1, 1) + timedelta(days=number) for number in range(30)]
     for expected in range(3):
