@@ -17,7 +17,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -30,6 +29,7 @@ from ml_data_platform.landing.keeping import Kept, open_unchanging, read_through
 from ml_data_platform.landing.lines import MAX_UNZIPPED_BYTES, is_without_content
 from ml_data_platform.landing.masking import Masker, MaskingKeys
 from ml_data_platform.landing.readers import open_rows
+from ml_data_platform.storage.duck import connect_without_files
 from ml_data_platform.storage.durability import file_sha256
 from ml_data_platform.storage.layout import Layout
 from ml_data_platform.storage.object_store import ObjectStore
@@ -140,7 +140,7 @@ def _write(path: Path, contract: SourceContract, keys: MaskingKeys, target: Path
         if has_content:
             # An engine that cannot spill: what it holds is not masked yet.
             with (
-                duckdb.connect(config={"threads": 1, "temp_directory": ""}) as engine,
+                connect_without_files() as engine,
                 open_rows(
                     path,
                     contract,

@@ -22,6 +22,7 @@ from ml_data_platform.landing.delimited import DelimitedReader
 from ml_data_platform.landing.guarded import read_parquet
 from ml_data_platform.landing.jsonl import read_json_lines
 from ml_data_platform.landing.lines import MAX_UNZIPPED_BYTES, open_landed
+from ml_data_platform.storage.duck import connect_without_files
 
 
 def read_chunks(
@@ -37,7 +38,7 @@ def read_chunks(
     See `open_rows`.
     """
     with ExitStack() as stack:
-        engine = connection or stack.enter_context(duckdb.connect(config={"threads": 1}))
+        engine = connection or stack.enter_context(connect_without_files())
         folder = scratch or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         _, chunks = stack.enter_context(
             open_rows(path, contract, connection=engine, scratch=folder, max_unzipped_bytes=max_unzipped_bytes)

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pyarrow as pa
 
 from ml_data_platform.errors import LandingError
@@ -30,6 +29,7 @@ from ml_data_platform.landing.jsonl import read_json_lines
 from ml_data_platform.landing.lines import open_landed
 from ml_data_platform.landing.masked_files import without_quotes
 from ml_data_platform.landing.masking import Masker, MaskingKeys
+from ml_data_platform.storage.duck import connect_without_files
 
 MAX_ROWS = 20_000
 MAX_DEPTH = 6
@@ -129,7 +129,7 @@ def _chunks(path: Path, form: FormatGuess, *, in_memory: bool) -> Iterator[pa.Ta
             _, tables = stack.enter_context(read_parquet(path, folder, in_memory=in_memory))
             yield from tables
             return
-        engine = stack.enter_context(duckdb.connect(config={"threads": 1, "temp_directory": ""}))
+        engine = stack.enter_context(connect_without_files())
         stream = stack.enter_context(open_landed(path))
         if form.format == "jsonl":
             yield from read_json_lines(stream, engine)

@@ -115,6 +115,11 @@ def with_one_engine(terms: LandingTerms) -> Iterator[LandingTerms]:
     """Give terms whose engine serves all files landed within the block: opening one costs as much as a small file."""
     with (
         terms.store.scratch() as folder,
-        duck.connect(folder, memory_limit=terms.memory_limit, threads=terms.threads) as engine,
+        duck.connect(
+            folder,
+            folders=[terms.objects.local_folder],
+            memory_limit=terms.memory_limit,
+            threads=terms.threads,
+        ) as engine,
     ):
         yield replace(terms, engine=engine)

@@ -45,7 +45,7 @@ def show_too_late(
         ) ORDER BY {TOO_LATE_ROWS.order_by}"""
     with store.scratch() as folder:
         path = folder / _FILE_NAME
-        with duck.connect(folder, memory_limit=memory_limit, threads=threads) as engine:
+        with duck.connect(folder, folders=[objects.local_folder], memory_limit=memory_limit, threads=threads) as engine:
             engine.execute(f"COPY ({rows}) TO {sql_literal(str(path))} {copy_options(TOO_LATE_ROWS)}")
         found = verify_file(path, TOO_LATE_ROWS, _FILE_NAME)
         key = Layout.object_key(TOO_LATE_ROWS.name, found.sha256)

@@ -54,7 +54,7 @@ def build(
     """
     generation = expected_generation(store, DATE_PARTITIONS, day)
     path = scratch / "date_partitions.parquet"
-    with duck.connect(scratch, memory_limit=engine.memory_limit, threads=engine.threads) as connection:
+    with duck.connect(scratch, **engine.options(store)) as connection:
         rows = rows_of(features.paths(day), SESSION_FEATURES)
         write_table(connection, file_query(rows, DATE_PARTITIONS.columns.names, "TRUE"), DATE_PARTITIONS, path)
         written = rows_of([path], DATE_PARTITIONS)

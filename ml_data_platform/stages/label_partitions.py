@@ -52,7 +52,7 @@ def build(
     """
     generation = expected_generation(store, LABEL_PARTITIONS, day)
     conditions = {name: label_condition(label) for name, label in LABEL_FILES.items()}
-    with duck.connect(scratch, memory_limit=engine.memory_limit, threads=engine.threads) as connection:
+    with duck.connect(scratch, **engine.options(store)) as connection:
         rows = rows_of(features.paths(day), SESSION_FEATURES)
         files = write_files(connection, rows, LABEL_PARTITIONS, conditions, scratch)
         placed = placed_rows(LABEL_PARTITIONS, {label: files[name] for name, label in LABEL_FILES.items()})

@@ -60,7 +60,7 @@ def build(
     """
     generation = expected_generation(store, RAW_EVENTS, day)
     path = scratch / "raw_events.parquet"
-    with duck.connect(scratch, memory_limit=engine.memory_limit, threads=engine.threads) as connection:
+    with duck.connect(scratch, **engine.options(store)) as connection:
         connection.execute(
             f"COPY ({_rows_of_day(day, landed, store)}) TO {sql_literal(str(path))} {copy_options(RAW_EVENTS)}"
         )

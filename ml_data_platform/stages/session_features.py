@@ -61,7 +61,7 @@ def build(
     """
     generation = expected_generation(store, SESSION_FEATURES, day)
     path = scratch / "session_features.parquet"
-    with duck.connect(scratch, memory_limit=engine.memory_limit, threads=engine.threads) as connection:
+    with duck.connect(scratch, **engine.options(store)) as connection:
         events = rows_of(validated.paths(), VALIDATED_EVENTS)
         write_table(connection, session_features_query(events, mature_through, day), SESSION_FEATURES, path)
         counts = _measure(connection, path)

@@ -51,7 +51,7 @@ def build(
     """
     generation = expected_generation(store, SESSION_SUMMARIES, day)
     path = scratch / "session_summaries.parquet"
-    with duck.connect(scratch, memory_limit=engine.memory_limit, threads=engine.threads) as connection:
+    with duck.connect(scratch, **engine.options(store)) as connection:
         events = rows_of(validated.paths(day), VALIDATED_EVENTS)
         write_table(connection, session_summaries_query(events), SESSION_SUMMARIES, path)
         (counts,) = read_counts(

@@ -67,7 +67,7 @@ def build(
     table = stratified_table(fold_count)
     generation = expected_generation(store, table, day)
     conditions = {name: fold_condition(fold, fold_count, fold_salt) for fold, name in enumerate(table.files)}
-    with duck.connect(scratch, memory_limit=engine.memory_limit, threads=engine.threads) as connection:
+    with duck.connect(scratch, **engine.options(store)) as connection:
         rows = rows_of(features.paths(day), SESSION_FEATURES)
         files = write_files(connection, rows, table, conditions, scratch)
         placed = placed_rows(table, {fold: files[name] for fold, name in enumerate(table.files)})

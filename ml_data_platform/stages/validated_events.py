@@ -73,7 +73,7 @@ def build(
     quarantine_generation = expected_generation(store, QUARANTINED_EVENTS, day)
     mapped, published = scratch / "mapped.parquet", scratch / "validated.parquet"
     quarantine = {REJECTED: scratch / "rejected.parquet", DUPLICATE: scratch / "duplicate.parquet"}
-    with duck.connect(scratch, memory_limit=engine.memory_limit, threads=engine.threads) as connection:
+    with duck.connect(scratch, **engine.options(store)) as connection:
         _map(connection, raw, contracts, id_key, mapped)
         row_checks = judge_rows(mapped, [rule for rule in rules if rule.scope == "row"], scratch / "rejections.parquet")
         _split(connection, mapped, scratch / "rejections.parquet", published, quarantine)

@@ -1,19 +1,25 @@
 """DuckDB connections, all configured alike.
 
-Belongs here: the settings that make queries bounded, offline and independent of the machine's zone, and
-the SQL types of declared columns. Does not belong here: queries.
+Belongs here: the settings that make queries bounded, offline, confined to a few folders and independent of the
+machine's zone, and the SQL types of declared columns. Does not belong here: queries.
 """
 
 from __future__ import annotations
 
+import errno
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
 import pyarrow as pa
 
-from ml_data_platform.errors import SchemaMismatchError
+from ml_data_platform.errors import SchemaMismatchError, bounded
 from ml_data_platform.events.schemas import INSTANT, TableSchema
+from ml_data_platform.events.sql_text import sql_literal
 
+_NUMBERS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS)
 _SQL_TYPES: dict[pa.DataType, str] = {
     pa.bool_(): "BOOLEAN",
     pa.int8(): "TINYINT",
@@ -27,15 +33,25 @@ _SQL_TYPES: dict[pa.DataType, str] = {
 }
 
 
-def connect(scratch: Path, *, memory_limit: str = "1GB", threads: int = 2) -> duckdb.DuckDBPyConnection:
-    """Open an in-memory database that spills to ``scratch`` and never loads anything from a network.
+@contextmanager
+def connect(
+    scratch: Path, *, folders: Iterable[Path] = (), memory_limit: str = "1GB", threads: int = 2
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open an in-memory database that spills to ``scratch``, reaches no other file and never a network.
+
+    Whatever a query says, also one that a mistake let a landed value into: it can read and write below ``scratch`` and
+    ``folders`` only, and change no setting.
 
     Args:
         scratch: Folder for what does not fit in memory; the caller removes it.
+        folders: Further folders that queries may read from and write to.
         memory_limit: E.g. ``1GB``.
         threads: Threads of a query; results do not depend on it where an order is stated.
+
+    Raises:
+        OSError: A file could not be read or written within the block, with the number of the system's error.
     """
-    connection = duckdb.connect(
+    with duckdb.connect(
         ":memory:",
         config={
             "temp_directory": str(scratch),
@@ -44,14 +60,39 @@ def connect(scratch: Path, *, memory_limit: str = "1GB", threads: int = 2) -> du
             "autoinstall_known_extensions": False,
             "autoload_known_extensions": False,
         },
-    )
-    # Global, so that cursors of the connection have it too.
-    connection.execute("SET GLOBAL TimeZone = 'UTC'")
-    connection.execute("SET enable_progress_bar = false")
-    # COPY writes a column as required where statistics of its input exclude nulls. The bytes of a table would then
-    # depend on rows that a query leaves out, and a column be nullable on one day and not on the next.
-    connection.execute("SET GLOBAL disabled_optimizers = 'statistics_propagation'")
-    return connection
+    ) as connection:
+        # Global, so that cursors of the connection have it too.
+        connection.execute("SET GLOBAL TimeZone = 'UTC'")
+        connection.execute("SET enable_progress_bar = false")
+        # COPY writes a column as required where statistics of its input exclude nulls. The bytes of a table would then
+        # depend on rows that a query leaves out, and a column be nullable on one day and not on the next.
+        connection.execute("SET GLOBAL disabled_optimizers = 'statistics_propagation'")
+        _lock(connection, [scratch, *folders])
+        try:
+            yield connection
+        except duckdb.IOException as error:
+            raise _as_os_error(error) from error
+
+
+def connect_without_files() -> duckdb.DuckDBPyConnection:
+    """Open an in-memory database of one thread for tables that are handed to it; it reaches no file."""
+    access = {"enable_external_access": False, "lock_configuration": True}
+    return duckdb.connect(config={"threads": 1, "temp_directory": "", **access})
+
+
+def _lock(connection: duckdb.DuckDBPyConnection, folders: Iterable[Path]) -> None:
+    # A folder above may be a link: DuckDB compares the path that it leads to.
+    allowed = sorted({f"{path}/" for folder in folders for path in (folder.absolute(), folder.resolve())})
+    connection.execute(f"SET GLOBAL allowed_directories = [{', '.join(map(sql_literal, allowed))}]")
+    connection.execute("SET GLOBAL enable_external_access = false")
+    connection.execute("SET GLOBAL lock_configuration = true")
+
+
+def _as_os_error(error: duckdb.IOException) -> OSError:
+    """Return what the system said, so that what may pass is tried again, and a full disk is not."""
+    text = bounded(str(error), 500)
+    found = next((number for number in _NUMBERS if os.strerror(number) in text), errno.EIO)
+    return OSError(found, text)
 
 
 def sql_type(arrow_type: pa.DataType) -> str:

@@ -54,6 +54,11 @@ class LocalObjectStore(ObjectStore):
         self.root = Path(root)
         self._lasting: set[Path] = set()
 
+    @property
+    def local_folder(self) -> Path:
+        """The root."""
+        return self.root
+
     def uri(self, key: str) -> str:
         """Return the path of a key."""
         return str(self.local_path(key))

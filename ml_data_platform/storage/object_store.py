@@ -68,6 +68,11 @@ class ObjectStore(ABC):
     is_remote: bool = False
     """Whether a request that seemed to fail may have done what it asked, or may do so later."""
 
+    @property
+    @abstractmethod
+    def local_folder(self) -> Path:
+        """The folder of this machine below which all local files of the store lie."""
+
     @abstractmethod
     def uri(self, key: str) -> str:
         """Return how a person or another tool names a key: a path, or a URL."""

@@ -83,6 +83,11 @@ class S3ObjectStore(ObjectStore):
         self._probing = threading.Lock()
         self._is_capable = False
 
+    @property
+    def local_folder(self) -> Path:
+        """The folder of scratch and cache."""
+        return self.local.root
+
     def uri(self, key: str) -> str:
         """Return the URL of a key."""
         return str(self.location / check_key(key))

@@ -108,7 +108,7 @@ def test_all_rows_are_valid_events_of_the_known_types(root, logs, source):
     path = platform.store.objects.local_path(Layout.object_key("landed_files", fragment))
     raw = f"(SELECT '{source}' AS source, 'f' AS source_file, * FROM read_parquet('{path}'))"
     validator = RowValidator([rule for rule in rules_for("validated_events") if rule.scope == "row"])
-    with connect(root.folder / "_store" / "tmp") as engine:
+    with connect(root.folder / "_store" / "tmp", folders=[root.folder]) as engine:
         bind_id_key(engine, platform.id_key)
         engine.execute(f"CREATE TABLE mapped AS {mapping_query({source: platform.contracts[source]}, raw)}")
         assert all(
