@@ -157,7 +157,7 @@ def passing_errors() -> frozenset[str]:
 
     Storage, the network, a database that is locked, another writer, and the end of a process.
     """
-    named = {"IOException", "OperationalError", "CommitConflictError", "CommitStateUnknownError"}
+    named = {"IOException", "OperationalError", "CommitConflictError", "CommitExpiredError", "CommitStateUnknownError"}
     ended = {"DagsterExecutionInterruptedError", "KeyboardInterrupt", "SystemExit"}
     return frozenset(named | ended | {kind.__name__ for kind in _with_subclasses(OSError)})
 

@@ -7,11 +7,12 @@ the protocol (``storage.table_store``).
 import datetime as dt
 import errno
 from collections.abc import Mapping
+from typing import NoReturn
 
 import dagster as dg
 
 from ml_data_platform.defs.resources import PlatformResource
-from ml_data_platform.errors import CommitConflictError
+from ml_data_platform.errors import CommitConflictError, CommitStateUnknownError
 from ml_data_platform.events.lateness import ONE_DAY
 from ml_data_platform.events.planning import changed_inputs, required_inputs
 from ml_data_platform.locations import is_s3_url
@@ -37,7 +38,16 @@ def retry_if_transient(error: OSError, attempt: int) -> None:
         RetryRequested: The error is transient.
     """
     if error.errno in TRANSIENT:
-        raise dg.RetryRequested(max_retries=MAX_RETRIES, seconds_to_wait=FIRST_DELAY_SECONDS * 2**attempt) from error
+        retry(error, attempt)
+
+
+def retry(error: Exception, attempt: int) -> NoReturn:
+    """Ask for a retry with growing delay.
+
+    Raises:
+        RetryRequested: Always.
+    """
+    raise dg.RetryRequested(max_retries=MAX_RETRIES, seconds_to_wait=FIRST_DELAY_SECONDS * 2**attempt) from error
 
 
 def inputs_required_now(platform: Platform, asset: str, day: dt.date) -> dict[str, str]:
@@ -119,6 +129,9 @@ class CommittedTables(dg.ConfigurableIOManager):
         except OSError as error:
             retry_if_transient(error, context.step_context.previous_attempt_count)
             raise
+        except CommitStateUnknownError as error:
+            # The next attempt recognises a commit that went through.
+            retry(error, context.step_context.previous_attempt_count)
         context.add_output_metadata(facts)
 
     def load_input(self, context: dg.InputContext) -> PartitionRef:

@@ -26,6 +26,7 @@ from ml_data_platform.landing.masking_state import masking_lack
 from ml_data_platform.landing.routing import Account, RoutedFile, route_file
 from ml_data_platform.landing.terms import LandedFile, LandingTerms, Outcome, Status
 from ml_data_platform.landing.too_late import show_too_late
+from ml_data_platform.storage.collection import Deadline
 from ml_data_platform.storage.decisions import UNDECIDED
 from ml_data_platform.storage.layout import LANDED_FILES, UNDATED_ROWS, Layout
 from ml_data_platform.storage.ledger import LedgerRecord
@@ -244,8 +245,12 @@ def _land_kept(kept: Kept, contract: SourceContract, terms: LandingTerms, *, pat
     outcome: Outcome = "known"
     record = ledger.record(contract.source, kept.sha256, routing_hash)
     if record is None:
-        record, outcome = _route(kept, contract, terms, name=name)
-        if not ledger.append(record):
+        deadline = Deadline(terms.store.clock)
+        with terms.objects.lock(Layout.objects_lock_key(LANDED_FILES), shared=True):
+            record, outcome = _route(kept, contract, terms, name=name)
+            deadline.check(source=contract.source, file=kept.sha256)
+            is_ours = ledger.append(record)
+        if not is_ours:
             # Another process landed the same content meanwhile: its record holds.
             record, outcome = ledger.record(contract.source, kept.sha256, routing_hash) or record, "known"
     ledger.note_name(contract.source, kept.sha256, name, terms.landed_at)

@@ -121,7 +121,8 @@ def collect(
     kept = 0
     for asset in [*logged_assets(objects), *_FRAGMENTS]:
         on_progress(asset)
-        with objects.lock(Layout.objects_lock_key(asset)):
+        # One lock covers the fragments of a landed file, of both kinds.
+        with objects.lock(Layout.objects_lock_key(LANDED_FILES if asset in _FRAGMENTS else asset)):
             stored = objects.stored(Layout.objects_folder(asset))
             # Read after the listing: what was committed meanwhile is live, and what is not listed is not removed.
             if asset in _FRAGMENTS:

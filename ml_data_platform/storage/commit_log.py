@@ -21,9 +21,10 @@ from ml_data_platform.errors import (
 from ml_data_platform.storage.layout import Layout, check_sha256, day_key
 from ml_data_platform.storage.object_store import ObjectStore, Version
 from ml_data_platform.storage.record_cache import RecordCache
-from ml_data_platform.storage.records import canonical_json, check_fields, check_instant, read_fields
+from ml_data_platform.storage.records import canonical_json, check_fields, check_instant, form_of, read_fields
 
-FORMAT = 1
+FORMAT = 2
+_FORMAT_WITHOUT_DIGEST = 1
 
 
 @dataclass(frozen=True)
@@ -77,8 +78,9 @@ class LogRecord:
         return sum(file.rows for file in self.files)
 
     def to_json(self) -> bytes:
-        """Return the record as it is stored: JSON with sorted keys."""
-        return canonical_json({"format": FORMAT, **asdict(self)}) + b"\n"
+        """Return the record as it is stored: JSON with sorted keys, and a digest of all the rest."""
+        fields = asdict(self)
+        return canonical_json({"format": FORMAT, "digest": _digest(fields), **fields}) + b"\n"
 
     @classmethod
     def from_json(cls, data: bytes, *, where: str) -> LogRecord:
@@ -89,9 +91,9 @@ class LogRecord:
             where: Its key, for the message.
 
         Raises:
-            RecordError: It is no record of the form that `to_json` writes.
+            RecordError: It is no record of the form that `to_json` writes, or was changed after.
         """
-        fields = read_fields(data, where=where, types=_FIELD_TYPES, form=FORMAT)
+        fields = _read(data, where)
         try:
             files = tuple(_file_entry(entry, where) for entry in fields.pop("files"))
             day_key(fields["day"])
@@ -101,6 +103,20 @@ class LogRecord:
         if not files or not all(isinstance(value, str) for value in fields["inputs"].values()):
             raise RecordError("A commit record has no files, or inputs that are no text.", file=where)
         return cls(files=files, **fields)
+
+
+def _read(data: bytes, where: str) -> dict[str, Any]:
+    # Records that were written before there was a digest are good as they are.
+    if form_of(data) == _FORMAT_WITHOUT_DIGEST:
+        return read_fields(data, where=where, types=_FIELD_TYPES, form=_FORMAT_WITHOUT_DIGEST)
+    fields = read_fields(data, where=where, types={**_FIELD_TYPES, "digest": _TEXT}, form=FORMAT)
+    if fields.pop("digest") != _digest(fields):
+        raise RecordError("A commit record was changed after it was written.", file=where)
+    return fields
+
+
+def _digest(fields: Mapping[str, Any]) -> str:
+    return hashlib.sha256(canonical_json(dict(fields))).hexdigest()
 
 
 _TEXT: tuple[type, ...] = (str,)

@@ -52,6 +52,15 @@ def read_fields(data: bytes, *, where: str, types: Types, form: int, optional: T
     return check_fields(value, where=where, types=types, optional=optional)
 
 
+def form_of(data: bytes) -> object:
+    """Return the format that a stored record says it has; None where it says nothing."""
+    try:
+        value = json.loads(data)
+    except ValueError:
+        return None
+    return value.get("format") if isinstance(value, dict) else None
+
+
 def check_fields(value: Any, *, where: str, types: Types, optional: Types = _NONE) -> dict[str, Any]:
     """Return ``value`` as a dictionary of exactly the fields of ``types``, and some of ``optional``, each of its type.
 
