@@ -75,7 +75,7 @@ def test_a_head_is_read_once_and_a_new_one_at_once(objects):
     (key,) = [each for each in objects.reads if each.endswith("2.json")]
     path = objects.local_path(key)
     other = path.with_name("other")
-    other.write_bytes(path.read_bytes().replace(b"run 2", b"run 3"))
+    other.write_bytes(replace(store.head(SINGLE.name, DAY), run_id="run 3").to_json())
     os.utime(other, ns=(path.stat().st_atime_ns, path.stat().st_mtime_ns))
     other.replace(path)
     assert store.head(SINGLE.name, DAY).run_id == "run 3"
