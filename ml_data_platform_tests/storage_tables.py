@@ -101,7 +101,7 @@ def assert_whole(store: TableStore, table: TableSchema, allowed: set[int]) -> Lo
     assert pinned <= allowed
     shown = {generation_in(io.BytesIO(store.objects.read_bytes(key))) for key in view_keys(table)}
     assert shown == pinned
-    assert store.objects.list("data") == sorted(view_keys(table))
+    assert store.objects.list(Layout.view_root(table.name)) == sorted(view_keys(table))
     assert litter(store) == []
     return head
 

@@ -16,6 +16,7 @@ from ml_data_platform.cli import (
     sourcing,
     tracing,
     training,
+    verifying,
     versioning,
 )
 from ml_data_platform.cli.boundary import OneMessage
@@ -50,6 +51,8 @@ for command in (
     tracing.trace,
     serving.dev,
     serving.demo,
+    verifying.verify,
+    verifying.gc,
 ):
     app.command(epilog=lesson(command.__name__))(command)
 app.add_typer(sourcing.app)

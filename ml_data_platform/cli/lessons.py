@@ -38,6 +38,21 @@ LESSONS: Mapping[str, tuple[str, ...]] = {
         ),
         _LANDED,
     ),
+    "verify": (
+        "Example: ml-data-platform verify",
+        "Example: ml-data-platform verify --repair --json",
+        "JSON keys: is_whole, checked, defects (kind, key, asset, day, detail, meaning, remedy, is_repaired).",
+        "Exit status: 0 all is whole, or was mended; 1 a defect is left or an error is printed; 2 wrong arguments.",
+    ),
+    "gc": (
+        "Example: ml-data-platform gc --dry-run",
+        "Example: ml-data-platform gc --keep-last 1 --older-than 7d",
+        (
+            "JSON keys: dry_run, generations_expired, orphans_removed, uploads_removed, bytes_removed, objects_kept, keys."
+            " In a bucket AGE is at least 24h: that protects commits of other machines."
+        ),
+        _DONE,
+    ),
     "sources list": (
         "Example: ml-data-platform sources list --sources contracts",
         "JSON: a list of objects with source, description, format, schema_versions, fields, unknown_columns, content_hash.",

@@ -115,7 +115,7 @@ def collect(
             older_than=older_than,
             now=now,
         )
-    pinned = _hashes_below(objects, SNAPSHOTS_FOLDER)
+    pinned = hashes_below(objects, SNAPSHOTS_FOLDER)
     expired: dict[str, Stored] = {}
     orphans: dict[str, Stored] = {}
     kept = 0
@@ -126,7 +126,7 @@ def collect(
             stored = objects.stored(Layout.objects_folder(asset))
             # Read after the listing: what was committed meanwhile is live, and what is not listed is not removed.
             if asset in _FRAGMENTS:
-                named = live = _hashes_below(objects, LEDGER_FOLDER) if stored else set()
+                named = live = hashes_below(objects, LEDGER_FOLDER) if stored else set()
             else:
                 named, live = _named_and_live(log, asset, keep_last, now - older_than)
             old = {
@@ -170,7 +170,8 @@ def _hash_in(key: str) -> str:
     return key.rpartition("/")[2].partition(".")[0]
 
 
-def _hashes_below(objects: ObjectStore, folder: str) -> set[str]:
+def hashes_below(objects: ObjectStore, folder: str) -> set[str]:
+    """Return every SHA-256 that any record below a folder names."""
     # Any hash in any record counts, whatever form the record has.
     texts = objects.each(objects.read_bytes, objects.list(folder))
     return {found.decode() for text in texts for found in _HASH_IN_TEXT.findall(text)}

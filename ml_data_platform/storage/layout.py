@@ -18,6 +18,8 @@ _TMP = "tmp"
 TEMP_FOLDER = f"{STORE}/{_TMP}"
 LOCKS_FOLDER = f"{STORE}/locks"
 SNAPSHOTS_FOLDER = f"{STORE}/snapshots"
+DAMAGED_FOLDER = f"{STORE}/damaged"
+RAW_FOLDER = "raw"
 LEDGER_FOLDER = "ledger"
 FAILURES_FOLDER = f"{LEDGER_FOLDER}/_failures"
 DECISIONS_FOLDER = f"{LEDGER_FOLDER}/_decisions"
@@ -35,7 +37,7 @@ _FILE_NAME = re.compile(r"(?:[a-z][a-z0-9_]{0,63}=[A-Za-z0-9_][A-Za-z0-9_.-]{0,6
 _DECISION_FILE = re.compile(r"([0-9a-f]{64})\.([0-9]{8})\.json")
 _SNAPSHOT = re.compile(r"[0-9a-f]{12,64}")
 _LOG_FILE = re.compile(r"([0-9]{8})\.json")
-_RESERVED = frozenset({_TMP, "locks", "snapshots"})
+_RESERVED = frozenset({_TMP, "locks", "snapshots", "damaged"})
 
 
 def parse_day(key: str) -> date:
@@ -259,6 +261,11 @@ class Layout:
     def polled_key(source: str, day: date | str) -> str:
         """The mark of one day that need not be polled again."""
         return f"{Layout.polled_folder(source)}/{day_key(day)}"
+
+    @staticmethod
+    def damaged_key(key: str) -> str:
+        """Where bytes are set aside that are not what their key says."""
+        return f"{DAMAGED_FOLDER}/{key}"
 
 
 def text_hash(text: str) -> str:

@@ -83,7 +83,7 @@ class Ledger:
         wanted = routing_hashes or {}
         current: dict[tuple[str, str], LedgerRecord] = {}
         for source in self.sources():
-            for key, version in self._record_keys(source).items():
+            for key, version in self.record_keys(source).items():
                 record = self._known.get(key, version, self._read)
                 kept = current.get((source, record.sha256))
                 if kept is None or _rank(record, wanted.get(source)) > _rank(kept, wanted.get(source)):
@@ -133,7 +133,8 @@ class Ledger:
         found = [Failure(**self._fields(key, _FAILURE_TYPES)) for key in keys]
         return tuple(sorted(found, key=lambda failure: (failure.source, failure.path, failure.reason)))
 
-    def _record_keys(self, source: str) -> dict[str, Version]:
+    def record_keys(self, source: str) -> dict[str, Version]:
+        """Return the keys of a source's records, of all routings, in order, each with its version."""
         folder = Layout.ledger_folder(source)
         versions = sorted(self.objects.versions(folder).items())
         return {f"{folder}/{name}": version for name, version in versions if name.endswith(".json")}

@@ -13,8 +13,8 @@ import errno
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -70,6 +70,13 @@ class LocalObjectStore(ObjectStore):
             StorageKeyError: The key is not a plain relative path.
         """
         return self.root / PurePosixPath(check_key(key))
+
+    @contextmanager
+    def fetched(self, key: str) -> Iterator[Path]:
+        """Give the file itself."""
+        path = self.local_path(key)
+        path.stat()
+        yield path
 
     def put_if_absent(self, key: str, source: Path | bytes, *, mode: int = READ_ONLY) -> bool:
         """Store ``source`` under ``key`` unless something is there; all or nothing, also through a power cut.

@@ -92,6 +92,14 @@ class ObjectStore(ABC):
         return self.each(self.local_path, keys)
 
     @abstractmethod
+    def fetched(self, key: str) -> AbstractContextManager[Path]:
+        """Give a local file with the bytes that the medium holds now, whatever they are; not to be changed.
+
+        Raises:
+            FileNotFoundError: There are none.
+        """
+
+    @abstractmethod
     def put_if_absent(self, key: str, source: Path | bytes, *, mode: int = READ_ONLY) -> bool:
         """Store ``source`` under ``key`` unless something is there; all or nothing.
 

@@ -12,9 +12,9 @@ are local; engines read the cache.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -102,6 +102,13 @@ class S3ObjectStore(ObjectStore):
             fetched = folder / "fetched"
             check_fetched(key, self.requests.get_file(self._full(key), fetched))
             return self.cache.add(name, fetched)
+
+    @contextmanager
+    def fetched(self, key: str) -> Iterator[Path]:
+        """Give a file with the bytes as they are fetched now, past the cache."""
+        with self.scratch() as folder:
+            self.requests.get_file(self._full(key), folder / "fetched")
+            yield folder / "fetched"
 
     def put_if_absent(self, key: str, source: Path | bytes, *, mode: int = READ_ONLY) -> bool:
         """Store ``source`` under ``key`` unless something is there.

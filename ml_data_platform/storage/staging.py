@@ -60,8 +60,30 @@ class StagedTable:
     @property
     def commit_id(self) -> str:
         """Identity of this commit: a retry has the same, a commit onto another head has another."""
-        facts = [self.asset, self.day, self.content, dict(self.inputs), self.code_version, self.verdict]
-        return hashlib.sha256(canonical_json([*facts, self.expected_generation])).hexdigest()
+        return commit_id(
+            self.asset,
+            self.day,
+            self.content,
+            self.inputs,
+            code_version=self.code_version,
+            verdict=self.verdict,
+            expected_generation=self.expected_generation,
+        )
+
+
+def commit_id(
+    asset: str,
+    day: str,
+    content: str,
+    inputs: Mapping[str, str],
+    *,
+    code_version: str,
+    verdict: Mapping[str, Any] | None,
+    expected_generation: int,
+) -> str:
+    """Return the identity of a commit of these facts onto a head."""
+    facts = [asset, day, content, dict(inputs), code_version, verdict]
+    return hashlib.sha256(canonical_json([*facts, expected_generation])).hexdigest()
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,159 @@
+"""Commands that look after what is stored: ``verify`` and ``gc``.
+
+Belongs here: their arguments and output. Does not belong here: looking, mending, collecting.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from ml_data_platform.cli import screen
+from ml_data_platform.cli.options import JsonOption, RootOption, require_root, settings_of
+
+if TYPE_CHECKING:
+    from ml_data_platform.stages.verification import Verification
+    from ml_data_platform.storage.collection import Collection
+
+MAX_SHOWN = 50
+_AGE = re.compile(r"([0-9]{1,6})(m|h|d)")
+_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
+
+
+def age_argument(text: str) -> dt.timedelta:
+    """Return the age that an argument names, e.g. ``24h``."""
+    match = _AGE.fullmatch(text.strip())
+    if match is None:
+        raise typer.BadParameter(f"an age is written like 90m, 24h or 7d; got {text!r}")
+    return dt.timedelta(**{_UNITS[match[2]]: int(match[1])})
+
+
+def verify(
+    root: RootOption = None,
+    repair: Annotated[
+        bool,
+        typer.Option("--repair", help="Mend what log and kept bytes allow; set altered files aside, delete nothing."),
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Read every stored byte again, and compare objects, log, view, ledger and kept bytes; names each defect.
+
+    Safe while the platform works. What cannot be mended from what is stored is named with the partition to run.
+    """
+    from ml_data_platform.stages.platform import open_platform
+    from ml_data_platform.stages.verification import verify as look
+
+    platform = open_platform(require_root(settings_of(root)))
+    with screen.progress("verifying") as (bar, task):
+
+        def on_progress(what: str, done: int, total: int) -> None:
+            bar.update(task, description=what, completed=done, total=total)
+
+        found = look(platform, is_repair=repair, on_progress=on_progress)
+    if as_json:
+        screen.print_json(found.to_json())
+    else:
+        _print_verification(found, is_repair=repair)
+    if found.open:
+        raise typer.Exit(1)
+
+
+def gc(
+    root: RootOption = None,
+    keep_last: Annotated[
+        int, typer.Option("--keep-last", metavar="N", min=1, help="Generations of each partition to keep.")
+    ] = 3,
+    older_than: Annotated[
+        dt.timedelta,
+        typer.Option(
+            "--older-than",
+            metavar="AGE",
+            parser=age_argument,
+            help="Keep what was replaced or written later than this.",
+        ),
+    ] = "24h",  # type: ignore[assignment]
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Remove the files of old generations, and what crashes left. The log, landed bytes and versions stay.
+
+    Of each partition the newest generation, the last N, those replaced less than AGE ago and those that a version
+    pins are kept.
+    """
+    from ml_data_platform.stages.platform import open_platform
+
+    platform = open_platform(require_root(settings_of(root)))
+    with screen.progress("collecting") as (bar, task):
+        if not dry_run:
+            platform.store.recover()
+        removed = platform.store.collect(
+            keep_last=keep_last,
+            older_than=older_than,
+            is_dry_run=dry_run,
+            on_progress=lambda asset: bar.update(task, description=f"objects of {asset}"),
+        )
+    if as_json:
+        screen.print_json(_collection_json(removed, is_dry_run=dry_run))
+        return
+    _print_collection(removed, is_dry_run=dry_run)
+
+
+def _collection_json(removed: Collection, *, is_dry_run: bool) -> dict[str, object]:
+    return {
+        "dry_run": is_dry_run,
+        "generations_expired": removed.generations_expired,
+        "orphans_removed": removed.orphans_removed,
+        "uploads_removed": removed.uploads_removed,
+        "bytes_removed": removed.bytes_removed,
+        "objects_kept": removed.objects_kept,
+        "keys": list(removed.keys),
+    }
+
+
+def _print_collection(removed: Collection, *, is_dry_run: bool) -> None:
+    if not removed.keys and not removed.uploads_removed:
+        screen.say("nothing to remove", style="green", tail=f": {screen.counted(removed.objects_kept, 'file')} in use")
+        return
+    said = "would remove" if is_dry_run else "removed"
+    files = screen.counted(len(removed.keys), "file")
+    screen.say(f"{said} {files}", style="green", tail=f" of {removed.bytes_removed / 1e6:,.1f} MB")
+    screen.say(
+        f"  {removed.generations_expired:,} of old generations, {removed.orphans_removed:,} that no record names"
+    )
+    if removed.uploads_removed:
+        screen.say(f"  and {screen.counted(removed.uploads_removed, 'unfinished upload')}")
+    screen.say(f"{screen.counted(removed.objects_kept, 'file')} kept")
+    if is_dry_run:
+        for key in removed.keys[:MAX_SHOWN]:
+            screen.say(f"  {key}")
+
+
+def _print_verification(found: Verification, *, is_repair: bool) -> None:
+    counts = found.counts
+    checked = (
+        f"{counts.get('objects_read', 0):,} files ({counts.get('bytes_read', 0) / 1e6:,.1f} MB), "
+        f"{counts.get('records_read', 0):,} records and {counts.get('view_files_checked', 0):,} files of the view read"
+    )
+    if not found.defects:
+        screen.say("all is whole", style="green", tail=f": {checked}")
+        return
+    screen.say(checked)
+    table = Table(box=None, pad_edge=False)
+    for column in ("defect", "asset", "day", "where and what"):
+        table.add_column(column, overflow="fold")
+    for defect in found.defects[:MAX_SHOWN]:
+        kind = f"{defect.kind.value} (repaired)" if defect.is_repaired else defect.kind.value
+        where = screen.printable(f"{defect.key}: {defect.detail}" if defect.detail else defect.key)
+        table.add_row(kind, defect.asset, defect.day, where)
+    screen.out.print(table)
+    if len(found.defects) > MAX_SHOWN:
+        screen.say(f"… and {len(found.defects) - MAX_SHOWN:,} more; --json names all")
+    for kind in dict.fromkeys(defect.kind for defect in found.open):
+        first = next(defect for defect in found.open if defect.kind is kind)
+        screen.say(f"{kind.value}", style="bold", tail=f": {first.meaning} {first.remedy}")
+    if found.open and not is_repair:
+        screen.say("Mend what can be mended: ml-data-platform verify --repair")

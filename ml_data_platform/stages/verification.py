@@ -1,0 +1,116 @@
+"""Verification of a root: every byte is read again and compared with every record of it.
+
+Belongs here: the order of the looks, and mending what needs a contract. Does not belong here: the looks
+(``storage.scrub``, ``storage.scrub_landed``), printing (``cli``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from ml_data_platform.errors import PlatformError
+from ml_data_platform.landing.landing import restore_fragments, show_undated
+from ml_data_platform.stages.landed_files import landing_terms
+from ml_data_platform.stages.platform import Platform
+from ml_data_platform.stages.state import current_records
+from ml_data_platform.storage.defects import Defect, Kind
+from ml_data_platform.storage.layout import LANDED_FILES, UNDATED_ROWS, Layout
+from ml_data_platform.storage.ledger import LedgerRecord
+from ml_data_platform.storage.mending import mend
+from ml_data_platform.storage.scrub import Progress, Scrub
+from ml_data_platform.storage.scrub_landed import OUTSIDE_OF_TABLES, foreign_files, scrub_landed
+
+_FRAGMENTS = frozenset({LANDED_FILES, UNDATED_ROWS})
+_OBJECTS = frozenset({Kind.OBJECT_MISSING, Kind.OBJECT_ALTERED})
+_VIEWS = frozenset({Kind.VIEW_MISSING, Kind.VIEW_ALTERED})
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What a verification found.
+
+    Attributes:
+        defects: Everything that is wrong; what was mended says so.
+        counts: What was looked at: objects and bytes read, records, files of the view.
+    """
+
+    defects: tuple[Defect, ...]
+    counts: Mapping[str, int]
+
+    @property
+    def open(self) -> tuple[Defect, ...]:
+        """The defects that were not mended."""
+        return tuple(defect for defect in self.defects if not defect.is_repaired)
+
+    def to_json(self) -> dict[str, object]:
+        """Return the whole as a JSON object."""
+        return {
+            "is_whole": not self.open,
+            "checked": dict(self.counts),
+            "defects": [defect.to_json() for defect in self.defects],
+        }
+
+
+def verify(platform: Platform, *, is_repair: bool = False, on_progress: Progress = lambda *_: None) -> Verification:
+    """Read everything under a root again, and compare objects, log, view, ledger and kept bytes.
+
+    Args:
+        platform: The opened root. Others may work on it meanwhile.
+        is_repair: Mend what the log and the kept bytes allow. Nothing foreign is touched, nothing is deleted that
+            cannot be had again.
+        on_progress: Called with what is read, how many files are done and how many there are.
+    """
+    scrub = Scrub(platform.store.objects, platform.store.log, platform.settings.threads, on_progress)
+    assets = scrub.assets()
+    defects = [defect for asset in assets if asset not in OUTSIDE_OF_TABLES for defect in scrub.table(asset)]
+    records, of_landing = scrub_landed(scrub, platform.ledger)
+    defects += of_landing
+    defects += _hidden_rows(platform)
+    defects += foreign_files(scrub, dict.fromkeys([*assets, *OUTSIDE_OF_TABLES]))
+    if is_repair:
+        defects = mend(platform.store.objects, platform.store.log, defects)
+        defects = [_mend_landed(platform, defect, records) for defect in defects]
+    return Verification(tuple(defects), scrub.counts)
+
+
+def _hidden_rows(platform: Platform) -> list[Defect]:
+    """Find rows without a usable day that plain readers should see and do not."""
+    objects = platform.store.objects
+    found = set(objects.list(Layout.view_root(UNDATED_ROWS)))
+    missing = [
+        Layout.undated_view_key(record.source, record.sha256)
+        for record in current_records(platform)
+        if record.undated_fragment is not None
+    ]
+    return [Defect(Kind.VIEW_MISSING, key, UNDATED_ROWS) for key in missing if key not in found]
+
+
+def _mend_landed(platform: Platform, defect: Defect, records: Sequence[LedgerRecord]) -> Defect:
+    """Route kept bytes again where a fragment is gone, and show rows again that are hidden."""
+    if defect.is_repaired or defect.asset not in _FRAGMENTS:
+        return defect
+    sha256 = defect.key.rpartition("/")[2].partition(".")[0]
+    if defect.kind in _VIEWS:
+        return _show_again(platform, defect)
+    for record in records:
+        names = {LANDED_FILES: record.fragment, UNDATED_ROWS: record.undated_fragment}
+        if defect.kind in _OBJECTS and names[defect.asset] == sha256:
+            return replace(defect, is_repaired=_is_restored(platform, record))
+    return defect
+
+
+def _is_restored(platform: Platform, record: LedgerRecord) -> bool:
+    try:
+        return bool(restore_fragments([record], platform.contracts, landing_terms(platform)))
+    except PlatformError:
+        return False
+
+
+def _show_again(platform: Platform, defect: Defect) -> Defect:
+    for record in current_records(platform):
+        if defect.key == Layout.undated_view_key(record.source, record.sha256):
+            platform.store.objects.delete(defect.key)
+            show_undated(record, platform.store.objects)
+            return replace(defect, is_repaired=True)
+    return defect

@@ -1,0 +1,104 @@
+"""What can be wrong with stored bytes: its names, what each means and what to do.
+
+Belongs here: the vocabulary of `verify`. Does not belong here: looking (``scrub_tables``, ``scrub_landed``), mending.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Kind(StrEnum):
+    """A kind of defect."""
+
+    OBJECT_MISSING = "object_missing"
+    OBJECT_ALTERED = "object_altered"
+    RECORD_DAMAGED = "record_damaged"
+    RECORD_CONTRADICTS_OBJECT = "record_contradicts_object"
+    LOG_GAP = "log_gap"
+    VIEW_MISSING = "view_missing"
+    VIEW_STALE = "view_stale"
+    VIEW_ALTERED = "view_altered"
+    KEPT_BYTES_MISSING = "kept_bytes_missing"
+    KEPT_BYTES_ALTERED = "kept_bytes_altered"
+    LEDGER_RECORD_DAMAGED = "ledger_record_damaged"
+    FOREIGN_FILE = "foreign_file"
+
+
+_RUN_AGAIN = "Run the job `rebuild` for this partition in the UI, after `verify --repair`."
+_BACKUP = "Restore it from a backup of the root: records are written once and never edited."
+MEANINGS: Mapping[Kind, tuple[str, str]] = {
+    Kind.OBJECT_MISSING: ("A file that the log or a snapshot names is gone: what it holds cannot be read.", _RUN_AGAIN),
+    Kind.OBJECT_ALTERED: (
+        "A file does not have the bytes that its name says: it was changed or the disk failed.",
+        _RUN_AGAIN,
+    ),
+    Kind.RECORD_DAMAGED: ("A record of the commit log cannot be read, or was changed after it was written.", _BACKUP),
+    Kind.RECORD_CONTRADICTS_OBJECT: ("A record says another size or number of rows than its file has.", _BACKUP),
+    Kind.LOG_GAP: ("A generation between the first and the newest has no record: lineage is broken there.", _BACKUP),
+    Kind.VIEW_MISSING: ("Plain readers do not find a file that is published.", "`verify --repair` shows it again."),
+    Kind.VIEW_STALE: ("Plain readers see a file of an older generation.", "`verify --repair` shows the newest."),
+    Kind.VIEW_ALTERED: (
+        "Plain readers see bytes that were never published.",
+        "`verify --repair` shows what is published.",
+    ),
+    Kind.KEPT_BYTES_MISSING: (
+        "The landed bytes of a file are gone: its rows cannot be routed again.",
+        "Land the same file again: its bytes are kept anew.",
+    ),
+    Kind.KEPT_BYTES_ALTERED: (
+        "The landed bytes of a file have changed.",
+        "Run `verify --repair`, which sets them aside, and land the same file again.",
+    ),
+    Kind.LEDGER_RECORD_DAMAGED: ("A record of the ledger cannot be read, or contradicts itself.", _BACKUP),
+    Kind.FOREIGN_FILE: (
+        "A file that the platform did not write; readers of the view may read it.",
+        "Move it away yourself: the platform never deletes what is not its own.",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Defect:
+    """One thing that is wrong.
+
+    Attributes:
+        kind: What is wrong.
+        key: Where, relative to the root.
+        asset: The asset that it belongs to; empty where to none.
+        day: The partition, ``YYYY-MM-DD``, that reads or shows it; empty where none does.
+        detail: What was expected and what was found.
+        is_repaired: Whether it was mended.
+    """
+
+    kind: Kind
+    key: str
+    asset: str = ""
+    day: str = ""
+    detail: str = ""
+    is_repaired: bool = False
+
+    @property
+    def meaning(self) -> str:
+        """What the kind of defect means."""
+        return MEANINGS[self.kind][0]
+
+    @property
+    def remedy(self) -> str:
+        """What to do about it."""
+        return MEANINGS[self.kind][1]
+
+    def to_json(self) -> dict[str, object]:
+        """Return the defect as a JSON object."""
+        return {
+            "kind": self.kind.value,
+            "key": self.key,
+            "asset": self.asset or None,
+            "day": self.day or None,
+            "detail": self.detail,
+            "meaning": self.meaning,
+            "remedy": self.remedy,
+            "is_repaired": self.is_repaired,
+        }

@@ -1,0 +1,146 @@
+"""Reading every landed byte again: kept bytes, the ledger, fragments, and rows shown outside of tables.
+
+Belongs here: comparing what was landed with its records, and finding files that are nobody's. Does not belong here:
+tables (``scrub``), mending (``mending``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from ml_data_platform.errors import PlatformError, bounded
+from ml_data_platform.storage.defects import Defect, Kind
+from ml_data_platform.storage.layout import (
+    DAMAGED_FOLDER,
+    LANDED_FILES,
+    LOCKS_FOLDER,
+    RAW_FOLDER,
+    SNAPSHOTS_FOLDER,
+    STORE,
+    TEMP_FOLDER,
+    TOO_LATE_ROWS,
+    UNDATED_ROWS,
+    Layout,
+)
+from ml_data_platform.storage.ledger import Ledger, LedgerRecord
+from ml_data_platform.storage.scrub import Content, Scrub
+
+OUTSIDE_OF_TABLES = (LANDED_FILES, UNDATED_ROWS, TOO_LATE_ROWS)
+_OWN_FOLDERS = (TEMP_FOLDER, LOCKS_FOLDER, SNAPSHOTS_FOLDER, DAMAGED_FOLDER)
+_OWN_FILES = frozenset({f"{STORE}/instance.json", f"{STORE}/id_key.json", f"{STORE}/probe"})
+
+
+def scrub_landed(scrub: Scrub, ledger: Ledger) -> tuple[list[LedgerRecord], list[Defect]]:
+    """Compare kept bytes, ledger and fragments.
+
+    Returns:
+        The readable records of all routings, and what is wrong.
+    """
+    records, defects = _records(scrub, ledger)
+    kept = scrub.read("kept bytes", scrub.objects.stored(RAW_FOLDER))
+    for key, content in kept.items():
+        name = key.rpartition("/")[2]
+        if _is_foreign_kept(key):
+            defects.append(Defect(Kind.FOREIGN_FILE, key))
+        elif content.sha256 != name:
+            defects.append(Defect(Kind.KEPT_BYTES_ALTERED, key, detail=f"its bytes hash to {content.sha256}"))
+    for record in records:
+        key = Layout.raw_key(record.bytes_sha256)
+        if key not in kept and not scrub.objects.exists(key):
+            defects.append(Defect(Kind.KEPT_BYTES_MISSING, key, detail=f"landed as {record.source}/{record.name}"))
+    for asset in OUTSIDE_OF_TABLES:
+        defects += _fragments(scrub, asset, records)
+    return records, _once(defects)
+
+
+def foreign_files(scrub: Scrub, assets: Mapping[str, object]) -> Iterator[Defect]:
+    """Find files below ``_store/`` and ``data/`` that are nobody's; those in a table's view are found with the table.
+
+    Args:
+        scrub: The look.
+        assets: Assets whose folders were looked at.
+    """
+    for key in scrub.objects.list(STORE):
+        asset, _, rest = key.removeprefix(f"{STORE}/").partition("/")
+        if key in _OWN_FILES or key.startswith(tuple(f"{folder}/" for folder in _OWN_FOLDERS)):
+            continue
+        if asset not in assets or not _is_own(asset, key, rest):
+            yield Defect(Kind.FOREIGN_FILE, key, asset if asset in assets else "")
+    for name in sorted(scrub.objects.names("data")):
+        if name not in assets:
+            below = scrub.objects.list(f"data/{name}") or [f"data/{name}"]
+            yield from (Defect(Kind.FOREIGN_FILE, key) for key in below)
+
+
+def _records(scrub: Scrub, ledger: Ledger) -> tuple[list[LedgerRecord], list[Defect]]:
+    records: list[LedgerRecord] = []
+    defects: list[Defect] = []
+    for source in ledger.sources():
+        for key in ledger.record_keys(source):
+            scrub.count("records_read")
+            try:
+                record = LedgerRecord.from_json(scrub.objects.read_bytes(key), where=key)
+            except PlatformError as error:
+                defects.append(Defect(Kind.LEDGER_RECORD_DAMAGED, key, detail=bounded(error.what)))
+                continue
+            if record.key == key:
+                records.append(record)
+            else:
+                defects.append(Defect(Kind.LEDGER_RECORD_DAMAGED, key, detail=f"it belongs under {record.key}"))
+    return records, defects
+
+
+def _fragments(scrub: Scrub, asset: str, records: list[LedgerRecord]) -> Iterator[Defect]:
+    contents = scrub.read(f"objects of {asset}", scrub.objects.stored(Layout.objects_folder(asset)))
+    for key, content in contents.items():
+        if content.sha256 != key.rpartition("/")[2].partition(".")[0]:
+            yield Defect(Kind.OBJECT_ALTERED, key, asset, detail=f"its bytes hash to {content.sha256}")
+    for record in records:
+        wanted = {LANDED_FILES: record.fragment, UNDATED_ROWS: record.undated_fragment}.get(asset)
+        if wanted is None:
+            continue
+        key = Layout.object_key(asset, wanted)
+        found = contents.get(key)
+        if found is None and not scrub.objects.exists(key):
+            yield Defect(Kind.OBJECT_MISSING, key, asset, detail=f"rows of {record.source}/{record.name}")
+        elif found is not None and found.sha256 == wanted and found.rows != _rows(record, asset):
+            detail = f"its fragment has {found.rows} rows, recorded are {_rows(record, asset)}"
+            yield Defect(Kind.LEDGER_RECORD_DAMAGED, record.key, asset, detail=detail)
+    yield from _shown_rows(scrub, asset, contents)
+
+
+def _shown_rows(scrub: Scrub, asset: str, contents: Mapping[str, Content]) -> Iterator[Defect]:
+    published = {content.sha256 for content in contents.values()}
+    for key, content in scrub.read(f"view of {asset}", scrub.objects.list(Layout.view_root(asset))).items():
+        scrub.count("view_files_checked")
+        if content.sha256 not in published:
+            yield Defect(Kind.VIEW_ALTERED, key, asset, detail=f"its bytes hash to {content.sha256}")
+
+
+def _rows(record: LedgerRecord, asset: str) -> int:
+    if asset == UNDATED_ROWS:
+        return sum(record.undated.values())
+    return sum(record.rows_per_day.values()) + sum(record.too_late.values())
+
+
+def _is_foreign_kept(key: str) -> bool:
+    try:
+        return key != Layout.raw_key(key.rpartition("/")[2])
+    except PlatformError:
+        return True
+
+
+def _is_own(asset: str, key: str, rest: str) -> bool:
+    """Tell whether a key is one that an asset's objects or log may have."""
+    folder, _, name = rest.rpartition("/")
+    try:
+        if rest.startswith("objects/"):
+            return key == Layout.object_key(asset, name.removesuffix(".parquet"))
+        generation = Layout.generation(name)
+        return generation is not None and key == Layout.log_key(asset, folder.removeprefix("log/dt="), generation)
+    except PlatformError:
+        return False
+
+
+def _once(defects: list[Defect]) -> list[Defect]:
+    return list({(each.kind, each.key): each for each in reversed(defects)}.values())[::-1]

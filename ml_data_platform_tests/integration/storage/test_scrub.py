@@ -1,0 +1,206 @@
+"""Every planted defect of tables is found under its name, and mended where what is stored allows it."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import replace
+
+import pytest
+
+from ml_data_platform.storage.defects import MEANINGS, Kind
+from ml_data_platform.storage.layout import Layout
+from ml_data_platform.storage.local_objects import LocalObjectStore
+from ml_data_platform.storage.mending import mend
+from ml_data_platform.storage.scrub import Scrub
+from ml_data_platform.storage.scrub_landed import foreign_files
+from ml_data_platform.storage.table_store import TableStore
+from ml_data_platform_tests.integration.storage.conftest import s3_objects
+from ml_data_platform_tests.storage_tables import DAY, PARTED, SINGLE, assert_whole, present, publish, view_keys
+
+
+@pytest.fixture
+def objects(medium, tmp_path, request):
+    """A store on the medium; on a disk without waiting for it."""
+    if medium == "local":
+        request.getfixturevalue("monkeypatch").setattr(os, "fsync", lambda _: None)
+        return LocalObjectStore(tmp_path / "root")
+    return s3_objects(request.getfixturevalue("s3"), tmp_path / "home")
+
+
+@pytest.fixture
+def store(objects):
+    """Two tables, of three generations and of one."""
+    made = TableStore(objects, present)
+    for generation in (1, 2, 3):
+        publish(made, SINGLE, generation, expected=generation - 1)
+    publish(made, PARTED, 1, expected=0)
+    return made
+
+
+def look(store):
+    """Return all defects of the tables."""
+    scrub = Scrub(store.objects, TableStore(store.objects, present).log)
+    found = [defect for asset in scrub.assets() for defect in scrub.table(asset)]
+    return [*found, *foreign_files(scrub, dict.fromkeys(scrub.assets()))]
+
+
+def overwrite(store, key, data):
+    """Put other bytes under a key, as a person with a text editor would."""
+    store.objects.delete(key)
+    store.objects.put_if_absent(key, data)
+
+
+def head_object(store, table=SINGLE, generation=None):
+    """Return the key of the first object of a generation, by default the newest."""
+    record = store.log.history(table.name, DAY)[-1 if generation is None else generation - 1]
+    return Layout.object_key(table.name, record.files[0].sha256)
+
+
+def flip_a_byte(store):
+    """Change one byte of an object of the newest generation, and of nothing else."""
+    key = head_object(store)
+    data = bytearray(store.objects.read_bytes(key))
+    data[len(data) // 2] ^= 1
+    overwrite(store, key, bytes(data))
+    return key
+
+
+def flip_a_byte_of_an_old_generation(store):
+    """Damage what only history reads."""
+    key = head_object(store, generation=1)
+    overwrite(store, key, b"X" + store.objects.read_bytes(key)[1:])
+    return key
+
+
+def delete_an_object(store):
+    """Lose an object that the view still shows."""
+    key = head_object(store)
+    store.objects.delete(key)
+    return key
+
+
+def delete_object_and_view(store):
+    """Lose all copies."""
+    store.objects.delete(view_keys(SINGLE)[0])
+    return delete_an_object(store)
+
+
+def edit(store, **changes):
+    """Change fields of the newest record, as a person who knows JSON would."""
+    key = Layout.log_key(SINGLE.name, DAY, 3)
+    overwrite(store, key, json.dumps({**json.loads(store.objects.read_bytes(key)), **changes}).encode())
+    return key
+
+
+def forge(store):
+    """Write a record whose digest is right and whose identity is not."""
+    record = store.head(SINGLE.name, DAY)
+    key = Layout.log_key(SINGLE.name, DAY, 3)
+    overwrite(store, key, replace(record, inputs={"upstream": "other"}).to_json())
+    return key
+
+
+def miscount(store):
+    """Write a record that says other rows than its file has."""
+    record = store.head(SINGLE.name, DAY)
+    key = Layout.log_key(SINGLE.name, DAY, 3)
+    overwrite(store, key, replace(record, files=(replace(record.files[0], rows=7),)).to_json())
+    return key
+
+
+def cut_the_log(store):
+    """Lose a record in the middle."""
+    key = Layout.log_key(SINGLE.name, DAY, 2)
+    store.objects.delete(key)
+    return key
+
+
+def lag(store):
+    """Show an older generation."""
+    (view,) = view_keys(SINGLE)
+    overwrite(store, view, store.objects.read_bytes(head_object(store, generation=1)))
+    return view
+
+
+def paint(store):
+    """Show bytes that were never published."""
+    view = view_keys(PARTED)[1]
+    overwrite(store, view, b"PAR1 not")
+    return view
+
+
+def hide(store):
+    """Remove a file of the view."""
+    view = view_keys(PARTED)[0]
+    store.objects.delete(view)
+    return view
+
+
+def strew(store, key):
+    """Put down a file that nobody asked for."""
+    store.objects.put_if_absent(key, b"mine")
+    return key
+
+
+PLANTED = [
+    (flip_a_byte, Kind.OBJECT_ALTERED, True),
+    (flip_a_byte_of_an_old_generation, Kind.OBJECT_ALTERED, True),
+    (delete_an_object, Kind.OBJECT_MISSING, True),
+    (delete_object_and_view, Kind.OBJECT_MISSING, False),
+    (lambda store: edit(store, run_id="another"), Kind.RECORD_DAMAGED, False),
+    (lambda store: edit(store, committed_at="2020-01-01T00:00:00+00:00"), Kind.RECORD_DAMAGED, False),
+    (lambda store: overwrite(store, Layout.log_key(SINGLE.name, DAY, 3), b"{"), Kind.RECORD_DAMAGED, False),
+    (forge, Kind.RECORD_DAMAGED, False),
+    (miscount, Kind.RECORD_CONTRADICTS_OBJECT, False),
+    (cut_the_log, Kind.LOG_GAP, False),
+    (lag, Kind.VIEW_STALE, True),
+    (paint, Kind.VIEW_ALTERED, True),
+    (hide, Kind.VIEW_MISSING, True),
+    (lambda store: strew(store, f"data/{SINGLE.name}/dt={DAY}/notes.txt"), Kind.FOREIGN_FILE, False),
+    (lambda store: strew(store, f"data/{SINGLE.name}/dt=2026-03-05/data.parquet"), Kind.FOREIGN_FILE, False),
+    (lambda store: strew(store, "data/mine.parquet"), Kind.FOREIGN_FILE, False),
+    (lambda store: strew(store, f"_store/{SINGLE.name}/objects/ab/mine.parquet"), Kind.FOREIGN_FILE, False),
+    (lambda store: strew(store, f"_store/{SINGLE.name}/log/dt={DAY}/00000003.json~"), Kind.FOREIGN_FILE, False),
+    (lambda store: strew(store, "_store/mine"), Kind.FOREIGN_FILE, False),
+]
+
+
+@pytest.mark.parametrize(("plant", "kind", "is_mendable"), PLANTED)
+def test_every_planted_defect_is_found_and_named(store, plant, kind, is_mendable):
+    """It is found at its key, with what it means; mending mends it exactly where the stored bytes allow it."""
+    assert look(store) == []
+    key = plant(store)
+    found = look(store)
+    assert kind in {defect.kind for defect in found}
+    if key is not None:
+        assert key in {defect.key for defect in found if defect.kind is kind}
+    before = {
+        each: store.objects.read_bytes(each) for each in store.objects.list("_store") + store.objects.list("data")
+    }
+    mended = mend(store.objects, TableStore(store.objects, present).log, found)
+    assert [defect.is_repaired for defect in mended if defect.kind is kind] == [is_mendable]
+    assert (look(store) == []) == is_mendable
+    if is_mendable:
+        assert_whole(store, SINGLE, {3})
+        assert_whole(store, PARTED, {1})
+    # Whatever was there before is still somewhere: nothing is lost by mending, nor anything foreign touched.
+    after = {store.objects.read_bytes(each) for each in store.objects.list("_store") + store.objects.list("data")}
+    lost = {each for each, data in before.items() if data not in after}
+    assert lost <= set(view_keys(SINGLE) + view_keys(PARTED))
+
+
+def test_what_cannot_be_mended_is_whole_again_when_the_partition_is_run(store):
+    """The remedy of the message: bytes set aside make room, and the same run stores and shows them again."""
+    flip_a_byte(store)
+    store.objects.delete(view_keys(SINGLE)[0])
+    mend(store.objects, store.log, look(store))
+    assert publish(store, SINGLE, 3, expected=3) == "unchanged"
+    assert look(store) == []
+    assert_whole(store, SINGLE, {3})
+
+
+def test_every_kind_says_what_it_means_and_what_to_do():
+    """No defect without a sentence for people."""
+    assert set(MEANINGS) == set(Kind)
+    assert all(meaning.endswith(".") and remedy.endswith(".") for meaning, remedy in MEANINGS.values())
