@@ -19,6 +19,7 @@ from ml_data_platform.landing.masking import MaskingKeys
 from ml_data_platform.settings import Settings
 from ml_data_platform.stages.result import EngineLimits
 from ml_data_platform.stages.root_keys import load_id_key, load_masking_keys
+from ml_data_platform.storage.layout import INSTANCE_KEY
 from ml_data_platform.storage.ledger import Ledger
 from ml_data_platform.storage.opening import open_objects
 from ml_data_platform.storage.table_store import TableStore
@@ -26,7 +27,6 @@ from ml_data_platform.validation.rules import with_tolerances
 from ml_data_platform.validation.suites import ALL_RULES
 
 Clock = Callable[[], dt.datetime]
-INSTANCE_KEY = "_store/instance.json"
 
 
 def utc_now() -> dt.datetime:

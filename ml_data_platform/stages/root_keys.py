@@ -17,11 +17,9 @@ from ml_data_platform.landing.masking import MaskingKeys
 from ml_data_platform.locations import S3Location
 from ml_data_platform.settings import Settings
 from ml_data_platform.storage.keys import FILE_ID, PII, USER_ID, key_path, load_or_create_key
+from ml_data_platform.storage.layout import KEY_ID_KEY, KEY_IDS_FOLDER
 from ml_data_platform.storage.object_store import ObjectStore
 from ml_data_platform.storage.records import canonical_json
-
-KEY_ID_KEY = "_store/id_key.json"
-KEY_IDS_FOLDER = "_store/key_ids"
 
 
 def load_id_key(settings: Settings, objects: ObjectStore) -> IdKey:

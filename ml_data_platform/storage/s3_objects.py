@@ -20,7 +20,7 @@ from pathlib import Path
 
 from ml_data_platform.errors import ConditionFailedError, SettingsError, StorageKeyError, VerificationError
 from ml_data_platform.locations import S3Location
-from ml_data_platform.storage.layout import STORE
+from ml_data_platform.storage.layout import PROBE_KEY
 from ml_data_platform.storage.local_objects import LocalObjectStore, missing_object, wrong_object
 from ml_data_platform.storage.object_cache import ObjectCache, check_fetched
 from ml_data_platform.storage.object_store import (
@@ -42,7 +42,6 @@ from ml_data_platform.storage.s3_requests import (
     expected_etag,
 )
 
-PROBE_KEY = f"{STORE}/probe"
 _PROBE = b"The platform tries here whether this store keeps conditions.\n"
 CACHE_FOLDER = "cache"
 ABSENT = "*"

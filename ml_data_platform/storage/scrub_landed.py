@@ -12,8 +12,12 @@ from ml_data_platform.errors import PlatformError, bounded
 from ml_data_platform.storage.defects import Defect, Kind
 from ml_data_platform.storage.layout import (
     DAMAGED_FOLDER,
+    INSTANCE_KEY,
+    KEY_ID_KEY,
+    KEY_IDS_FOLDER,
     LANDED_FILES,
     LOCKS_FOLDER,
+    PROBE_KEY,
     RAW_FOLDER,
     SNAPSHOTS_FOLDER,
     STORE,
@@ -26,8 +30,8 @@ from ml_data_platform.storage.ledger import Ledger, LedgerRecord
 from ml_data_platform.storage.scrub import Content, Scrub
 
 OUTSIDE_OF_TABLES = (LANDED_FILES, UNDATED_ROWS, TOO_LATE_ROWS)
-_OWN_FOLDERS = (TEMP_FOLDER, LOCKS_FOLDER, SNAPSHOTS_FOLDER, DAMAGED_FOLDER)
-_OWN_FILES = frozenset({f"{STORE}/instance.json", f"{STORE}/id_key.json", f"{STORE}/probe"})
+_OWN_FOLDERS = (TEMP_FOLDER, LOCKS_FOLDER, SNAPSHOTS_FOLDER, DAMAGED_FOLDER, KEY_IDS_FOLDER)
+_OWN_FILES = frozenset({INSTANCE_KEY, KEY_ID_KEY, PROBE_KEY})
 
 
 def scrub_landed(scrub: Scrub, ledger: Ledger) -> tuple[list[LedgerRecord], list[Defect]]:
