@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from ml_data_platform.errors import PlatformError
+from ml_data_platform.errors import PlatformError, RecordError
 from ml_data_platform.landing.landing import restore_fragments, show_undated
 from ml_data_platform.stages.landed_files import landing_terms
 from ml_data_platform.stages.platform import Platform
@@ -74,13 +74,21 @@ def verify(platform: Platform, *, is_repair: bool = False, on_progress: Progress
     return Verification(tuple(defects), scrub.counts)
 
 
+def _current(platform: Platform) -> tuple[LedgerRecord, ...]:
+    """Return the records that count; none where one is damaged, which was reported then."""
+    try:
+        return current_records(platform)
+    except RecordError:
+        return ()
+
+
 def _hidden_rows(platform: Platform) -> list[Defect]:
     """Find rows without a usable day that plain readers should see and do not."""
     objects = platform.store.objects
     found = set(objects.list(Layout.view_root(UNDATED_ROWS)))
     missing = [
         Layout.undated_view_key(record.source, record.sha256)
-        for record in current_records(platform)
+        for record in _current(platform)
         if record.undated_fragment is not None
     ]
     return [Defect(Kind.VIEW_MISSING, key, UNDATED_ROWS) for key in missing if key not in found]
@@ -108,7 +116,7 @@ def _is_restored(platform: Platform, record: LedgerRecord) -> bool:
 
 
 def _show_again(platform: Platform, defect: Defect) -> Defect:
-    for record in current_records(platform):
+    for record in _current(platform):
         if defect.key == Layout.undated_view_key(record.source, record.sha256):
             platform.store.objects.delete(defect.key)
             show_undated(record, platform.store.objects)
