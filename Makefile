@@ -10,7 +10,7 @@ DEMO_START := 2026-06-01
 DEMO_END := 2026-06-14
 export ML_DATA_PLATFORM_ROOT := $(ROOT)
 
-.PHONY: help demo dev test fault-tools real-data globo-late real-sources schedules late-rows planning-cost kills lint format lock clean browser
+.PHONY: help demo dev test fault-tools real-data globo-late real-sources bucket schedules late-rows planning-cost kills lint format lock clean browser
 
 help: ## Show what can be done
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -40,6 +40,9 @@ globo-late: $(VENV)/.installed ## The same clicks hour by hour: late rows, how l
 
 real-sources: $(VENV)/.installed ## Three real logs and generated events, decades apart, in one root; needs the files beside the checkout
 	@$(BIN)/python -m benchmarks.four_sources
+
+bucket: $(VENV)/.installed ## The demo and a day of real clicks in a folder and in a bucket (served here): the same bytes, and what it costs
+	@$(BIN)/python -m benchmarks.bucket
 
 schedules: $(VENV)/.installed ## SCHEDULES=500 random schedules of files, crashes and restarts, each against one clean build
 	@SCHEDULES=$${SCHEDULES:-500} $(BIN)/python -m pytest ml_data_platform_tests/property/pipeline/test_any_schedule.py

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,18 +42,19 @@ class Cost:
     output: str
 
 
-def run_platform(name: str, *arguments: str | Path) -> Cost:
-    """Run one ``ml-data-platform`` command and measure it.
+def run_platform(name: str, *arguments: str | Path, environment: Mapping[str, str] | None = None) -> Cost:
+    """Run one ``ml-data-platform`` command and measure it, deaf to settings but those of ``environment``.
 
     Raises:
         SystemExit: The command failed.
     """
     command = [str(Path(sys.executable).with_name("ml-data-platform")), *map(str, arguments)]
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("ML_DATA_PLATFORM_")}
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("ML_DATA_PLATFORM_")}
+    given = {**kept, **(environment or {})}
     with tempfile.TemporaryDirectory() as folder:
         told = Path(folder) / "cost.json"
         between = [sys.executable, str(Path(__file__).resolve()), str(told), *command]
-        done = subprocess.run(between, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment, check=False)
+        done = subprocess.run(between, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=given, check=False)
         output = done.stdout.decode("utf-8", "replace")
         if done.returncode:
             raise SystemExit(f"{' '.join(command[:3])} … ended with {done.returncode}:\n{output[-MAX_OUTPUT_SHOWN:]}")

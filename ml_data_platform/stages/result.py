@@ -6,6 +6,7 @@ Belongs here: the value types that all stages share. Does not belong here: any s
 from __future__ import annotations
 
 import datetime as dt
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +32,56 @@ def ratio_to_history(day: dt.date, rows: int, history: Mapping[dt.date, int]) ->
     days = (day - dt.timedelta(days=back) for back in range(1, DAYS_OF_HISTORY + 1))
     previous = [history[earlier] for earlier in days if earlier in history]
     return rows * len(previous) / sum(previous) if sum(previous) else None
+
+
+def most_unusual_ratio(
+    day: dt.date, rows: Mapping[str, int], history: Mapping[str, Mapping[dt.date, int]]
+) -> tuple[float | None, tuple[str, ...]]:
+    """Return the ratio to its history of the source that differs most from its own, so that no source hides another.
+
+    Args:
+        day: UTC day.
+        rows: Source to its rows of the day.
+        history: Source to its rows per earlier day; days without a record of it are absent.
+
+    Returns:
+        The ratio, none where no source has a history; and one line for each source that has one, the most unusual first.
+    """
+    found = []
+    for source in sorted({*rows, *history}):
+        ratio = ratio_to_history(day, rows.get(source, 0), history.get(source, {}))
+        if ratio is not None:
+            found.append((max(ratio, 1 / ratio) if ratio else math.inf, source, ratio))
+    found.sort(key=lambda each: (-each[0], each[1]))
+    lines = tuple(f"{source}: {rows.get(source, 0):,} rows, {ratio:.3g} times the mean" for _, source, ratio in found)
+    return (found[0][2] if found else None), lines
+
+
+@dataclass(frozen=True)
+class SourceShares:
+    """The share of each source's rows of a day that something befell.
+
+    Attributes:
+        rows: Source to its rows of the day.
+        affected: Source to those of them that it befell.
+    """
+
+    rows: Mapping[str, int]
+    affected: Mapping[str, int]
+
+    @property
+    def largest(self) -> float | None:
+        """The largest share of a source; none where there are no rows."""
+        return max((self._share(source) for source in self.rows), default=None)
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """One line for each source, the largest share first."""
+        ranked = sorted(self.rows, key=lambda source: (-self._share(source), source))
+        return tuple(f"{source}: {self.affected.get(source, 0):,} of {self.rows[source]:,} rows" for source in ranked)
+
+    def _share(self, source: str) -> float:
+        return self.affected.get(source, 0) / self.rows[source]
 
 
 class Options(TypedDict):

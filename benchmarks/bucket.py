@@ -1,0 +1,88 @@
+"""The demo and a day of real clicks, once in a folder and once in a bucket: the same bytes, and what each costs.
+
+Run by ``make bucket``; ends with status 1 when a content hash differs. The bucket is served by moto over HTTP on
+127.0.0.1 by this process, so that times show the platform's own work and requests, not a network. The clicks are read
+where they lie (``../shared/data`` beside the checkout, or where ``EVENT_LOGS_FOLDER`` says); without them only the demo
+is compared. Everything is temporary.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from benchmarks.measuring import Cost, run_platform
+from benchmarks.verdicts import Verdicts, print_costs, print_verdicts
+from ml_data_platform.settings import load_settings
+from ml_data_platform.stages.platform import Platform, open_platform
+from ml_data_platform.stages.state import TABLES
+from ml_data_platform_tests.globo_log import SOURCE, clicks_folder, hourly_files
+from ml_data_platform_tests.s3_server import s3_server
+
+DEMO = ("--start", "2026-06-01", "--days", "3", "--events-per-day", "2000")
+CLICKS_DAY = "2017-10-01"
+HOURS = range(24)
+
+
+def main() -> int:
+    """Run the lane and print its tables; returns the exit status."""
+    clicks = hourly_files(clicks_folder(os.environ), HOURS)
+    verdicts, costs = Verdicts(), list[Cost]()
+    with tempfile.TemporaryDirectory(prefix="bucket-") as folder, s3_server() as server:
+        top = Path(folder)
+        run_platform("generate", "generate", "--out", top / "dropped", *DEMO)
+        lanes: list[tuple[str, str, Sequence[Path], Sequence[str]]] = [
+            ("demo", "demo_shop", [top / "dropped" / "demo_shop"], ())
+        ]
+        if all(path.is_file() for path in clicks):
+            lanes.append(("clicks", SOURCE, clicks, ("--from", CLICKS_DAY, "--to", CLICKS_DAY)))
+        for name, source, paths, days in lanes:
+            folder_root, home = top / name, top / f"{name}-home"
+            bucket_root = f"s3://{server.new_bucket()}/{name}"
+            here, there = {"START_DATE": "2017-10-01"}, {"START_DATE": "2017-10-01", "HOME": str(home)}
+            costs += _build(f"{name}, folder", str(folder_root), here, source, paths, days)
+            shutil.copytree(folder_root / "secrets", home / "secrets")
+            costs += _build(f"{name}, bucket", bucket_root, there, source, paths, days)
+            one = open_platform(load_settings({}, top, root=folder_root, start_date="2017-10-01"))
+            other = open_platform(load_settings({}, top, root=bucket_root, home=home, start_date="2017-10-01"))
+            verdicts.judge(f"{name}: same content hashes", lambda one=one, other=other: _compare(one, other))  # type: ignore[misc]
+    print_verdicts(verdicts)
+    print_costs(costs)
+    return 0 if verdicts.all_hold else 1
+
+
+def _build(
+    name: str,
+    root: str,
+    settings: Mapping[str, str],
+    source: str,
+    paths: Sequence[Path],
+    days: Sequence[str],
+) -> list[Cost]:
+    environment = {f"ML_DATA_PLATFORM_{key}": value for key, value in settings.items()}
+    at = ["--root", root]
+    return [
+        run_platform(f"{name}: land", "land", *paths, "--source", source, *at, environment=environment),
+        run_platform(f"{name}: backfill", "backfill", *days, *at, "--json", environment=environment),
+        run_platform(f"{name}: backfill again", "backfill", *days, *at, "--json", environment=environment),
+        run_platform(f"{name}: verify", "verify", *at, environment=environment),
+    ]
+
+
+def _compare(one: Platform, other: Platform) -> str:
+    contents = []
+    for platform in (one, other):
+        heads = {asset: platform.store.heads(asset) for asset in TABLES}
+        contents.append({(asset, day): head.content for asset, of in heads.items() for day, head in of.items()})
+    assert contents[0], "nothing was built"
+    differing = [key for key in contents[0] | contents[1] if contents[0].get(key) != contents[1].get(key)]
+    assert not differing, f"{len(differing)} partitions differ, e.g. {differing[:3]}"
+    return f"{len(contents[0])} partitions"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
