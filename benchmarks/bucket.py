@@ -26,6 +26,7 @@ from ml_data_platform_tests.s3_server import s3_server
 DEMO = ("--start", "2026-06-01", "--days", "3", "--events-per-day", "2000")
 CLICKS_DAY = "2017-10-01"
 HOURS = range(24)
+Lane = tuple[str, str, Sequence[Path], Sequence[str]]
 
 
 def main() -> int:
@@ -35,18 +36,17 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="bucket-") as folder, s3_server() as server:
         top = Path(folder)
         run_platform("generate", "generate", "--out", top / "dropped", *DEMO)
-        lanes: list[tuple[str, str, Sequence[Path], Sequence[str]]] = [
-            ("demo", "demo_shop", [top / "dropped" / "demo_shop"], ())
-        ]
+        lanes: list[Lane] = [("demo", "demo_shop", [top / "dropped" / "demo_shop"], ())]
         if all(path.is_file() for path in clicks):
             lanes.append(("clicks", SOURCE, clicks, ("--from", CLICKS_DAY, "--to", CLICKS_DAY)))
-        for name, source, paths, days in lanes:
+        for lane in lanes:
+            name = lane[0]
             folder_root, home = top / name, top / f"{name}-home"
             bucket_root = f"s3://{server.new_bucket()}/{name}"
             here, there = {"START_DATE": "2017-10-01"}, {"START_DATE": "2017-10-01", "HOME": str(home)}
-            costs += _build(f"{name}, folder", str(folder_root), here, source, paths, days)
+            costs += _build(f"{name}, folder", str(folder_root), here, lane)
             shutil.copytree(folder_root / "secrets", home / "secrets")
-            costs += _build(f"{name}, bucket", bucket_root, there, source, paths, days)
+            costs += _build(f"{name}, bucket", bucket_root, there, lane)
             one = open_platform(load_settings({}, top, root=folder_root, start_date="2017-10-01"))
             other = open_platform(load_settings({}, top, root=bucket_root, home=home, start_date="2017-10-01"))
             verdicts.judge(f"{name}: same content hashes", lambda one=one, other=other: _compare(one, other))  # type: ignore[misc]
@@ -59,10 +59,9 @@ def _build(
     name: str,
     root: str,
     settings: Mapping[str, str],
-    source: str,
-    paths: Sequence[Path],
-    days: Sequence[str],
+    lane: Lane,
 ) -> list[Cost]:
+    _, source, paths, days = lane
     environment = {f"ML_DATA_PLATFORM_{key}": value for key, value in settings.items()}
     at = ["--root", root]
     return [

@@ -82,7 +82,8 @@ class PipelineRoot:
 
     def drop(self, name: str, lines: Iterable[dict[str, Any]], source: str = SHOP) -> LandedFile:
         """Write one file of events and land it."""
-        path = self.folder.parent / f"{self.folder.name}_dropped" / source / name
+        folder = self.settings.local_folder
+        path = folder.parent / f"{folder.name}_dropped" / source / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
         (landed,) = self.land(path, source=source)
