@@ -34,6 +34,8 @@ from ml_data_platform.storage.object_store import (
     Version,
     check_key,
     check_lock_key,
+    missing_object,
+    wrong_object,
 )
 from ml_data_platform.storage.scratch import file_lock, private_folder, reap_dead
 
@@ -321,26 +323,6 @@ class LocalObjectStore(ObjectStore):
         temp.chmod(READ_ONLY)
         sync_file(temp)
         return True
-
-
-def missing_object(key: str) -> VerificationError:
-    """Return the error that an object is not there."""
-    return VerificationError(
-        "An object that the commit log names is missing.",
-        remedy="Restore it from a backup, or run the partition again.",
-        key=key,
-    )
-
-
-def wrong_object(key: str, expected: int | str, got: int | str) -> VerificationError:
-    """Return the error that an object is not what its name says."""
-    return VerificationError(
-        "A stored object does not have the bytes that its name says.",
-        remedy="Move the object away and run the partition again; then check the disk.",
-        key=key,
-        expected=expected,
-        got=got,
-    )
 
 
 def _version(state: os.stat_result) -> Version:

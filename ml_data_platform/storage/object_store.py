@@ -17,7 +17,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeAlias, TypeVar
 
-from ml_data_platform.errors import StorageKeyError
+from ml_data_platform.errors import StorageKeyError, VerificationError
 from ml_data_platform.storage.layout import LOCKS_FOLDER
 
 READ_ONLY = 0o444
@@ -225,3 +225,23 @@ def check_lock_key(key: str) -> str:
     if not key.startswith(f"{LOCKS_FOLDER}/"):
         raise StorageKeyError("The key is not one of a lock.", expected=f"{LOCKS_FOLDER}/…", got=key)
     return key
+
+
+def missing_object(key: str) -> VerificationError:
+    """Return the error that an object is not there."""
+    return VerificationError(
+        "An object that the commit log names is missing.",
+        remedy="Restore it from a backup, or run the partition again.",
+        key=key,
+    )
+
+
+def wrong_object(key: str, expected: int | str, got: int | str) -> VerificationError:
+    """Return the error that an object is not what its name says."""
+    return VerificationError(
+        "A stored object does not have the bytes that its name says.",
+        remedy="Move the object away and run the partition again; then check the disk.",
+        key=key,
+        expected=expected,
+        got=got,
+    )

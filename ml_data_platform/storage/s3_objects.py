@@ -21,7 +21,7 @@ from pathlib import Path
 from ml_data_platform.errors import ConditionFailedError, SettingsError, StorageKeyError, VerificationError
 from ml_data_platform.locations import S3Location
 from ml_data_platform.storage.layout import PROBE_KEY
-from ml_data_platform.storage.local_objects import LocalObjectStore, missing_object, wrong_object
+from ml_data_platform.storage.local_objects import LocalObjectStore
 from ml_data_platform.storage.object_cache import ObjectCache, check_fetched
 from ml_data_platform.storage.object_store import (
     GRACE,
@@ -34,6 +34,8 @@ from ml_data_platform.storage.object_store import (
     Stored,
     Version,
     check_key,
+    missing_object,
+    wrong_object,
 )
 from ml_data_platform.storage.s3_client import S3Connection
 from ml_data_platform.storage.s3_requests import (
