@@ -75,9 +75,11 @@ def connect(
 
 
 def connect_without_files() -> duckdb.DuckDBPyConnection:
-    """Open an in-memory database of one thread for tables that are handed to it; it reaches no file."""
-    access = {"enable_external_access": False, "lock_configuration": True}
-    return duckdb.connect(config={"threads": 1, "temp_directory": "", **access})
+    """Open an in-memory database of one thread for tables that are handed to it; it reaches no file, and spills to none."""
+    connection = duckdb.connect(config={"threads": 1, "temp_directory": ""})
+    connection.execute("SET GLOBAL enable_external_access = false")
+    connection.execute("SET GLOBAL lock_configuration = true")
+    return connection
 
 
 def _lock(connection: duckdb.DuckDBPyConnection, folders: Iterable[Path]) -> None:
