@@ -10,7 +10,7 @@ DEMO_START := 2026-06-01
 DEMO_END := 2026-06-14
 export ML_DATA_PLATFORM_ROOT := $(ROOT)
 
-.PHONY: help demo dev test fault-tools real-data globo-late real-sources bucket schedules late-rows planning-cost kills lint format lock clean browser
+.PHONY: help demo dev test faults fault-tools real-data globo-late real-sources bucket schedules late-rows planning-cost kills lint format lock clean browser
 
 help: ## Show what can be done
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -73,6 +73,10 @@ lock: $(VENV)/.installed ## Resolve the newest versions into requirements.lock
 
 browser: ## Install a headless browser for the browser tests (Debian, needs root)
 	apt-get update -qq && apt-get install -y -qq chromium
+
+faults: $(VENV)/.installed ## Strike storage in every way, in full length; LANES=kills,readers COUNT=100 SEED=1 QUICK=1 RESULTS=file
+	@$(BIN)/python -m benchmarks.faults $(if $(LANES),--lanes $(LANES)) $(if $(COUNT),--count $(COUNT)) \
+		$(if $(SEED),--seed $(SEED)) $(if $(QUICK),--quick) $(if $(RESULTS),--results $(RESULTS))
 
 fault-tools: ## Install strace for the fault lanes (Debian, needs root)
 	apt-get update -qq && apt-get install -y -qq strace

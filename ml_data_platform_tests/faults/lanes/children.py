@@ -162,6 +162,11 @@ def do_recommit(root: str, table: str, first: int, seconds: float) -> dict:
     return writers.recommit(Path(root), table, first, seconds)
 
 
+def do_commit_and_tell(root: str, told: str, commits: int) -> dict:
+    """Commit one number after the other, and tell each when it is acknowledged."""
+    return writers.commit_and_tell(Path(root), Path(told), commits)
+
+
 _USUAL: dict[str, float] = {}
 
 

@@ -337,6 +337,9 @@ MUTANTS: dict[str, Mutant] = {
         for where, scenarios in FLUSHES.items()
     },
     "nothing_is_flushed": Mutant("nothing is flushed", "power", partial(_no_flush_in, "everything")),
+    "nothing_is_flushed, on ext4": Mutant(
+        "the same, on a real file system", "images", partial(_no_flush_in, "everything")
+    ),
     "failed_flush_is_forgiven": Mutant(
         "a failed flush is forgiven", "errors", _failed_flush_is_forgiven, ("recommit",), ("fsync",)
     ),

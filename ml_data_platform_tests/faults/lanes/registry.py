@@ -5,7 +5,7 @@ Belongs here: their names, lengths and controls. Does not belong here: what any 
 
 from __future__ import annotations
 
-from ml_data_platform_tests.faults.lanes import damage, errors, kills, power_model, racing, reading
+from ml_data_platform_tests.faults.lanes import damage, errors, kills, power_images, power_model, racing, reading
 from ml_data_platform_tests.faults.lanes.lane import Lane
 from ml_data_platform_tests.faults.lanes.tracing import missing_strace
 
@@ -70,6 +70,15 @@ LANES: dict[str, Lane] = {
             control="nothing_is_flushed",
             short=300,
             long=6_000,
+        ),
+        Lane(
+            "images",
+            "Power cuts of a loop-mounted ext4 at random writes, with and without loss of the disk's cache.",
+            power_images.cut_power,
+            control="nothing_is_flushed, on ext4",
+            short=12,
+            long=600,
+            missing=power_images.missing_disks,
         ),
         Lane(
             "damage",

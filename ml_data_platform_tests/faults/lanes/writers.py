@@ -18,7 +18,7 @@ from typing import Any
 
 from ml_data_platform.storage.table_store import TableStore
 from ml_data_platform_tests.faults.lanes import numbered
-from ml_data_platform_tests.storage_tables import DAY, TABLES, present
+from ml_data_platform_tests.storage_tables import DAY, PARTED, TABLES, present
 
 WRITERS = 3
 KEEPER, WATCHER = WRITERS, WRITERS + 1
@@ -70,6 +70,18 @@ def recommit(root: Path, table: str, first: int, seconds: float) -> dict[str, An
         numbered.commit_numbered(store, TABLES[table], number, expected=number - 1)
         number += 1
     return {"last": number - 1}
+
+
+def commit_and_tell(root: Path, told: Path, commits: int) -> dict[str, Any]:
+    """Commit numbers from 1 on; after each write its number to ``told``."""
+    root.mkdir()
+    store = TableStore(root, present)
+    handle = os.open(told, os.O_WRONLY)
+    for number in range(1, commits + 1):
+        numbered.commit_numbered(store, PARTED, number, expected=number - 1)
+        os.write(handle, str(number).encode())
+    os.close(handle)
+    return {"last": commits}
 
 
 def _child(root: Path, table: str, who: int, stop: mmap.mmap, seed: int) -> None:
