@@ -35,7 +35,10 @@ MAX_ANOMALIES_SHOWN = 5
 MANY = 10**9
 GATE_TRIALS = 600
 
-console, progress = Console(), Console(stderr=True)
+WIDTH_OF_NO_TERMINAL = 180
+
+console = Console(width=None if sys.stdout.isatty() else WIDTH_OF_NO_TERMINAL)
+progress = Console(stderr=True)
 
 
 def main() -> int:

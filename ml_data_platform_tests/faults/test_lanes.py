@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import pytest
 
+from ml_data_platform_tests.faults.lanes.children import close_idle_servers
 from ml_data_platform_tests.faults.lanes.lane import Figures, Lane, Plan, fault_folder
 from ml_data_platform_tests.faults.lanes.mutants import FLUSHED_TWICE, FLUSHES, MUTANTS, flushing_functions
 from ml_data_platform_tests.faults.lanes.registry import LANES
 from ml_data_platform_tests.faults.lanes.scenarios import SCENARIOS
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_process_stays():
+    yield
+    close_idle_servers()
 
 
 def run(lane: Lane, trials: int | None = None, **facts) -> Figures:

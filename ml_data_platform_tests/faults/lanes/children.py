@@ -6,6 +6,7 @@ does (`scenarios`, `writers`), or which fault it meets.
 
 from __future__ import annotations
 
+import atexit
 import importlib
 import json
 import mmap
@@ -33,12 +34,13 @@ _TOP = Path(__file__).parents[3]
 class Server:
     """The driving side: start the process that forks, give orders, read answers.
 
-    Args:
+    Attributes:
         mutant: The change to the protocol that its children work with; None for none.
     """
 
-    def __init__(self, mutant: str | None) -> None:
-        code = f"from ml_data_platform_tests.faults.lanes import children; children.serve({mutant!r})"
+    def __init__(self) -> None:
+        code = "from ml_data_platform_tests.faults.lanes import children; children.serve()"
+        self.mutant: str | None = None
         self.process = subprocess.Popen(
             [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=_TOP
         )
@@ -46,7 +48,7 @@ class Server:
     def order(self, **what: Any) -> None:
         """Give an order and go on."""
         assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps(what, default=str) + "\n")
+        self.process.stdin.write(json.dumps({"mutant": self.mutant, **what}, default=str) + "\n")
         self.process.stdin.flush()
 
     def answer(self) -> dict[str, Any]:
@@ -69,26 +71,40 @@ class Server:
         self.process.stdout.close()
 
 
+_idle: list[Server] = []
+
+
 @contextmanager
 def server(mutant: str | None) -> Iterator[Server]:
-    """Give a process that forks, and end it; the block itself works with the same mutant."""
-    started = Server(mutant)
+    """Give a process that forks, one after the other the same; the block itself works with the same mutant."""
+    chosen = _idle.pop() if _idle else Server()
+    chosen.mutant = mutant
     try:
         with mutants.applied(mutant):
-            yield started
-    finally:
-        started.close()
+            yield chosen
+    except BaseException:
+        # Its answers may be out of step.
+        chosen.close()
+        raise
+    _idle.append(chosen)
 
 
-def serve(mutant: str | None) -> None:
+@atexit.register
+def close_idle_servers() -> None:
+    """End the processes that fork; another may be started afterwards."""
+    while _idle:
+        _idle.pop().close()
+
+
+def serve() -> None:
     """Answer orders until stdin ends."""
     # Arrow imports pandas when it first makes a table: once here rather than in every child.
     importlib.import_module("pandas")
-    with mutants.applied(mutant):
-        while line := sys.stdin.readline():
-            order = json.loads(line)
+    while line := sys.stdin.readline():
+        order = json.loads(line)
+        with mutants.applied(order.pop("mutant")):
             answer = globals()[f"do_{order.pop('do')}"](**order)
-            print(json.dumps(answer), flush=True)
+        print(json.dumps(answer), flush=True)
 
 
 def do_act(scenario: str, root: str, told: str, strace: list[str] | None = None, largest: int | None = None) -> dict:

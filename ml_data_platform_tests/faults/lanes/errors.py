@@ -76,7 +76,7 @@ def inject_errors(plan: Plan) -> Figures:
         while not plan.is_done(figures):
             name, call, which = points[place % len(points)]
             scenario, code, place = SCENARIOS[name], chooser.choice(CODES), place + 1
-            root, told = trial(plan, figures, scenario)
+            root, told = trial(plan, scenario)
             trace = root.parent / "trace"
             if place % 8:
                 where = f"{call} {which} fails with {errno.errorcode[code]}"
@@ -109,7 +109,7 @@ def fill_disk(plan: Plan) -> Figures:
         inner = Plan(disk, plan.trials, plan.seed)
         while not plan.is_done(figures):
             scenario = SCENARIOS[chooser.choice(names)]
-            root, told = trial(inner, figures, scenario)
+            root, told = trial(inner, scenario)
             ballast = disk / "ballast"
             _fill(
                 ballast, chooser.randrange(MOST_FREE_PAGES), chooser.choice([None, chooser.randrange(MOST_FREE_INODES)])

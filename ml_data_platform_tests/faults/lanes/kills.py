@@ -7,6 +7,7 @@ children are killed (`children`).
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 from ml_data_platform_tests.faults.lanes.children import AFTER, DURING, WRITE_FAILED, Server, server
@@ -17,11 +18,9 @@ from ml_data_platform_tests.faults.lanes.tracing import counted_calls
 Point = tuple[str, str, int]
 
 
-def trial(plan: Plan, figures: Figures, scenario: Scenario) -> tuple[Path, Path]:
+def trial(plan: Plan, scenario: Scenario) -> tuple[Path, Path]:
     """Write out a prepared root, and return it with the file for what is promised."""
-    folder = plan.folder / f"{scenario.name}-{figures.notes.get('roots', 0)}"
-    figures.count("roots")
-    folder.mkdir()
+    folder = Path(tempfile.mkdtemp(prefix=f"{scenario.name}-", dir=plan.folder))
     scenario.prepared.write(folder / "root")
     return folder / "root", folder / "told"
 
@@ -47,7 +46,7 @@ def remove(folder: Path) -> None:
 
 def points_of(plan: Plan, forker: Server, scenario: Scenario, figures: Figures) -> list[Point]:
     """Trace one undisturbed run and return every system call of it, as (scenario, call, which one)."""
-    root, told = trial(plan, figures, scenario)
+    root, told = trial(plan, scenario)
     trace = root.parent / "trace"
     done = forker.ask(do="act", scenario=scenario.name, root=root, told=told, strace=["-o", str(trace)])
     calls = counted_calls(trace, done["pid"])
@@ -82,7 +81,7 @@ def kill_at_calls(plan: Plan) -> Figures:
             place += 1
             name, call, which = point
             scenario = SCENARIOS[name]
-            root, told = trial(plan, figures, scenario)
+            root, told = trial(plan, scenario)
             options = ["-o", os.devnull, "-e", f"trace={call}", "-e", f"inject={call}:signal=SIGKILL:when={which}"]
             done = forker.ask(do="act", scenario=name, root=root, told=told, strace=options)
             figures.trials += done["killed"]
@@ -101,7 +100,7 @@ def kill_at_random(plan: Plan) -> Figures:
     with server(plan.mutant) as forker:
         while not plan.is_done(figures):
             scenario = chooser.choice(COMMITS)
-            root, told = trial(plan, figures, scenario)
+            root, told = trial(plan, scenario)
             done = forker.ask(
                 do="act_and_kill", scenario=scenario.name, root=root, told=told, share=chooser.uniform(0, 1)
             )

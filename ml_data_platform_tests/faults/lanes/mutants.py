@@ -13,6 +13,7 @@ import errno
 import os
 import shutil
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -89,6 +90,8 @@ def _delete_then_rename() -> AbstractContextManager[Any]:
     def replace(source: Any, target: Any, **facts: Any) -> None:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(target)
+        # The system may do anything between two calls.
+        time.sleep(0.001)
         real(source, target, **facts)
 
     return patch.object(os, "replace", replace)

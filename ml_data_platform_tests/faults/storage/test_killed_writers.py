@@ -38,7 +38,7 @@ def _recover_and_retry(root, table, old):
     return reached, recovery.views_repaired
 
 
-@pytest.mark.parametrize(("table", "old"), [(SINGLE, 0), (SINGLE, 1), (PARTED, 1)])
+@pytest.mark.parametrize(("table", "old"), [(SINGLE, 0), (PARTED, 1)])
 def test_death_before_any_file_system_call_leaves_old_or_new(tmp_path, table, old):
     """SIGKILL before each file-system call of a commit in turn, the first of a root and a later one.
 
