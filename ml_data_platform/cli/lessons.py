@@ -85,6 +85,7 @@ LESSONS: Mapping[str, tuple[str, ...]] = {
     ),
     "train": (
         "Example: ml-data-platform train --version latest --cutoff 2026-06-10",
+        "Example: ml-data-platform train --version training_data --models models",
         "A tenth of the work: … --negatives-per-positive 3; the probabilities are brought back by the recorded rate.",
         "JSON keys: outcome (trained, unchanged), folder, and those of the run's manifest.json.",
         "Exit status: 0 there is a model, 1 its data are not pinned, leak, or cannot be split so, 2 wrong arguments.",

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import datetime as dt
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich import box
 from rich.table import Table
 
 from ml_data_platform.cli import screen
-from ml_data_platform.cli.options import JsonOption, RootOption, day_argument, root_and_days
+from ml_data_platform.cli.options import JsonOption, RootOption, day_argument, root_and_days, settings_of
 
 if TYPE_CHECKING:
     from ml_data_platform.datasets.conversion_model import TrainedModel
@@ -32,9 +32,15 @@ def train(
     negatives_per_positive: Annotated[
         float | None, typer.Option("--negatives-per-positive", metavar="N", help="Keep so many; by default all.")
     ] = None,
-    returning_users: Annotated[
-        bool, typer.Option("--returning-users", help="Learn also from earlier sessions of users that are tested.")
-    ] = False,
+    shared_users: Annotated[
+        Literal["purge", "allow"],
+        typer.Option(
+            "--shared-users", help="Users that are tested: purge them from the train part, or allow them there."
+        ),
+    ] = "purge",
+    models: Annotated[
+        Path | None, typer.Option("--models", metavar="FOLDER", help="Folder of training runs; by default the root's.")
+    ] = None,
     root: RootOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -43,23 +49,26 @@ def train(
     Only rows that the version pins are used, after the leakage firewall has looked at them. Without --cutoff, about the
     last fifth of the days is tested. The same version and choices give the same bytes.
     """
-    from ml_data_platform.datasets.conversion_model import TrainingConfig, default_cutoff, train_model
+    from ml_data_platform.datasets.conversion_model import TrainingConfig, train_model
+    from ml_data_platform.datasets.known_days import default_cutoff
     from ml_data_platform.datasets.load_dataset import find_version
     from ml_data_platform.stages.platform import utc_now
 
-    settings, _ = root_and_days(root, None, None, None)
+    # A checkout needs no root; its models then go where --models says.
+    is_alone = models is not None and Path(version).is_dir()
+    settings = settings_of(root) if is_alone else root_and_days(root, None, None, None)[0]
     data = find_version(settings, version)
     config = TrainingConfig(
         cutoff=cutoff or default_cutoff(data.manifest),
         seed=seed,
         negatives_per_positive=negatives_per_positive,
-        shared_users="allow" if returning_users else "purge",
+        shared_users=shared_users,
     )
     with screen.progress("training") as (bar, task):
         trained = train_model(
             data,
             config,
-            settings.models_folder,
+            models.resolve() if models else settings.models_folder,
             now=utc_now(),
             memory_limit=settings.memory_limit,
             threads=settings.threads,

@@ -20,8 +20,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from ml_data_platform.datasets.loading import Dataset, Selected, as_floats, known_through, select_rows
-from ml_data_platform.datasets.manifest import Manifest
+from ml_data_platform.datasets.loading import Dataset, Selected, as_floats, select_rows
 from ml_data_platform.datasets.model_bytes import model_to_bytes
 from ml_data_platform.datasets.model_card import card_text, plot
 from ml_data_platform.datasets.pinned_data import PinnedData
@@ -36,7 +35,6 @@ from ml_data_platform.training.scoring import Floats, Labels, average_precision,
 from ml_data_platform.training.temporal import SharedUsers, split_at_day
 
 Progress = Callable[[str], None]
-TEST_SHARE = 0.2
 
 
 @dataclass(frozen=True)
@@ -77,19 +75,6 @@ class TrainedModel:
     outcome: Literal["trained", "unchanged"]
 
 
-def default_cutoff(manifest: Manifest) -> dt.date:
-    """Return the day from which on about a fifth of the known days are tested.
-
-    Raises:
-        SplitError: The version has too few days to split.
-    """
-    end = known_through(manifest).date()
-    days = [day.day for day in manifest.days if day.day < end.isoformat() and day.rows]
-    if len(days) < 3:
-        raise SplitError("the version has too few days to learn from and test on", days=len(days), expected="3 or more")
-    return dt.date.fromisoformat(days[-max(1, round(len(days) * TEST_SHARE))])
-
-
 def train_model(
     data: PinnedData,
     config: TrainingConfig,
@@ -127,7 +112,7 @@ def train_model(
     if len(np.unique(train.labels)) < 2 or not len(test.labels):
         raise SplitError(
             "the train part has labels of one class only, or there is nothing to test on",
-            remedy="Choose another cutoff.",
+            remedy="Choose another cutoff; where most users return, allow them in the train part with --shared-users allow.",
             train_rows=len(train.labels),
             test_rows=len(test.labels),
         )

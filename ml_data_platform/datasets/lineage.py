@@ -7,6 +7,7 @@ The chain is: run manifest → tag → partitions → ``inputs`` of each generat
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -187,9 +188,20 @@ class Lineage:
             pinned = read_snapshot(self.store, version.snapshot_id)["partitions"].get(asset, {}).get(day)
             dataset = version.dataset(asset)
             content = {each.day: each.content for each in dataset.partitions}.get(day) if dataset else None
-            if head.content in {content, (pinned or {}).get("content")}:
+            if head.content in {content, (pinned or {}).get("content")} or self._leads_to(
+                version, asset, day, head.content
+            ):
                 tags.append(version.tag)
         return Trace(self._partition(asset, day, head.content), self._versions_of(dict.fromkeys(tags)))
+
+    def _leads_to(self, version: Manifest, asset: str, day: str, content: str) -> bool:
+        """Tell whether a generation is among what a version's days, at most one day away, were made from."""
+        dataset, of = version.datasets[0], dt.date.fromisoformat(day)
+        near = {(of + dt.timedelta(days=offset)).isoformat() for offset in (-1, 0, 1)}
+        tops = [
+            self._partition(dataset.name, each.day, each.content) for each in dataset.partitions if each.day in near
+        ]
+        return any(_is_below(top, f"{asset}/{day}", content) for top in tops)
 
     def _of_event(self, event_id: str) -> Trace:
         known = f"event_id = {sql_literal(event_id)}"
@@ -295,6 +307,12 @@ class Lineage:
             duck.connect(Path(scratch), memory_limit=self.memory_limit, threads=self.threads) as connection,
         ):
             yield connection
+
+
+def _is_below(node: Node, name: str, content: str) -> bool:
+    if (node.name, node.facts.get("content")) == (name, content):
+        return True
+    return any(_is_below(child, name, content) for child in node.children)
 
 
 def _files(paths: Iterable[str]) -> str:

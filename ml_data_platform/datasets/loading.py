@@ -14,7 +14,6 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +29,7 @@ from ml_data_platform.datasets.firewall import (
     inspect_split,
     require_clean,
 )
-from ml_data_platform.datasets.manifest import Manifest
+from ml_data_platform.datasets.known_days import known_through
 from ml_data_platform.datasets.pinned_data import PinnedData
 from ml_data_platform.errors import LeakageError, SplitError
 from ml_data_platform.events.sql_text import sql_identifier, sql_literal
@@ -218,13 +217,6 @@ def _inspect(  # noqa: PLR0917 - the checks look at everything
         may_return = selected.split.shared_users == "allow"
         found += inspect_split(connection, train, test, selected.split.cutoff, users_may_return=may_return)
     return tuple(found)
-
-
-def known_through(manifest: Manifest) -> dt.datetime:
-    """Return the end of the last day before any that lacks rows whose label is not known."""
-    whole = [day.day for day in takewhile(lambda day: not day.immature_rows, manifest.days)]
-    last = dt.date.fromisoformat(whole[-1] if whole else manifest.days[0].day)
-    return dt.datetime.combine(last, dt.time(), tzinfo=dt.UTC) + dt.timedelta(days=1 if whole else 0)
 
 
 def _require_columns(selected: Selected) -> None:

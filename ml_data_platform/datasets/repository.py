@@ -18,9 +18,11 @@ from pathlib import Path
 
 from ml_data_platform.datasets.dvc_files import DvcFiles, Remote
 from ml_data_platform.datasets.git import Git
+from ml_data_platform.datasets.known_days import default_cutoff
 from ml_data_platform.datasets.manifest import DATA, MANIFEST, Manifest
+from ml_data_platform.datasets.pipeline_files import PARAMETERS, PIPELINE, parameters_text, pipeline_text
 from ml_data_platform.datasets.workspace import WorkTree
-from ml_data_platform.errors import UnknownVersionError, VersionError, VersionsBusyError
+from ml_data_platform.errors import SplitError, UnknownVersionError, VersionError, VersionsBusyError
 
 TAG_PREFIX = "data/"
 _POLL_SECONDS = 0.1
@@ -121,10 +123,23 @@ class VersionsRepository:
         """Make the work tree a version: everything is pushed already, and the tag is the commit point."""
         path = self.folder / MANIFEST
         path.write_text(manifest.to_text(), encoding="utf-8")
+        self._write_pipeline(manifest)
         commit = self.git.commit(message, at=manifest.created_at, parent=parent)
         dates = {"GIT_COMMITTER_DATE": manifest.created_at}
         self.git("tag", "--annotate", "--file=-", manifest.tag, commit, text=message, environment=dates)
         self.git.move_branch(commit)
+
+    def _write_pipeline(self, manifest: Manifest) -> None:
+        """Write the training stage; a version that is too short to be split has none."""
+        pipeline, parameters = self.folder / PIPELINE, self.folder / PARAMETERS
+        try:
+            cutoff = default_cutoff(manifest)
+        except SplitError:
+            pipeline.unlink(missing_ok=True)
+            parameters.unlink(missing_ok=True)
+            return
+        pipeline.write_text(pipeline_text(manifest), encoding="utf-8")
+        parameters.write_text(parameters_text(cutoff), encoding="utf-8")
 
     def tags(self) -> list[str]:
         """Return the names of all versions, oldest first."""

@@ -5,7 +5,8 @@ import base64
 import dagster as dg
 from pydantic import Field
 
-from ml_data_platform.datasets.conversion_model import TrainingConfig, default_cutoff, train_model
+from ml_data_platform.datasets.conversion_model import TrainingConfig, train_model
+from ml_data_platform.datasets.known_days import default_cutoff
 from ml_data_platform.datasets.load_dataset import find_version
 from ml_data_platform.datasets.run_manifest import CARD_FILE, PLOT_FILE
 from ml_data_platform.defs.daily import OWNERS

@@ -5,20 +5,25 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from ml_data_platform.datasets.conversion_model import TrainedModel, TrainingConfig, default_cutoff, train_model
+from ml_data_platform.datasets.checkout import check_out
+from ml_data_platform.datasets.conversion_model import TrainedModel, TrainingConfig, train_model
+from ml_data_platform.datasets.known_days import default_cutoff
 from ml_data_platform.datasets.load_dataset import find_version
 from ml_data_platform.datasets.model_bytes import model_from_bytes, model_to_bytes
 from ml_data_platform.datasets.run_manifest import RunManifest, all_runs, find_run
 from ml_data_platform.errors import CorruptVersionError, SplitError, VersionError
 from ml_data_platform.features.catalog import feature_columns
 from ml_data_platform.settings import load_settings
-from ml_data_platform_tests.faults.datasets.killed_cuts import cut_now
+from ml_data_platform_tests.faults.datasets.killed_cuts import cut_now, repository_at
 from ml_data_platform_tests.training_days import NOW, feature_rows, nth, publish_days, store_at
 
 DAYS = 8
@@ -134,3 +139,29 @@ def test_splits_without_room_are_refused(root: Path) -> None:
     for wrong in (nth(1), nth(DAYS + 1)):
         with pytest.raises(SplitError):
             train(root, TrainingConfig(wrong))
+
+
+def test_dvc_shows_and_runs_the_training_stage(root: Path, tmp_path: Path) -> None:
+    """In a clone elsewhere, without a root: `dvc dag` shows the stage, `dvc repro` trains, and again finds nothing to do."""
+    repository = repository_at(root)
+    tag = repository.tags()[-1]
+    check_out(str(repository.folder), tag, tmp_path / "clone")
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+
+    def dvc(*arguments: str) -> str:
+        command = [sys.executable, "-m", "dvc", *arguments]
+        done = subprocess.run(
+            command, cwd=tmp_path / "clone", env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    shown = dvc("dag")
+    assert "train" in shown
+    assert "data/date_partitions" in shown
+    params = tmp_path / "clone" / "params.yaml"
+    params.write_text(params.read_text().replace("seed: 0", "seed: 3").replace("purge", "allow"))
+    dvc("repro", "--quiet")
+    (run,) = all_runs(tmp_path / "clone" / "models")
+    assert (run.version, run.config["seed"]) == (tag, 3)
+    assert "up to date" in dvc("repro")

@@ -113,7 +113,8 @@ def test_the_commands_answer_people_and_scripts(
     assert tree["made_from"]["children"][0]["name"] == second.tag
     shown = cli.ok("trace", f"raw_events/{day(2)}", *root).text
     assert "landed file demo_shop/" in shown
-    assert f"contained in version {second.tag}" not in shown
+    assert f"contained in version {second.tag}" in shown
+    assert f"contained in version {first.tag}" not in shown
     assert "more; --json prints all" in shown
     missing = cli("trace", "nothing-like-this", *root)
     assert missing.status == 1
