@@ -10,7 +10,7 @@ DEMO_START := 2026-06-01
 DEMO_END := 2026-06-14
 export ML_DATA_PLATFORM_ROOT := $(ROOT)
 
-.PHONY: help demo dev test faults fault-tools real-data globo-late real-sources bucket schedules late-rows planning-cost kills lint format lock clean browser
+.PHONY: help demo dev test faults fault-tools real-data globo-late real-sources bucket schedules late-rows planning-cost kills lint format lock clean browser leaks
 
 help: ## Show what can be done
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -55,6 +55,9 @@ planning-cost: $(VENV)/.installed ## What a look of the sensors costs among 1,00
 
 kills: $(VENV)/.installed ## A real dagster dev, fed by another process and killed again and again; ROUNDS=5
 	@$(BIN)/python -m benchmarks.killed_daemons --rounds $(ROUNDS)
+
+leaks: $(VENV)/.installed ## The tutorial way against ours on a real shop's log: the leaked AUC and the honest one
+	@$(BIN)/python -m benchmarks.leaks
 
 lint: $(VENV)/.installed ## Lint, types, import contracts, format
 	@$(BIN)/ruff check .

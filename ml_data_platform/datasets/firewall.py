@@ -140,6 +140,5 @@ def require_clean(findings: Iterable[Finding], where: str) -> None:
 
 
 def _run(connection: duckdb.DuckDBPyConnection, check: str, query: str) -> Finding:
-    row = connection.execute(render(query, DUCKDB)).fetchone()
-    assert row is not None
+    (row,) = connection.execute(render(query, DUCKDB)).fetchall()
     return finding(check, int(row[0]), sorted({text for text in row[1:] if text is not None}))

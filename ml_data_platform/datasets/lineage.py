@@ -27,6 +27,7 @@ from ml_data_platform.errors import UnknownVersionError
 from ml_data_platform.events.planning import UPSTREAM
 from ml_data_platform.events.sql_text import sql_literal
 from ml_data_platform.storage import duck
+from ml_data_platform.storage.commit_log import LogRecord
 from ml_data_platform.storage.layout import Layout
 from ml_data_platform.storage.ledger import Ledger
 from ml_data_platform.storage.table_store import TableStore
@@ -144,11 +145,13 @@ class Lineage:
             **{f"{each.name}_md5": f"{each.dir_md5}.dir" for each in version.datasets},
         }
         dataset = version.datasets[0]
-        days = tuple(self._partition(dataset.name, each.day, each.content) for each in dataset.partitions)
+        days = tuple(
+            self._partition(dataset.name, each.day, each.content, each.committed_at) for each in dataset.partitions
+        )
         return Node("version", version.tag, facts, days)
 
-    def _partition(self, asset: str, day: str, content: str) -> Node:
-        record = generation_with(self.store, asset, day, content)
+    def _partition(self, asset: str, day: str, content: str, before: str = "9999") -> Node:
+        record = self._generation(asset, day, content, before)
         if record is None:
             return Node("partition", f"{asset}/{day}", {"content": content, "note": "no record of this content"})
         facts = {
@@ -159,13 +162,21 @@ class Lineage:
             "run_id": record.run_id,
             "committed_at": record.committed_at,
         }
-        return Node("partition", f"{asset}/{day}", facts, tuple(self._inputs(record.inputs)))
+        return Node("partition", f"{asset}/{day}", facts, tuple(self._inputs(record)))
 
-    def _inputs(self, inputs: Mapping[str, str]) -> Iterator[Node]:
-        for key, content in sorted(inputs.items()):
+    def _generation(self, asset: str, day: str, content: str, before: str) -> LogRecord | None:
+        """Return the generation with this content that was the newest at an instant; later ones may have it again."""
+        newest = generation_with(self.store, asset, day, content)
+        if newest is None or newest.committed_at <= before:
+            return newest
+        earlier = [each for each in self.store.log.history(asset, day) if each.content == content]
+        return next((each for each in reversed(earlier) if each.committed_at <= before), newest)
+
+    def _inputs(self, record: LogRecord) -> Iterator[Node]:
+        for key, content in sorted(record.inputs.items()):
             asset, _, rest = key.partition("/")
             if asset in UPSTREAM and content != "absent":
-                yield self._partition(asset, rest, content)
+                yield self._partition(asset, rest, content, record.committed_at)
             elif asset == _LANDED:
                 source, _, sha256 = rest.partition("/")
                 yield self._landed_file(source, sha256)
@@ -199,7 +210,9 @@ class Lineage:
         dataset, of = version.datasets[0], dt.date.fromisoformat(day)
         near = {(of + dt.timedelta(days=offset)).isoformat() for offset in (-1, 0, 1)}
         tops = [
-            self._partition(dataset.name, each.day, each.content) for each in dataset.partitions if each.day in near
+            self._partition(dataset.name, each.day, each.content, each.committed_at)
+            for each in dataset.partitions
+            if each.day in near
         ]
         return any(_is_below(top, f"{asset}/{day}", content) for top in tops)
 
