@@ -52,7 +52,7 @@ class Settings(BaseModel):
             bucket, ``s3://bucket/prefix``, that holds all but what belongs to this machine (see ``home``).
         home: For a root in a bucket, the folder of what belongs to this machine: Dagster's history, platform.yaml, own
             contracts, the secret key, a cache of read files, scratch. A root that is a folder is its own home.
-        landing: Folder with one subfolder per source, watched by the landing sensor. Absolute.
+        landing: Folder, or place in a bucket, with one folder per source, watched by the landing sensor. Absolute.
         sources: Folder with the user's own source contracts, beside the shipped ones; by default ``<root>/sources``
             where that exists; or none.
         versions: Folder of the git repository of versions; by default ``<root>/versions``.
@@ -84,7 +84,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     root: LocationField
-    landing: Path
+    landing: LocationField
     home: Path | None = None
     sources: Path | None = None
     versions: Path | None = None
@@ -206,10 +206,10 @@ def load_settings(environment: Mapping[str, str], working_folder: Path, **overri
     from_file = _from_file(home / SETTINGS_FILE)
     for name in ("landing", "sources", "versions", "secrets"):
         if from_file.get(name):
-            from_file[name] = _absolute(from_file[name], home)
+            from_file[name] = _place(from_file[name], home)
         for values in (from_environment, given):
             if values.get(name):
-                values[name] = _absolute(values[name], working_folder)
+                values[name] = _place(values[name], working_folder)
     place = {"root": root, "home": home if isinstance(root, S3Location) else None}
     merged = {"landing": home / "landing", **from_file, **from_environment, **given, **place}
     own = home / OWN_SOURCES
@@ -258,6 +258,11 @@ def _find_root(given: Mapping[str, Any], environment: Mapping[str, Any], working
     if home is not None:
         return root, _absolute(home, working_folder)
     return root, default_home(root, given.get("s3_endpoint_url") or environment.get("s3_endpoint_url"))
+
+
+def _place(value: object, base: Path) -> Location:
+    """Return an absolute path, or a place in a bucket; whether a setting may be one is for the setting to say."""
+    return parse_location(value) if is_s3_url(value) or isinstance(value, S3Location) else _absolute(value, base)
 
 
 def _absolute(path: object, base: Path) -> Path:

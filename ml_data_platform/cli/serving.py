@@ -44,8 +44,10 @@ def init(
         typer.Option("--start-date", metavar="DAY", parser=day_argument, help="First UTC day with partitions."),
     ] = None,
     landing: Annotated[
-        Path | None,
-        typer.Option("--landing", file_okay=False, help="Folder with one subfolder per source. Default: ROOT/landing"),
+        str | None,
+        typer.Option(
+            "--landing", help="Folder, or s3://BUCKET/PREFIX, with one folder per source. Default: ROOT/landing"
+        ),
     ] = None,
     sources: SourcesOption = None,
 ) -> None:
@@ -64,7 +66,8 @@ def init(
     settings.local_folder.mkdir(parents=True, exist_ok=True)
     open_objects(settings).prepare()
     target.write_text(yaml.safe_dump(kept, sort_keys=True), encoding="utf-8")
-    settings.landing.mkdir(parents=True, exist_ok=True)
+    if isinstance(settings.landing, Path):
+        settings.landing.mkdir(parents=True, exist_ok=True)
     screen.say(f"wrote {target}")
     screen.say(f"Next: drop files into {settings.landing}/<source>/ (sources: {', '.join(known)}), then run")
     of_root = ["--root", str(root)] if root else []
@@ -163,6 +166,12 @@ def _announce(number: int, command: str, arguments: list[object] | list[str]) ->
 
 
 def _generate(settings: Settings, start: dt.date, days: int, events_per_day: int, seed: int) -> None:
+    if not isinstance(settings.landing, Path):
+        raise SettingsError(
+            "the demo generates files into a landing folder of this machine",
+            remedy="Leave the setting `landing` out, or name a folder; the root may be in a bucket.",
+            got=str(settings.landing),
+        )
     try:
         feeding.generate(Path(_from_here(settings.landing)), start, days, events_per_day, seed)
     except SettingsError as error:

@@ -5,6 +5,7 @@ Belongs here: putting assets, jobs, sensors and resources together. Does not bel
 """
 
 import datetime as dt
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
@@ -27,17 +28,23 @@ from ml_data_platform.defs.resources import PlatformResource
 from ml_data_platform.defs.sensors import landing_sensor, late_data_sensor
 from ml_data_platform.settings import Settings
 
+if TYPE_CHECKING:
+    from dagster_aws.s3 import S3Resource
 
-def build_definitions(settings: Settings, now: dt.datetime | None = None) -> dg.Definitions:
+
+def build_definitions(
+    settings: Settings, now: dt.datetime | None = None, s3: "S3Resource | None" = None
+) -> dg.Definitions:
     """Return the code location of one root.
 
     Args:
         settings: The deployment's choices.
         now: A fixed instant in place of the machine's clock; for tests and audits.
+        s3: How a root in a bucket is reached, in place of the settings and AWS's own variables and files.
     """
     daily = daily_partitions(settings.start_date)
     take_in, bring_up_to_date = ingest(), refresh_day()
-    platform = PlatformResource.of(settings, now)
+    platform = _platform(settings, now, s3)
     return dg.Definitions(
         assets=[
             landed_files(),
@@ -55,7 +62,7 @@ def build_definitions(settings: Settings, now: dt.datetime | None = None) -> dg.
             take_in,
             bring_up_to_date,
             rebuild(),
-            replay_quarantined(lambda: build_definitions(settings, now)),
+            replay_quarantined(lambda: build_definitions(settings, now, s3)),
             cut(),
             train(),
         ],
@@ -67,3 +74,11 @@ def build_definitions(settings: Settings, now: dt.datetime | None = None) -> dg.
         resources={"platform": platform, "tables": CommittedTables(platform=platform)},
         executor=dg.in_process_executor,
     )
+
+
+def _platform(settings: Settings, now: dt.datetime | None, s3: "S3Resource | None") -> PlatformResource:
+    if s3 is None:
+        return PlatformResource.of(settings, now)
+    from ml_data_platform.defs.bucket_access import PlatformInBucket  # noqa: PLC0415 - loads clients of AWS
+
+    return PlatformInBucket.through(settings, s3, now.isoformat() if now else None)

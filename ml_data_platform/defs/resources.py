@@ -8,7 +8,7 @@ import json
 import os
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 from dagster._core.storage.runs import SqlRunStorage
@@ -17,6 +17,9 @@ from ml_data_platform.defs.instance import require_own_folder
 from ml_data_platform.defs.runs import mark_owner
 from ml_data_platform.settings import Settings
 from ml_data_platform.stages.platform import Platform, open_platform, utc_now
+
+if TYPE_CHECKING:
+    from ml_data_platform.storage.s3_client import S3Connection
 
 
 class PlatformResource(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -54,7 +57,12 @@ class PlatformResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     def open(self) -> Platform:
         """Open the root; the same process opens it once for as long as the user's contracts stay the same."""
         folder = self.settings.get("sources")
-        return _open(json.dumps(dict(self.settings), sort_keys=True), self.now, _versions_of_files(folder))
+        text = json.dumps(dict(self.settings), sort_keys=True)
+        return _open(text, self.now, _versions_of_files(folder), self.connection())
+
+    def connection(self) -> "S3Connection | None":
+        """Return how a root in a bucket is reached; none where settings and AWS's own variables and files say it."""
+        return None
 
 
 def _versions_of_files(folder: str | None) -> tuple[tuple[str, int, int], ...]:
@@ -67,7 +75,12 @@ def _versions_of_files(folder: str | None) -> tuple[tuple[str, int, int], ...]:
 
 
 @lru_cache(maxsize=8)
-def _open(settings: str, now: str | None, _contracts: tuple[tuple[str, int, int], ...]) -> Platform:
+def _open(
+    settings: str,
+    now: str | None,
+    _contracts: tuple[tuple[str, int, int], ...],
+    connection: "S3Connection | None",
+) -> Platform:
     fixed = dt.datetime.fromisoformat(now) if now else None
     clock = (lambda: fixed) if fixed else utc_now
-    return open_platform(Settings.model_validate(json.loads(settings)), clock)
+    return open_platform(Settings.model_validate(json.loads(settings)), clock, connection)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from ml_data_platform.errors import ContractError
 from ml_data_platform.events.contracts import SourceContract
-from ml_data_platform.landing.inbox import ReadyFile, fingerprint, look_into
+from ml_data_platform.landing.inbox import ReadyFile, fingerprint
 from ml_data_platform.landing.landing import (
     LandedFile,
     LandingTerms,
@@ -27,6 +27,7 @@ from ml_data_platform.landing.landing import (
 )
 from ml_data_platform.landing.masking_state import masking_notices, mixed_sources
 from ml_data_platform.landing.terms import with_one_engine
+from ml_data_platform.stages.landing_place import at_hand, landing_folder, look, top_level
 from ml_data_platform.stages.platform import Platform
 from ml_data_platform.stages.state import current_records, landed_records, read_watermarks
 
@@ -69,22 +70,21 @@ class WaitingFiles:
 
 def waiting_files(platform: Platform) -> WaitingFiles:
     """List what lies still in the landing folder and is not known by place, size and time of change."""
-    settings, landing = platform.settings, platform.settings.landing
+    settings, landing = platform.settings, landing_folder(platform)
     found: list[tuple[str, ReadyFile]] = []
     unsettled: list[str] = []
     unfinished: list[str] = []
     for source in sorted(platform.contracts):
         seen = set(platform.store.objects.names(f"{SEEN_FOLDER}/{source}"))
-        inbox = look_into(landing, source, now=platform.clock(), settle_seconds=settings.settle_seconds)
+        inbox = look(platform, source)
         routing = platform.routing_hashes[source]
         new = [file for file in inbox.ready if _seen_name(landing, file) not in seen]
         found += [(source, file) for file in new if _refused_name(landing, file, routing) not in seen]
         young = [file for file in inbox.unsettled if _seen_name(landing, file) not in seen]
         unsettled += [file.path.relative_to(landing).as_posix() for file in young]
         unfinished += [path.relative_to(landing).as_posix() for path in inbox.unfinished]
-    top = sorted(path for path in landing.iterdir() if not path.name.startswith((".", "_"))) if landing.is_dir() else []
-    unknown = tuple(path.name for path in top if path.is_dir() and path.name not in platform.contracts)
-    stray = tuple(path.name for path in top if not path.is_dir())
+    folders, stray = top_level(platform)
+    unknown = tuple(name for name in folders if name not in platform.contracts)
     outdated = [
         record
         for record in platform.ledger.records(platform.routing_hashes)
@@ -99,7 +99,7 @@ def waiting_files(platform: Platform) -> WaitingFiles:
         outdated=len(outdated),
         unsettled=tuple(unsettled),
         unfinished=tuple(unfinished),
-        stray=stray,
+        stray=tuple(stray),
     )
 
 
@@ -118,8 +118,9 @@ def land_inbox(platform: Platform, progress: Progress = _silent, *, is_historica
     total = len(waiting.files) + waiting.outdated
     with with_one_engine(landing_terms(platform, is_historical=is_historical)) as terms:
         for source, file in waiting.files:
-            name = file.path.relative_to(platform.settings.landing / source).as_posix()
-            result = land_file(file.path, platform.contracts[source], terms, name=name)
+            name = file.path.relative_to(landing_folder(platform) / source).as_posix()
+            with at_hand(platform, file) as path:
+                result = land_file(path, platform.contracts[source], terms, name=name)
             if result.outcome != "unreadable":
                 _note_seen(platform, source, file, is_kept=result.record is not None)
             results.append(result)
@@ -266,7 +267,7 @@ def _refused_name(landing: Path, file: ReadyFile, routing_hash: str) -> str:
 
 
 def _note_seen(platform: Platform, source: str, file: ReadyFile, *, is_kept: bool) -> None:
-    landing = platform.settings.landing
+    landing = landing_folder(platform)
     name = _seen_name(landing, file) if is_kept else _refused_name(landing, file, platform.routing_hashes[source])
     key = f"{SEEN_FOLDER}/{source}/{name}"
     facts = {"path": str(file.path), "size_bytes": file.size, "mtime_ns": file.mtime_ns}

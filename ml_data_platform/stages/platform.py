@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from ml_data_platform.errors import InstanceMismatchError
 from ml_data_platform.events.contracts import SHIPPED_SOURCES, SourceContract, load_contracts
@@ -25,6 +26,9 @@ from ml_data_platform.storage.opening import open_objects
 from ml_data_platform.storage.table_store import TableStore
 from ml_data_platform.validation.rules import with_tolerances
 from ml_data_platform.validation.suites import ALL_RULES
+
+if TYPE_CHECKING:
+    from ml_data_platform.storage.s3_client import S3Connection
 
 Clock = Callable[[], dt.datetime]
 
@@ -46,6 +50,7 @@ class Platform:
         id_key: Key of the pseudonymous user ids.
         masking_keys: Keys of the masks; None where no contract has a ``pii`` section.
         clock: Returns the present instant, aware, in UTC.
+        connection: How buckets are reached, where the settings do not say it.
     """
 
     settings: Settings
@@ -55,6 +60,7 @@ class Platform:
     id_key: IdKey
     masking_keys: MaskingKeys | None
     clock: Clock
+    connection: S3Connection | None = None
 
     @cached_property
     def routing_hashes(self) -> dict[str, str]:
@@ -96,8 +102,13 @@ class Platform:
             )
 
 
-def open_platform(settings: Settings, clock: Clock = utc_now) -> Platform:
+def open_platform(settings: Settings, clock: Clock = utc_now, connection: S3Connection | None = None) -> Platform:
     """Open a root, making its folders and its key on first use.
+
+    Args:
+        settings: The deployment's choices.
+        clock: Returns the present instant, aware, in UTC.
+        connection: How its bucket is reached; by default as the settings say.
 
     Raises:
         ContractError: A source contract is malformed, or the contracts' folder does not exist.
@@ -106,7 +117,7 @@ def open_platform(settings: Settings, clock: Clock = utc_now) -> Platform:
     """
     contracts = load_sources(settings)
     with_tolerances(ALL_RULES, settings.tolerances)
-    store = TableStore(open_objects(settings), clock)
+    store = TableStore(open_objects(settings, connection), clock)
     has_personal_data = any(contract.pii is not None for contract in contracts.values())
     return Platform(
         settings=settings,
@@ -116,6 +127,7 @@ def open_platform(settings: Settings, clock: Clock = utc_now) -> Platform:
         id_key=load_id_key(settings, store.objects),
         masking_keys=load_masking_keys(settings, store.objects) if has_personal_data else None,
         clock=clock,
+        connection=connection,
     )
 
 

@@ -6,27 +6,50 @@ Belongs here: choosing the medium. Does not belong here: any medium. Clients of 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ml_data_platform.locations import S3Location
 from ml_data_platform.settings import Settings
 from ml_data_platform.storage.local_objects import LocalObjectStore
 from ml_data_platform.storage.object_store import ObjectStore
 
+if TYPE_CHECKING:
+    from ml_data_platform.storage.s3_client import S3Connection
+    from ml_data_platform.storage.s3_requests import S3Requests
 
-def open_objects(settings: Settings) -> ObjectStore:
-    """Open the store of a root; nothing is read or written yet."""
+
+def open_objects(settings: Settings, connection: S3Connection | None = None) -> ObjectStore:
+    """Open the store of a root; nothing is read or written yet.
+
+    Args:
+        settings: The settings of the root.
+        connection: How its bucket is reached; by default as the settings say.
+    """
     if not isinstance(settings.root, S3Location):
         return LocalObjectStore(settings.root)
-    from ml_data_platform.storage.s3_client import S3Connection  # noqa: PLC0415
     from ml_data_platform.storage.s3_objects import S3ObjectStore  # noqa: PLC0415
 
-    connection = S3Connection(
+    return S3ObjectStore(
+        settings.root, settings.local_folder, connection or _connection(settings), cache_bytes=settings.s3_cache_bytes
+    )
+
+
+def open_bucket(location: S3Location, settings: Settings, connection: S3Connection | None = None) -> S3Requests:
+    """Open the bucket of a location; reached as the settings say where no connection is given."""
+    from ml_data_platform.storage.s3_requests import S3Requests  # noqa: PLC0415
+
+    return S3Requests(location.bucket, connection or _connection(settings))
+
+
+def _connection(settings: Settings) -> S3Connection:
+    from ml_data_platform.storage.s3_client import S3Connection  # noqa: PLC0415
+
+    return S3Connection(
         endpoint_url=settings.s3_endpoint_url,
         attempts=settings.s3_max_attempts,
         region_name=settings.s3_region_name,
         profile_name=settings.s3_profile_name,
     )
-    return S3ObjectStore(settings.root, settings.local_folder, connection, cache_bytes=settings.s3_cache_bytes)
 
 
 def is_root(settings: Settings) -> bool:
