@@ -13,7 +13,7 @@ from ml_data_platform.settings import load_settings
 from ml_data_platform.stages.verification import verify
 from ml_data_platform_tests.pipeline_root import SHOP, START, PipelineRoot, day, settings_for, shop_lines
 
-DAYS = [day(number) for number in range(1, 5)]
+DAYS = [day(1), day(2)]
 EVENTS = ["raw_events", "validated_events", "quarantined_events"]
 
 
@@ -38,8 +38,7 @@ def machines(request: pytest.FixtureRequest, tmp_path: Path) -> list[PipelineRoo
 
 
 def test_eight_runs_at_once_build_each_partition_once(machines: list[PipelineRoot], tmp_path: Path) -> None:
-    """Two machines build the same four days at the same time: one generation each, the one a single run makes."""
-    files = [tmp_path / f"{of}.jsonl" for of in DAYS]
+    """Two machines build each of two days four times at the same time: one generation, the one a single run makes."""
     alone = PipelineRoot(settings_for(tmp_path / "alone"))
     (alone.folder / "secrets").mkdir(parents=True)
     key = machines[0].platform.settings.secrets_folder / "user_id.key"
@@ -47,17 +46,19 @@ def test_eight_runs_at_once_build_each_partition_once(machines: list[PipelineRoo
     for root in (machines[0], alone):
         for of in DAYS:
             root.drop(f"{of}.jsonl", shop_lines(of, 20), source=SHOP)
-    assert files
 
-    def run(number: int) -> bool:
-        with dg.DagsterInstance.ephemeral() as instance:
-            return machines[number % 2].run(DAYS[number // 2], EVENTS, instance).success
-
-    with ThreadPoolExecutor(8) as pool:
-        assert all(pool.map(run, range(8)))
+    # First, so that no two threads load the same libraries at once: runs are processes of their own.
     with dg.DagsterInstance.ephemeral() as instance:
         for of in DAYS:
             assert alone.run(of, EVENTS, instance).success
+
+    def run(number: int) -> list[str]:
+        with dg.DagsterInstance.ephemeral() as instance:
+            result = machines[number % 2].run(DAYS[number // 4], EVENTS, instance)
+        return [str(event.step_failure_data.error) for event in result.all_events if event.is_step_failure]
+
+    with ThreadPoolExecutor(8) as pool:
+        assert [why for failures in pool.map(run, range(8)) for why in failures] == []
     assert set(machines[0].generations().values()) == {1}
     assert machines[0].contents() == machines[1].contents() == alone.contents()
     assert verify(machines[0].platform).defects == ()

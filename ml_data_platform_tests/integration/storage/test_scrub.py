@@ -166,7 +166,11 @@ PLANTED = [
 ]
 
 
-@pytest.mark.parametrize(("plant", "kind", "is_mendable"), PLANTED)
+IN_A_BUCKET = (flip_a_byte, delete_an_object, delete_object_and_view, forge, cut_the_log, lag, paint, hide)
+CASES = [("local", *case) for case in PLANTED] + [("s3", *case) for case in PLANTED if case[0] in IN_A_BUCKET]
+
+
+@pytest.mark.parametrize(("medium", "plant", "kind", "is_mendable"), CASES)
 def test_every_planted_defect_is_found_and_named(store, plant, kind, is_mendable):
     """It is found at its key, with what it means; mending mends it exactly where the stored bytes allow it."""
     assert look(store) == []
