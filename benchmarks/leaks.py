@@ -58,7 +58,7 @@ def main() -> int:
 def _prepare(connection: duckdb.DuckDBPyConnection) -> list[dt.date]:
     """Make the tables ``events`` and ``rows``; returns the days."""
     columns = {
-        "event_id": "'softshop:' || COOKIE || '-' || Click_order",
+        "event_id": "'softshop:' || md5(COOKIE || Date || Time || Click_order || Webpage)",
         "user_id": "COOKIE",
         "session_uuid": "COOKIE",
         "event_type": "CASE Webpage WHEN 'addcart' THEN 'add_to_cart' WHEN 'pay_res' THEN 'purchase' ELSE 'page_view' END",
