@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from ml_data_platform_tests.faults.lanes.children import close_idle_servers
+from ml_data_platform_tests.faults.lanes.flushes import flushing_functions
 from ml_data_platform_tests.faults.lanes.lane import Figures, Lane, Plan, fault_folder
-from ml_data_platform_tests.faults.lanes.mutants import FLUSHED_TWICE, FLUSHES, MUTANTS, flushing_functions
+from ml_data_platform_tests.faults.lanes.mutants import FLUSHED_TWICE, FLUSHES, MUTANTS
 from ml_data_platform_tests.faults.lanes.registry import LANES
 from ml_data_platform_tests.faults.lanes.scenarios import SCENARIOS
 

@@ -11,8 +11,10 @@ import tempfile
 from pathlib import Path
 
 from ml_data_platform_tests.faults.lanes.children import AFTER, DURING, WRITE_FAILED, Server, server
+from ml_data_platform_tests.faults.lanes.committing import COMMITS
 from ml_data_platform_tests.faults.lanes.lane import Figures, Plan
-from ml_data_platform_tests.faults.lanes.scenarios import COMMITS, SCENARIOS, Scenario
+from ml_data_platform_tests.faults.lanes.scenario import Scenario
+from ml_data_platform_tests.faults.lanes.scenarios import SCENARIOS
 from ml_data_platform_tests.faults.lanes.tracing import counted_calls
 
 Point = tuple[str, str, int]

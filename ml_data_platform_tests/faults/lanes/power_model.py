@@ -21,7 +21,8 @@ from unittest.mock import patch
 from ml_data_platform_tests.faults.lanes import mutants
 from ml_data_platform_tests.faults.lanes.kills import remove
 from ml_data_platform_tests.faults.lanes.lane import Figures, Plan
-from ml_data_platform_tests.faults.lanes.scenarios import SCENARIOS, Scenario
+from ml_data_platform_tests.faults.lanes.scenario import Scenario
+from ml_data_platform_tests.faults.lanes.scenarios import SCENARIOS
 from ml_data_platform_tests.faults.lanes.trees import Tree
 
 STEPS = ("fsync", "link", "replace", "rename", "mkdir", "unlink", "rmdir")

@@ -65,8 +65,9 @@ def race(root: str, table: str, kills: int, seed: int) -> dict[str, Any]:
 def recommit(root: Path, table: str, first: int, seconds: float) -> dict[str, Any]:
     """Commit one number after the other, with the generation before as base, for so long or until a file says stop."""
     store, number, end = TableStore(root, present), first, time.monotonic() + seconds
-    stop = root.with_name(f"{root.name}.stop")
-    while not stop.exists() and time.monotonic() < end:
+    stop, parent = root.with_name(f"{root.name}.stop"), os.getppid()
+    # Who gave the order may be gone.
+    while not stop.exists() and time.monotonic() < end and os.getppid() == parent:
         numbered.commit_numbered(store, TABLES[table], number, expected=number - 1)
         number += 1
     return {"last": number - 1}
