@@ -108,9 +108,6 @@ def masking_problems(contract: SourceContract) -> Iterator[Problem]:
     said = contract.pii
     if said is None:
         return
-    if contract.pull is not None:
-        why = "cannot be combined with `pull`: a fetched file would lie on disk before it is masked; have it dropped"
-        yield Problem("pii", why, contract.pull.url)
     for column, action in said.columns.items():
         key = f"pii.columns.{column}"
         if not all(contract.path(column)):

@@ -72,8 +72,12 @@ def keep_bytes(path: Path, objects: ObjectStore) -> Kept:
 
 
 @contextmanager
-def open_unchanging(path: Path) -> Iterator[int]:
+def open_unchanging(path: Path, *, is_own: bool = False) -> Iterator[int]:
     """Open what a producer dropped, and check at the end of the block that it is still the same.
+
+    Args:
+        path: What a producer dropped; not necessarily a file.
+        is_own: The path was made here, so that where it leads is known.
 
     Yields:
         A handle at the file's beginning.
@@ -81,7 +85,7 @@ def open_unchanging(path: Path) -> Iterator[int]:
     Raises:
         LandingError: It is no regular file, cannot be opened, or changed within the block.
     """
-    handle = _open_regular(path)
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC) if is_own else _open_regular(path)
     try:
         before = os.fstat(handle)
         yield handle

@@ -100,7 +100,7 @@ def land_file(
         return _unreadable(contract.source, where, name, terms.mixed_sources[contract.source], terms)
     try:
         if contract.pii is not None:
-            return _land_masked(path, contract, terms, name=name)
+            return _land_masked(path, contract, terms, where=where, name=name, is_own=origin is not None)
         kept = keep_bytes(path, terms.objects)
         return _land_kept(kept, contract, terms, path=where, name=name)
     except (LandingError, SettingsError) as error:
@@ -204,18 +204,25 @@ def _show(record: LedgerRecord, terms: LandingTerms) -> None:
     )
 
 
-def _land_masked(path: Path, contract: SourceContract, terms: LandingTerms, *, name: str) -> LandedFile:
+def _land_masked(
+    path: Path, contract: SourceContract, terms: LandingTerms, *, where: str, name: str, is_own: bool
+) -> LandedFile:
     """Land a file of which nothing may be kept as it is: also when it is refused, nothing of it stays."""
     if terms.masking_keys is None:
         raise SettingsError("A source with a `pii` section is landed without a key.", source=contract.source)
     try:
         kept = keep_masked(
-            path, contract, terms.masking_keys, terms.objects, max_unzipped_bytes=terms.max_unzipped_bytes
+            path,
+            contract,
+            terms.masking_keys,
+            terms.objects,
+            max_unzipped_bytes=terms.max_unzipped_bytes,
+            is_own=is_own,
         )
     except LandingError as refusal:
-        terms.ledger.note_failure(contract.source, str(path), str(refusal), terms.landed_at)
-        return LandedFile(contract.source, str(path), name, "rejected", None, str(refusal))
-    return _land_kept(kept, contract, terms, path=str(path), name=name)
+        terms.ledger.note_failure(contract.source, where, str(refusal), terms.landed_at)
+        return LandedFile(contract.source, where, name, "rejected", None, str(refusal))
+    return _land_kept(kept, contract, terms, path=where, name=name)
 
 
 def _land_again(record: LedgerRecord, contract: SourceContract, terms: LandingTerms) -> LandedFile:

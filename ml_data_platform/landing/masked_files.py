@@ -25,7 +25,7 @@ from ml_data_platform.events.contracts import SourceContract
 from ml_data_platform.events.masking_plan import masking_plan, plan_facts
 from ml_data_platform.landing.chunks import CHUNK
 from ml_data_platform.landing.column_names import refuse_unknown_columns, require_columns
-from ml_data_platform.landing.keeping import Kept, open_unchanging, read_through
+from ml_data_platform.landing.keeping import COPY_BYTES, Kept, open_unchanging, read_through
 from ml_data_platform.landing.lines import MAX_UNZIPPED_BYTES, is_without_content
 from ml_data_platform.landing.masking import Masker, MaskingKeys
 from ml_data_platform.landing.readers import open_rows
@@ -46,6 +46,7 @@ def keep_masked(
     objects: ObjectStore,
     *,
     max_unzipped_bytes: int = MAX_UNZIPPED_BYTES,
+    is_own: bool = False,
 ) -> Kept:
     """Mask a file's rows and keep them; no unmasked byte is written anywhere.
 
@@ -55,17 +56,18 @@ def keep_masked(
         keys: The keys of the root.
         objects: Where the rows are kept.
         max_unzipped_bytes: What a gzip may decode to, see ``lines.open_landed``.
+        is_own: The path was made here and leads to a passing copy that nobody else knows.
 
     Raises:
         LandingError: The file cannot be read as its contract says, or changed while it was read; nothing was kept,
             and the message quotes nothing of it.
         OSError: The rows could not be written.
     """
-    with objects.scratch() as folder, open_unchanging(path) as handle:
+    with objects.scratch() as folder, open_unchanging(path, is_own=is_own) as handle:
         sha256 = landed_id(read_through(handle, path), contract, keys)
         target = folder / "masked.parquet"
         write_masked(path, contract, keys, target, max_unzipped_bytes=max_unzipped_bytes)
-        opened, named = os.fstat(handle), path.lstat()
+        opened, named = os.fstat(handle), path.stat(follow_symlinks=is_own)
         if (opened.st_dev, opened.st_ino) != (named.st_dev, named.st_ino):
             raise LandingError(
                 "The file cannot be landed: another one took its place while it was read.",
@@ -92,6 +94,18 @@ def landed_id(content: Iterator[bytes], contract: SourceContract, keys: MaskingK
     for data in content:
         digest.update(data)
     return digest.hexdigest()
+
+
+def content_id(path: Path, contract: SourceContract, keys: MaskingKeys | None) -> str:
+    """Return 64 hex digits that name a file's content in the ledger, before it is landed.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    if contract.pii is None or keys is None:
+        return file_sha256(path)
+    with path.open("rb") as file:
+        return landed_id(iter(lambda: file.read(COPY_BYTES), b""), contract, keys)
 
 
 def write_masked(

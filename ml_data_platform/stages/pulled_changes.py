@@ -12,6 +12,7 @@ from __future__ import annotations
 from ml_data_platform.events.contracts import SourceContract
 from ml_data_platform.stages.decisions import replace_landed
 from ml_data_platform.stages.platform import Platform
+from ml_data_platform.stages.state import landed_records
 from ml_data_platform.storage.ledger import LedgerRecord
 from ml_data_platform.storage.pulled_versions import DayOfVersions
 from ml_data_platform.storage.remote_files import RemoteFile
@@ -45,11 +46,16 @@ def retract_others(
     ledger = platform.ledger
     standings = ledger.decisions.standings(source)
     done = []
+    landed = contents_of(platform, source)
     for old in versions.other_contents(file, record.sha256):
         is_retracted = old in standings and standings[old].is_retracted
-        landed = ledger.record(source, old, contract.routing_hash(platform.settings.start_date))
-        if is_retracted or landed is None or set(ledger.names(source, old)) - {file.name}:
+        if is_retracted or old not in landed or set(ledger.names(source, old)) - {file.name}:
             continue
         replace_landed(platform, source, old, record)
         done.append(old)
     return tuple(done)
+
+
+def contents_of(platform: Platform, source: str) -> dict[str, LedgerRecord]:
+    """Return the records of a source by content, whichever contract or key they were landed under."""
+    return {record.sha256: record for record in landed_records(platform) if record.source == source}

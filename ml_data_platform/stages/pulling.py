@@ -4,7 +4,7 @@ Belongs here: fetching what was not fetched yet, landing it, and noting so. Does
 addresses (``seen_days``), and reaching places (``storage.remote_places``).
 
 A file is landed from a passing copy; only then is it noted as fetched. A crash in between fetches that one file again,
-whose bytes the ledger then knows.
+whose bytes the ledger then knows. Of a source with a ``pii`` section that copy is memory, and no file.
 """
 
 from __future__ import annotations
@@ -16,18 +16,26 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from ml_data_platform.errors import RemoteFileError
 from ml_data_platform.events.contracts import SourceContract
 from ml_data_platform.landing.landing import land_file
+from ml_data_platform.landing.masked_files import content_id
 from ml_data_platform.landing.terms import LandingTerms, with_one_engine
 from ml_data_platform.stages.landed_files import contract_of, landing_terms
 from ml_data_platform.stages.platform import Platform
 from ml_data_platform.stages.pull_report import PulledFile, PullReport
-from ml_data_platform.stages.pulled_changes import replaces, retract_others
-from ml_data_platform.stages.seen_days import SeenDay, look_at, note_settled, place_of, reason_of, watched_days
-from ml_data_platform.storage.durability import file_sha256
+from ml_data_platform.stages.pulled_changes import contents_of, replaces, retract_others
+from ml_data_platform.stages.seen_days import (
+    SeenDay,
+    look_at,
+    note_settled,
+    place_of,
+    reason_of,
+    refused_version,
+    watched_days,
+)
+from ml_data_platform.storage.passing_copies import CopyRoom, PassingCopy, copy_room
 from ml_data_platform.storage.pulled_versions import DayOfVersions
 from ml_data_platform.storage.remote_files import Patience, RemoteFile, RemotePlace, fetch_whole
 
@@ -148,7 +156,8 @@ def _fetch_and_land(
     with (
         with_one_engine(common) as terms,
         platform.store.scratch() as folder,
-        _fetching(place, due, folder, patience) as copies,
+        copy_room(folder, in_memory=contract.pii is not None) as room,
+        _fetching(place, due, room, patience) as copies,
     ):
         for number, ((day, file), copy) in enumerate(zip(due, copies, strict=True), start=1):
             pulled = PulledFile(contract.source, day, file.name, file.location, file.size_bytes, "failed")
@@ -159,7 +168,7 @@ def _fetch_and_land(
                 platform.ledger.note_failure(contract.source, file.location, reason_of(error), terms.landed_at)
             else:
                 pulled = _land(platform, contract, terms, pulled, fetched)
-                fetched.path.unlink()
+                room.discard(fetched.copy)
             yield pulled
             progress("landing", number, len(due))
 
@@ -169,34 +178,35 @@ class _Copy:
     """A file as it was fetched, and its passing copy."""
 
     file: RemoteFile
-    path: Path
+    copy: PassingCopy
     size_bytes: int
 
 
 @contextmanager
 def _fetching(
-    place: RemotePlace, due: Sequence[tuple[dt.date, RemoteFile]], folder: Path, patience: Patience
+    place: RemotePlace, due: Sequence[tuple[dt.date, RemoteFile]], room: CopyRoom, patience: Patience
 ) -> Iterator[Iterator[Future[_Copy]]]:
     """Fetch files in the background, no more than a few ahead of who takes them; in the order of the files."""
     stopped = threading.Event()
 
     def fetch(number: int) -> _Copy:
-        target = folder / f"{number:08d}"
+        copy = room.make()
         try:
-            file = fetch_whole(place, due[number][1], target, patience, stopped.is_set)
-            return _Copy(file, target, target.stat().st_size)
+            file = fetch_whole(place, due[number][1], copy.path, patience, stopped.is_set, max_bytes=room.max_bytes)
+            return _Copy(file, copy, copy.path.stat().st_size)
         except BaseException:
-            target.unlink(missing_ok=True)
+            room.discard(copy)
             raise
 
     def copies() -> Iterator[Future[_Copy]]:
         under_way: deque[Future[_Copy]] = deque()
         for number in range(len(due)):
             under_way.append(pool.submit(fetch, number))
-            if len(under_way) > AHEAD:
+            if len(under_way) > ahead:
                 yield under_way.popleft()
         yield from under_way
 
+    ahead = AHEAD if room.max_bytes is None else 0
     pool = ThreadPoolExecutor(FETCHERS, thread_name_prefix="fetch")
     try:
         yield copies()
@@ -213,10 +223,13 @@ def _land(
     versions = DayOfVersions(platform.store.objects, contract.source, found.day)
     if replaces(contract):
         # Killed after landing it, the next pull must know of this content, also when the file has changed once more.
-        versions.note(file, file_sha256(copy.path), at, is_done=False)
-    landed = land_file(copy.path, contract, terms, name=file.name, origin=file.location)
+        versions.note(file, content_id(copy.copy.path, contract, terms.masking_keys), at, is_done=False)
+    landed = land_file(copy.copy.path, contract, terms, name=file.name, origin=file.location)
     pulled = replace(found, outcome=landed.outcome, landed=landed, reason=landed.reason, size_bytes=copy.size_bytes)
     if landed.record is None:
+        if landed.outcome == "rejected":
+            # Nothing of it was kept: only under another contract is it worth fetching again.
+            versions.note(refused_version(platform, file, contract), None, at)
         return pulled
     retracted = retract_others(platform, contract, versions, file, landed.record)
     platform.ledger.forget_failures(contract.source, file.location)
@@ -227,12 +240,11 @@ def _land(
 def _make_good(platform: Platform, contract: SourceContract, seen: SeenDay) -> None:
     """Retract what a pull that was killed left to be retracted."""
     versions = DayOfVersions(platform.store.objects, contract.source, seen.day)
-    routing = contract.routing_hash(platform.settings.start_date)
-    for file in seen.unchanged:
-        if versions.has_several(file) and (sha256 := versions.content(file)) is not None:
-            record = platform.ledger.record(contract.source, sha256, routing)
-            if record is not None:
-                retract_others(platform, contract, versions, file, record)
+    several = [file for file in seen.unchanged if versions.has_several(file)]
+    landed = contents_of(platform, contract.source) if several else {}
+    for file in several:
+        if (record := landed.get(versions.content(file) or "")) is not None:
+            retract_others(platform, contract, versions, file, record)
 
 
 def _now(platform: Platform) -> str:

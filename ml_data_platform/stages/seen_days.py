@@ -217,7 +217,7 @@ def _look_at_day(
     versions = DayOfVersions(platform.store.objects, contract.source, day)
     groups: dict[str, list[RemoteFile]] = {"new": [], "changed": [], "unchanged": [], "unsettled": []}
     for file in files:
-        if versions.is_current(file):
+        if versions.is_current(file) or versions.is_current(refused_version(platform, file, contract)):
             groups["unchanged"].append(file)
         elif not _is_still(platform, file):
             groups["unsettled"].append(file)
@@ -225,6 +225,11 @@ def _look_at_day(
             groups["changed" if versions.is_known(file) else "new"].append(file)
     new, changed, unchanged, unsettled = (tuple(found) for found in groups.values())
     return replace(seen, new=new, changed=changed, unchanged=unchanged, unsettled=unsettled)
+
+
+def refused_version(platform: Platform, file: RemoteFile, contract: SourceContract) -> RemoteFile:
+    """Return a file as it is noted where its contract refused it and nothing of it was kept."""
+    return replace(file, version=f"{file.version};refused:{platform.routing_hashes[contract.source]}")
 
 
 def _is_still(platform: Platform, file: RemoteFile) -> bool:

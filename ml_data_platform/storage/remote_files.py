@@ -113,7 +113,13 @@ def persist(action: Callable[[], Result], patience: Patience) -> Result:
 
 
 def fetch_whole(
-    place: RemotePlace, file: RemoteFile, target: Path, patience: Patience, is_stopped: Callable[[], bool]
+    place: RemotePlace,
+    file: RemoteFile,
+    target: Path,
+    patience: Patience,
+    is_stopped: Callable[[], bool],
+    *,
+    max_bytes: int | None = None,
 ) -> RemoteFile:
     """Fetch a file; one that changes meanwhile is looked at again and fetched as it is then.
 
@@ -123,6 +129,7 @@ def fetch_whole(
         target: The file to write, in bounded memory.
         patience: How often it is tried.
         is_stopped: Asked before each piece; once it says so, the rest is not waited for.
+        max_bytes: A file of more is refused, before more of it has come.
 
     Returns:
         The file as it was fetched.
@@ -139,16 +146,29 @@ def fetch_whole(
         if current is None:
             raise RemoteFileRefusedError("it is gone since it was seen", file=file.location)
         with target.open("wb") as copy:
+            size = 0
 
             def write(data: bytes) -> None:
+                nonlocal size
                 if is_stopped():
                     raise RemoteFileRefusedError("it was stopped", file=file.location)
+                size += len(data)
+                if max_bytes is not None and size > max_bytes:
+                    raise _too_large(file, max_bytes)
                 copy.write(data)
 
             place.fetch(current, write)
         return current
 
     return persist(attempt, patience)
+
+
+def _too_large(file: RemoteFile, max_bytes: int) -> RemoteFileRefusedError:
+    return RemoteFileRefusedError(
+        f"it has more than the {max_bytes:,} bytes that a file of a source with a `pii` section may have to be fetched:"
+        " such files are never written to a disk; split it, or drop it into the landing folder",
+        file=file.location,
+    )
 
 
 def plain_name(text: str) -> str:
