@@ -3,8 +3,8 @@
 Belongs here: the order of the steps, and what each outcome leaves behind. Does not belong here: reading
 (``readers``), routing (``routing``), finding files (``inbox``).
 
-Steps: 1. the bytes are kept under their hash, or their rows masked, where the contract has a ``pii`` section; 2. a content that the ledger knows under the contract's
-present routing ends here; 3. rows are routed into fragments; 4. fragments are published under their hashes;
+Steps: 1. the bytes are kept under their hash, or their rows masked, where the contract has a ``pii`` section; 2. a
+content that the ledger knows under the contract's present routing ends here; 3. rows are routed into fragments; 4. fragments are published under their hashes;
 5. the ledger record, put if absent, is the commit point; 6. the name is noted, undated and too-late rows are shown. A
 crash before 5 leaves nothing that anyone reads, and landing again repeats it. Which rows came too late is decided by
 the first record of a content and taken over by every later one: reading it again decides nothing anew.
@@ -38,41 +38,10 @@ __all__ = [
     "LandingTerms",
     "is_outdated",
     "land_file",
-    "land_paths",
     "reroute_outdated",
     "restore_fragments",
     "show_undated",
 ]
-
-
-def land_paths(
-    paths: Iterable[Path],
-    contract: SourceContract,
-    terms: LandingTerms,
-    *,
-    name_of: Callable[[Path], str] = lambda path: path.name,
-    progress: Callable[[LandedFile], None] = lambda _: None,
-) -> list[LandedFile]:
-    """Land files one after the other; a file that cannot be landed does not hold up the others.
-
-    Args:
-        paths: The files, in the order in which they are landed; the order changes no stored byte.
-        contract: The contract of their source.
-        terms: See `LandingTerms`.
-        name_of: The name by which a file goes in the ledger.
-        progress: Called after each file.
-
-    Returns:
-        One entry per path, in order.
-
-    Raises:
-        OSError: The platform's own storage failed.
-    """
-    landed = []
-    for path in paths:
-        landed.append(land_file(path, contract, terms, name=name_of(path)))
-        progress(landed[-1])
-    return landed
 
 
 def land_file(

@@ -19,7 +19,7 @@ import pytest
 from ml_data_platform.events.contracts import SourceContract
 from ml_data_platform.events.ids import IdKey, bind_id_key
 from ml_data_platform.events.parsing import mapping_query
-from ml_data_platform.landing.landing import LandingTerms, land_file, land_paths
+from ml_data_platform.landing.landing import LandingTerms, land_file
 from ml_data_platform.storage.duck import connect
 from ml_data_platform.storage.table_store import TableStore
 
@@ -65,7 +65,7 @@ def land(tmp_path: Path, terms: LandingTerms, of: SourceContract, *contents: byt
     for number, each in enumerate(contents):
         paths.append(tmp_path / f"{number}")
         paths[-1].write_bytes(each)
-    return [landed.record for landed in land_paths(paths, of, terms)]
+    return [land_file(path, of, terms).record for path in paths]
 
 
 def missing_column(kind: str) -> bytes:

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from ml_data_platform.events.contracts import SHIPPED_SOURCES, load_contract
-from ml_data_platform.landing.landing import LandingTerms, land_paths
+from ml_data_platform.landing.landing import LandingTerms, land_file
 from ml_data_platform.storage.table_store import TableStore
 from ml_data_platform_tests.real_logs import GLOBO, needs_real_logs
 
@@ -26,7 +26,8 @@ def test_real_hours_land_to_the_last_click(tmp_path):
     paths = [GLOBO / f"clicks_hour_{hour:03d}.csv.gz" for hour in (0, 1, 2, 20, 21, 22, 23, 24, 100, 150, 190, 191)]
     terms = LandingTerms(TableStore(tmp_path, lambda: NOW), date(2017, 10, 1), NOW, threads=1)
     contract = load_contract(SHIPPED_SOURCES / "globo.yaml")
-    for path, landed in zip(paths, land_paths(paths, contract, terms), strict=True):
+    for path in paths:
+        landed = land_file(path, contract, terms)
         with gzip.open(path, "rt", newline="") as stream:
             rows = list(csv.DictReader(stream))
         days = Counter(

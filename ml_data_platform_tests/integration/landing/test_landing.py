@@ -17,7 +17,7 @@ import pytest
 from ml_data_platform.errors import SettingsError
 from ml_data_platform.events.contracts import SourceContract
 from ml_data_platform.landing import keeping
-from ml_data_platform.landing.landing import LandedFile, LandingTerms, land_file, land_paths, reroute_outdated
+from ml_data_platform.landing.landing import LandedFile, LandingTerms, land_file, reroute_outdated
 from ml_data_platform.storage.ledger import Ledger
 from ml_data_platform.storage.table_store import TableStore
 from ml_data_platform_tests.landed_shop_files import NOW, START, shop_file
@@ -154,9 +154,7 @@ def test_what_is_no_readable_file_is_noted_and_the_rest_goes_on(tmp_path, terms,
 
     monkeypatch.setattr(keeping.os, "open", open_as_a_stranger)
     paths = [*(tmp_path / name for name in ["link", "folder", "fifo", "gone", "forbidden"]), Path("/dev/null"), good]
-    seen: list[LandedFile] = []
-    landed = land_paths(paths, CSV, terms, progress=seen.append)
-    assert landed == seen
+    landed = [land_file(path, CSV, terms) for path in paths]
     assert [file.outcome for file in landed] == ["unreadable"] * 6 + ["landed"]
     words = ["symbolic link", "folder", "FIFO", "No such file", "Permission denied", "device"]
     assert all(word in file.reason for word, file in zip(words, landed, strict=False))
@@ -211,7 +209,7 @@ def test_no_stored_byte_depends_on_order_names_threads_or_chunks(tmp_path, monke
     def land(root: str, order: list[int], threads: int) -> dict[str, tuple]:
         where = LandingTerms(TableStore(tmp_path / root, lambda: NOW), START, NOW, threads=threads)
         paths = [drop(tmp_path, contents[number], f"{root}{number}") for number in order]
-        records = [landed.record for landed in land_paths(paths, SHOP, where)]
+        records = [land_file(path, SHOP, where).record for path in paths]
         return {record.sha256: (record.fragment, record.undated_fragment) for record in records}
 
     expected = land("one", [0, 1, 2, 3], 1)
