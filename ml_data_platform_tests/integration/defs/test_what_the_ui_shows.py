@@ -33,7 +33,7 @@ def test_every_column_is_described(assets: dict[str, dg.AssetSpec], asset: str) 
 
 def test_every_asset_is_described(assets: dict[str, dg.AssetSpec]) -> None:
     """The first line of a description says what a row is; owner, group and kinds are named."""
-    assert set(assets) == {"landed_files", "dataset_versions", *TABLES}
+    assert set(assets) == {"landed_files", "dataset_versions", "conversion_model", *TABLES}
     for name, spec in assets.items():
         assert spec.description is not None
         assert spec.description.startswith(("One ", "The mature rows")), name

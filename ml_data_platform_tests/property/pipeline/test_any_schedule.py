@@ -28,7 +28,7 @@ from ml_data_platform_tests.schedules import (
 )
 
 SCHEDULES = int(os.environ.get("SCHEDULES", "25"))
-"""How many are tried; many more by ``make schedules``."""
+"""How many are tried, a fifth of them where frozen days take nothing; many more by ``make schedules``."""
 PER_LOG = 5
 GRACE = dt.timedelta(hours=24)
 STRICT = """
@@ -55,7 +55,7 @@ def settings(folder: Path, **choices: Any) -> Settings:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(0, SCHEDULES, PER_LOG))
+@pytest.mark.parametrize("seed", range(0, SCHEDULES * 4 // 5, PER_LOG))
 def test_any_schedule_ends_as_one_clean_build(seed: int, tmp_path: Path) -> None:
     """Files in any order, twice, late, amid crashes, restarts and lost races: the bytes of one clean build.
 
@@ -65,7 +65,7 @@ def test_any_schedule_ends_as_one_clean_build(seed: int, tmp_path: Path) -> None
     first = Loop(settings(tmp_path / "0"), FIRST)
     clean = clean_build(settings(tmp_path / "clean"), log, END, like=first.settings)
     assert_is_what_the_definitions_say(clean, log)
-    for number in range(min(PER_LOG, SCHEDULES - seed)):
+    for number in range(PER_LOG):
         loop = first if number == 0 else empty_root(settings(tmp_path / str(number)), FIRST, like=first.settings)
         done = play(loop, log, random.Random(seed * 1_000 + number), END)
         assert loop.contents() == clean.contents(), done

@@ -19,7 +19,6 @@ WRONG = {
     "a range without end": (["backfill", "--from", "2026-06-03", "--to", "9999-12-31"], "--from and --to", "at most"),
     "a file that does not exist": (["land", "missing.jsonl", "--source", "demo_shop"], "missing.jsonl", "not exist"),
     "files of nobody": (["land", "."], "--source", "whose files"),
-    "a source without files": (["land", "--source", "globo"], "--source", "paths"),
     "a command that does not exist": (["bakfill"], "bakfill", "backfill"),
     "an option that does not exist": (["land", "--sorce", "globo"], "--sorce", "--source"),
     "a share above 1": (
