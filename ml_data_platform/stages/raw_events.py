@@ -91,10 +91,12 @@ def build(
 def _rows_of_day(day: dt.date, landed: Sequence[LedgerRecord], store: TableStore) -> str:
     if not landed:
         return f"SELECT {duck.columns_sql(RAW_EVENTS)} FROM (SELECT {_nulls()}) WHERE false"
-    paths = {record.fragment: _fragment_path(record, store) for record in landed}
+    fragments = sorted({str(record.fragment) for record in landed})
+    found = store.objects.local_paths([Layout.object_key("landed_files", fragment) for fragment in fragments])
+    paths = {fragment: str(path) for fragment, path in zip(fragments, found, strict=True)}
     files = ", ".join(sql_literal(path) for path in sorted(paths.values()))
     members = ", ".join(
-        f"({sql_literal(_fragment_path(record, store))}, {sql_literal(record.source)}, {sql_literal(record.sha256)})"
+        f"({sql_literal(paths[str(record.fragment)])}, {sql_literal(record.source)}, {sql_literal(record.sha256)})"
         for record in landed
     )
     return f"""
@@ -112,7 +114,3 @@ def _rows_of_day(day: dt.date, landed: Sequence[LedgerRecord], store: TableStore
 
 def _nulls() -> str:
     return ", ".join(f'NULL AS "{name}"' for name in RAW_EVENTS.columns.names)
-
-
-def _fragment_path(record: LedgerRecord, store: TableStore) -> str:
-    return str(store.objects.local_path(Layout.object_key("landed_files", str(record.fragment))))

@@ -159,8 +159,8 @@ def read_state(
 def _heads(platform: Platform, asset: str, days: Sequence[dt.date] | None) -> dict[dt.date, Head]:
     if days is None:
         return {dt.date.fromisoformat(day): _as_head(head) for day, head in platform.store.heads(asset).items()}
-    found = {day: platform.store.head(asset, day) for day in days}
-    return {day: _as_head(head) for day, head in found.items() if head is not None}
+    found = platform.store.objects.each(lambda day: platform.store.head(asset, day), days)
+    return {day: _as_head(head) for day, head in zip(days, found, strict=True) if head is not None}
 
 
 def _as_head(record: LogRecord) -> Head:

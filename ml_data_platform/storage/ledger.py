@@ -83,8 +83,8 @@ class Ledger:
         wanted = routing_hashes or {}
         current: dict[tuple[str, str], LedgerRecord] = {}
         for source in self.sources():
-            for key, version in self.record_keys(source).items():
-                record = self._known.get(key, version, self._read)
+            keys = self.record_keys(source).items()
+            for record in self.objects.each(lambda known: self._known.get(*known, self._read), keys):
                 kept = current.get((source, record.sha256))
                 if kept is None or _rank(record, wanted.get(source)) > _rank(kept, wanted.get(source)):
                     current[source, record.sha256] = record
