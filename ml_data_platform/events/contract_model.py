@@ -160,9 +160,12 @@ class SourceContract(ContractPart):
 
     @cached_property
     def content_hash(self) -> str:
-        """SHA-256 hex of all that the contract says about events; where files come from changes none."""
+        """SHA-256 hex of all that the contract says about events; where files come from, and when, changes none.
+
+        What lateness decides about rows stands in the ledger, and what it says about labels is an input of its own.
+        """
         # Defaults are left out, so that a key added to the model later does not change the hash of old contracts.
-        facts = self.model_dump(mode="json", exclude={"description", "pull"}, exclude_defaults=True)
+        facts = self.model_dump(mode="json", exclude={"description", "pull", "lateness"}, exclude_defaults=True)
         return _hash({**facts, **self._versions_apart(SchemaRegistry.effect)})
 
     def _versions_apart(self, effect: Callable[[SchemaRegistry, int], Mapping[str, Any]]) -> dict[str, Any]:

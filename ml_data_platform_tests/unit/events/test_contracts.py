@@ -245,10 +245,14 @@ def test_missing_folders_and_files_are_errors(tmp_path):
 
 
 def test_content_hash_knows_meaning_not_wording():
-    """Description, order of keys and defaults written out do not change the hash; anything else does."""
+    """Description, lateness, order of keys and defaults written out do not change the hash; anything else does.
+
+    Lateness decides about arrivals, and that stands in the ledger: another grace period builds no day again.
+    """
     original = contract()
     same = [
         contract(description="another"),
+        contract(lateness={"watermark": "event_time", "grace_period_hours": 48, "late_policy": "quarantine"}),
         contract(dict(reversed(CSV.items()))),
         contract(event_time={"epoch_unit": "ms"}, unknown_columns="evolve"),
     ]
