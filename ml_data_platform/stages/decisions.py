@@ -13,6 +13,7 @@ from ml_data_platform.errors import DecisionError
 from ml_data_platform.landing.too_late import show_too_late
 from ml_data_platform.stages.platform import Platform
 from ml_data_platform.stages.state import current_records, landed_records
+from ml_data_platform.storage.decisions import UNDECIDED, applied
 from ml_data_platform.storage.ledger import LedgerRecord
 
 MIN_PREFIX = 8
@@ -47,14 +48,16 @@ class Replacement:
     """What replacing a file did.
 
     Attributes:
-        sha256: The retracted content, hex.
-        is_new: False where it was retracted already.
+        sha256: The content that gave up its place, hex: the one that was named, or what had replaced it meanwhile.
+        is_new: False where the replacement stood there already.
         days: UTC days on which its rows counted until now, sorted.
+        record: The replacement, as it counts now.
     """
 
     sha256: str
     is_new: bool
     days: tuple[str, ...]
+    record: LedgerRecord
 
 
 def too_late(platform: Platform) -> list[TooLate]:
@@ -130,7 +133,8 @@ def replace_landed(platform: Platform, source: str, sha256: str, replacement: Le
     """Let a landed file take the place of another one.
 
     The new file counts before the old one no longer does: killed in between, both count, none is missing, and doing it
-    again ends it. It is admitted on the days on which the old one was, however late it comes.
+    again ends it. It is admitted on the days on which the old one was, however late it comes. Where the old one was
+    replaced before, the file that stands in its place now is: of all that ever replaced a file, one counts.
 
     Args:
         platform: The opened root.
@@ -139,11 +143,15 @@ def replace_landed(platform: Platform, source: str, sha256: str, replacement: Le
         replacement: The record of the file in whose favour.
 
     Raises:
-        DecisionError: No such content was landed, it is the replacement itself, or that holds no rows.
+        DecisionError: No such content was landed, it is the replacement itself, or that holds no rows of any day.
     """
-    old = find_landed(platform, source, sha256)
-    check_replacement(old, replacement)
+    named = find_landed(platform, source, sha256)
+    check_replacement(named, replacement)
     decisions, at = platform.ledger.decisions, platform.clock().isoformat()
+    old = _in_place_of(platform, named)
+    if old.sha256 == replacement.sha256:
+        _show(platform, replacement)
+        return Replacement(named.sha256, False, (), applied(replacement, decisions.standing(source, old.sha256)))
     reason = f"replaces {old.sha256}"
     standing = decisions.standing(source, old.sha256)
     counted = {} if standing.is_retracted else {**old.rows_per_day, **dict.fromkeys(standing.admitted, 0)}
@@ -156,7 +164,18 @@ def replace_landed(platform: Platform, source: str, sha256: str, replacement: Le
     ]
     admit(platform, source, replacement.sha256, was_open, reason)
     is_new = retract(platform, source, old.sha256, reason="replaced", replaced_by=replacement.sha256)
-    return Replacement(old.sha256, is_new, tuple(sorted(counted)))
+    now = applied(replacement, decisions.standing(source, replacement.sha256))
+    return Replacement(old.sha256, is_new, tuple(sorted(counted)), now)
+
+
+def _in_place_of(platform: Platform, named: LedgerRecord) -> LedgerRecord:
+    """Return what counts in the place of a landed content: itself, or the last one that replaced it."""
+    standings = platform.ledger.decisions.standings(named.source)
+    passed, sha256 = {named.sha256}, named.sha256
+    while (following := standings.get(sha256, UNDECIDED).replaced_by) is not None and following not in passed:
+        passed.add(following)
+        sha256 = following
+    return named if sha256 == named.sha256 else find_landed(platform, named.source, sha256)
 
 
 def check_replacement(old: LedgerRecord, replacement: LedgerRecord) -> None:
@@ -168,14 +187,14 @@ def check_replacement(old: LedgerRecord, replacement: LedgerRecord) -> None:
             source=old.source,
             file=old.sha256,
         )
-    if replacement.status != "landed":
+    if replacement.fragment is None:
         raise DecisionError(
-            "The replacement has no rows, so the old file stays as it is.",
-            remedy="Look at why it was not taken in, correct it and land it again.",
+            "The replacement has no rows with a usable day, so the old file stays as it is.",
+            remedy="Look at why with `ml-data-platform quarantine list`, correct it and land it again.",
             source=old.source,
             file=replacement.name,
-            expected="landed",
-            got=replacement.reason or replacement.status,
+            expected="rows of some day",
+            got=replacement.reason or f"{replacement.status}, {replacement.rows:,} rows",
         )
 
 

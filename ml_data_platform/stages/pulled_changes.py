@@ -28,7 +28,7 @@ def retract_others(
 ) -> tuple[str, ...]:
     """Retract what a file held before in favour of what it holds now.
 
-    Nothing is retracted in favour of a content without rows, nor what lies under another name too.
+    Nothing is retracted in favour of a content without rows of any day, nor what lies under another name too.
 
     Args:
         platform: The opened root.
@@ -41,7 +41,7 @@ def retract_others(
         The contents that are retracted now, hex.
     """
     source = contract.source
-    if not replaces(contract) or record.status != "landed":
+    if not replaces(contract) or record.fragment is None:
         return ()
     ledger = platform.ledger
     standings = ledger.decisions.standings(source)

@@ -178,8 +178,23 @@ def test_a_replacement_can_be_taken_back(tmp_path: Path) -> None:
     assert [record.sha256 for record in current_records(root.platform)] == [first.sha256]
 
 
+def test_of_all_that_replaced_a_file_one_counts(tmp_path: Path) -> None:
+    """A second correction that names the first file again takes the place of the first correction; again, nothing."""
+    root = late_root(tmp_path)
+    first = land(root, "first.jsonl", open_=2)
+    second = root.drop("second.jsonl", lines_of(OPEN, 3, name="second"), source=SOURCE)
+    third = root.drop("third.jsonl", lines_of(OPEN, 4, name="third"), source=SOURCE)
+    assert second.record is not None
+    assert third.record is not None
+    replaced(root, first, second)
+    done = replaced(root, first, third)
+    assert (done.sha256, done.is_new, done.days) == (second.record.sha256, True, (OPEN.isoformat(),))
+    assert not replaced(root, first, third).is_new
+    assert raw_rows(root, OPEN) == {third.record.sha256: 4}
+
+
 def test_a_decision_that_makes_no_sense_is_refused(tmp_path: Path) -> None:
-    """Unknown, ambiguous and short hashes, a file in its own place and one without rows: nothing is decided."""
+    """Unknown, ambiguous and short hashes, a file in its own place, one without rows, and one of which no row has a day."""
     root = late_root(tmp_path)
     record = land(root, "a.jsonl", open_=2)
     empty = root.drop("empty.jsonl", [], source=SOURCE).record
@@ -191,6 +206,10 @@ def test_a_decision_that_makes_no_sense_is_refused(tmp_path: Path) -> None:
         decisions.replace_landed(root.platform, SOURCE, record.sha256, record)
     with pytest.raises(DecisionError, match="no rows"):
         decisions.replace_landed(root.platform, SOURCE, record.sha256, empty)
+    cut_off = root.drop("cut.jsonl", [{"event_id": "e"}], source=SOURCE).record
+    assert cut_off is not None
+    with pytest.raises(DecisionError, match="no rows"):
+        decisions.replace_landed(root.platform, SOURCE, record.sha256, cut_off)
     assert root.platform.ledger.decisions.of(SOURCE) == ()
 
 

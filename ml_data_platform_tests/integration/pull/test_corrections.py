@@ -66,14 +66,23 @@ def test_a_corrected_file_takes_the_place_of_the_old_one(tmp_path: Path, server:
     assert {path.name for path in (root.folder / "raw").iterdir()} == {sha256(OLD.content), sha256(NEW.content)}
 
 
+def test_a_file_that_an_older_contract_had_read_is_replaced_too(tmp_path: Path, server: FileServer) -> None:
+    """Whether it was read again by then or not."""
+    offer_and_pull(replacing(tmp_path, server), server, OLD.content)
+    root = replacing(tmp_path, server, "  on_change: replace\nevent_time: {zone: Asia/Tokyo}\n")
+    assert offer_and_pull(root, server, NEW.content) == [(sha256(OLD.content),)]
+    assert counting(root) == {sha256(NEW.content): 7}
+
+
 def test_a_broken_correction_replaces_nothing(tmp_path: Path, server: FileServer) -> None:
     """A content without rows, or one that cannot be read, leaves what counted."""
     root = replacing(tmp_path, server)
     offer_and_pull(root, server, OLD.content)
     assert offer_and_pull(root, server, b"") == [()]
     assert offer_and_pull(root, server, b"\x1f\x8b broken gzip") == [()]
+    assert offer_and_pull(root, server, OLD.content[:9]) == [()]
     assert counting(root)[sha256(OLD.content)] == 5
-    assert sum(counting(root).values()) == 5
+    assert sum(counting(root).values()) == 5 + 1
     ((first, *_),) = offer_and_pull(root, server, NEW.content)
     assert first == sha256(OLD.content)
     assert counting(root) == {sha256(NEW.content): 7}
