@@ -12,6 +12,7 @@ minute at the latest, unless that takes so long that it would take a twentieth o
 from __future__ import annotations
 
 import datetime as dt
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -89,12 +90,11 @@ class Watch:
             new = [name for name in found - self._names.get(folder, frozenset()) if name.endswith(".json")]
             if new and folder.startswith(Layout.decisions_folder("x").rpartition("/")[0]):
                 return None
+            records_of = Counter(name.partition(".")[0] for name in found if name.endswith(".json")) if new else {}
             for name in new:
                 sha256, _, routing = name.removesuffix(".json").partition(".")
                 record = self.platform.ledger.record(folder.rpartition("/")[2], sha256, routing)
-                if record is None or any(
-                    old.partition(".")[0] == sha256 and old != name for old in found if old.endswith(".json")
-                ):
+                if record is None or records_of[sha256] > 1:
                     return None
                 touched |= self._take(record)
         return touched

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.planning import START, land, make_root, publish
+from benchmarks.planning import SOURCE, START, land, make_root, publish
 from ml_data_platform.events.lateness import ONE_DAY
 from ml_data_platform.events.planning import UPSTREAM, Decision, Status, expected_days, plan, required_inputs
 from ml_data_platform.stages import watching
 from ml_data_platform.stages.platform import Platform
 from ml_data_platform.stages.state import read_state
 from ml_data_platform.stages.watching import Watch
+from ml_data_platform.storage.layout import Layout
 
 SETTLED = {Status.CLEAN, Status.NOT_NEEDED}
 
@@ -97,3 +98,31 @@ def test_a_look_at_a_change_reads_no_other_day(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(type(platform.store), "heads", lambda *_: pytest.fail("all days were read"))
     assert {each.day for each in watch.look() if each.status is Status.DIRTY} == {START + 15 * ONE_DAY}
     assert read <= {str(START + number * ONE_DAY) for number in range(10, 21)}
+
+
+def test_a_look_at_many_new_files_does_not_compare_each_with_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Names of 4,000 files that landed since the last look are each taken apart once or twice, not 4,000 times."""
+    platform = make_root(tmp_path / "root", days=1, records=1)
+    watch = Watch(platform, monotonic=lambda: 0.0)
+    watch.look()
+    (record,) = platform.ledger.records()
+    taken_apart = 0
+
+    class Name(str):
+        __slots__ = ()
+
+        def partition(self, separator: str) -> tuple[str, str, str]:
+            nonlocal taken_apart
+            taken_apart += 1
+            return super().partition(separator)
+
+    many = [Name(f"{number:064x}.{record.routing_hash[:12]}.json") for number in range(4_000)]
+    names = type(platform.store.objects).names
+    objects, ledger = type(platform.store.objects), Layout.ledger_folder(SOURCE)
+    names = objects.names
+    monkeypatch.setattr(objects, "names", lambda self, folder: many if folder == ledger else names(self, folder))
+    monkeypatch.setattr(type(platform.ledger), "record", lambda *_: record)
+    watch.look()
+    assert 0 < taken_apart <= 2 * len(many)
