@@ -163,7 +163,7 @@ def land_ready(
     Raises:
         Exit: A file was refused; the status is 1.
     """
-    from ml_data_platform.stages.decisions import find_landed, replace_landed
+    from ml_data_platform.stages.decisions import find_landed, replace_landed, retracted_among
     from ml_data_platform.stages.landed_files import (
         REFUSED,
         describe,
@@ -191,14 +191,16 @@ def land_ready(
         )
     left = None if paths else waiting_files(platform)
     refused = [describe(result) for result in results if result.outcome in REFUSED]
-    counts, notices = summarise(results), notices_on_masking(platform)
     replaced = None
     if replaces is not None and results[0].record is not None and not refused:
         replaced = replace_landed(platform, str(source), replaces, results[0].record)
+        results = [replace(results[0], record=replaced.record)]
+    counts, notices = summarise(results), notices_on_masking(platform)
+    retracted = retracted_among(platform, [result.record for result in results if result.record is not None])
     if as_json:
         waiting = [*left.unsettled, *left.unfinished, *left.stray] if left else []
         unknown = list(left.unknown_folders) if left else []
-        answer = {**counts, "refused": refused, "waiting": waiting, "unknown_folders": unknown}
+        answer = {**counts, "refused": refused, "waiting": waiting, "unknown_folders": unknown, "retracted": retracted}
         if replaced is not None:
             answer["replaced"] = {"sha256": replaced.sha256, "is_new": replaced.is_new, "days": list(replaced.days)}
         screen.print_json({**answer, "masking_notices": list(notices)})
@@ -206,6 +208,8 @@ def land_ready(
         _say_landed(counts, [str(path) for path in paths] if paths else [str(settings.landing)])
         tables.print_notices(notices)
         tables.print_refused(refused)
+        for line in retracted[:SHOWN_NAMES]:
+            screen.say("counts no longer", style="yellow", tail=f": {line}")
         if replaced is not None:
             _say_replaced(replaced)
         if left is not None:
@@ -240,7 +244,7 @@ def _say_landed(counts: Mapping[str, int], places: Sequence[str]) -> None:
 
 def _say_replaced(replaced: Replacement) -> None:
     days = f"its rows were on {screen.counted(len(replaced.days), 'day')}, which will be built again"
-    what = days if replaced.is_new else "it was retracted before, nothing changed"
+    what = days if replaced.is_new else "that was done before, nothing changed"
     screen.say(f"replaced {replaced.sha256[:12]}", style="green", tail=f": {what}")
 
 

@@ -30,7 +30,7 @@ LESSONS: Mapping[str, tuple[str, ...]] = {
         "Example: ml-data-platform land --source shop --from 2026-06-01 --to 2026-06-07 --dry-run",
         (
             "JSON keys: files, OUTCOME_files (landed, known, empty, header_only, rejected, unreadable), landed_rows,"
-            " undated_rows, late_rows, too_late_rows, touched_days, refused, waiting, unknown_folders, masking_notices,"
+            " undated_rows, late_rows, too_late_rows, touched_days, refused, retracted, waiting, unknown_folders, masking_notices,"
             " replaced. Of a pull:"
             " also source, dry_run, empty_days, failed_days, days (day, address, is_empty, failure), pulled (day, name,"
             " location, size_bytes, outcome, reason, replaced, rows, sha256), and outcomes unchanged, unsettled, failed, new, changed;"

@@ -112,6 +112,8 @@ def print_landing(landing: LandingSummary) -> None:
         strategy, watermark = landing.watermarks.get(source, ("", None))
         if watermark is not None:
             files += f"; events are there up to {watermark.astimezone(dt.UTC):%Y-%m-%d %H:%M} UTC ({strategy})"
+        elif strategy:
+            files += f"; no watermark yet: no file says a time ({strategy})"
         say(source, style="bold", tail=f": {files}")
     if landing.undated:
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in landing.undated.items())

@@ -6,7 +6,7 @@ record (``storage.decisions``), or building the days that it touches: they are d
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from ml_data_platform.errors import DecisionError
@@ -176,6 +176,19 @@ def _in_place_of(platform: Platform, named: LedgerRecord) -> LedgerRecord:
         passed.add(following)
         sha256 = following
     return named if sha256 == named.sha256 else find_landed(platform, named.source, sha256)
+
+
+def retracted_among(platform: Platform, records: Iterable[LedgerRecord]) -> list[str]:
+    """Return a line about each record of a content that was retracted: landing it again does not bring it back."""
+    landed = list(records)
+    standings = {source: platform.ledger.decisions.standings(source) for source in {each.source for each in landed}}
+    standing = [(record, standings[record.source].get(record.sha256, UNDECIDED)) for record in landed]
+    return [
+        f"{record.name} was retracted"
+        + (f" in favour of {found.replaced_by[:12]}, which --replaces can turn round" if found.replaced_by else "")
+        for record, found in standing
+        if found.is_retracted
+    ]
 
 
 def check_replacement(old: LedgerRecord, replacement: LedgerRecord) -> None:

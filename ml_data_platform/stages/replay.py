@@ -35,7 +35,8 @@ class ReplayPlan:
         rows: Rows that are quarantined for the reason now; of files that are not landed, the files.
         outdated: Landed files that are to be read again, because their contract changed since.
         admissions: Rows that came too late and are to be admitted.
-        dirty_days: Days with such rows that differ from what they should be built from, sorted.
+        dirty_days: Days with such rows that differ from what they should be built from, or will once these are
+            admitted; sorted.
         unchanged_days: Days with such rows for which nothing changed since they were judged, sorted.
     """
 
@@ -64,7 +65,7 @@ def prepare_replay(platform: Platform, wanted: Wanted) -> ReplayPlan:
         of_source = [found for found in too_late(platform) if wanted.source in {"", found.source}]
         admissions = [found for found in of_source if wanted.takes_day(found.day)]
     held = {dt.date.fromisoformat(group.day) for group in groups if group.day}
-    dirty = dirty_among(platform, held)
+    dirty = sorted({*dirty_among(platform, held), *(dt.date.fromisoformat(found.day) for found in admissions)})
     return ReplayPlan(
         rows=sum(1 if group.kind == FILE else group.rows for group in groups),
         outdated=tuple(_outdated(platform, wanted, {group.source for group in groups})),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -30,6 +31,23 @@ def test_nothing_to_land_is_said_in_words(cli: CommandLine) -> None:
     assert "landed 1 file with 1 row on 1 day" in cli.ok("land").out
     assert "nothing to land" in cli.ok("land").out
     assert "known already" in cli.ok("land", path, "--source", "demo_shop").out
+
+
+def test_a_file_that_was_replaced_says_so_when_it_is_landed_again(cli: CommandLine) -> None:
+    """Its rows count no longer, also when the same bytes come again; nothing about that is silent."""
+    old, new = _drop(cli, "old.jsonl"), _drop(cli, "new.jsonl", EVENT.replace('"1"', '"2"'))
+    cut_off = _drop(cli, "cut.jsonl", EVENT[:20])
+    shop, name = ("--source", "demo_shop"), hashlib.sha256(old.read_bytes()).hexdigest()[:12]
+    cli.ok("land", old, *shop)
+    refused = cli("land", cut_off, *shop, "--replaces", name)
+    assert refused.status == 1
+    assert "no rows with a usable day" in refused.err
+    assert f"replaced {name}: its rows were on 1 day" in cli.ok("land", new, *shop, "--replaces", name).out
+    assert "that was done before" in cli.ok("land", new, *shop, "--replaces", name).out
+    again = cli.ok("land", old, *shop)
+    successor = hashlib.sha256(new.read_bytes()).hexdigest()[:12]
+    assert f"counts no longer: old.jsonl was retracted in favour of {successor}" in again.out
+    assert len(json.loads(cli.ok("land", old, *shop, "--json").out)["retracted"]) == 1
 
 
 @pytest.mark.parametrize("command", ["backfill", "plan", "status"])

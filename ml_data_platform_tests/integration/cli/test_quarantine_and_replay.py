@@ -173,6 +173,7 @@ def test_too_late_rows_are_admitted_once(tmp_path: Path) -> None:
     from ml_data_platform.defs.replay import replay
     from ml_data_platform.stages.quarantine import Wanted, list_quarantine
     from ml_data_platform.stages.quarantined_rows import show_quarantine
+    from ml_data_platform.stages.replay import prepare_replay
 
     root = late_root(tmp_path)
     for number in (7, 8):
@@ -185,6 +186,8 @@ def test_too_late_rows_are_admitted_once(tmp_path: Path) -> None:
     assert all("session_id" in row.landed for row in rows)
 
     only = Wanted("too_late", LATE, days_ago(7), days_ago(7))
+    would = prepare_replay(root.platform, only)
+    assert (would.dirty_days, would.unchanged_days) == ((days_ago(7),), ())
     job = root.definitions.resolve_job_def("replay_quarantined")
     config = {"reason": "too_late", "source": LATE, "first_day": str(days_ago(7)), "last_day": str(days_ago(7))}
     run_config = {"ops": {"let_in": {"config": config}}}
