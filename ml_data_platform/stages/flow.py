@@ -25,6 +25,7 @@ from ml_data_platform.stages import (
     validated_events,
 )
 from ml_data_platform.stages.day_lateness import NOTHING_LANDED, lateness_of_days
+from ml_data_platform.stages.landed_files import restore_landed
 from ml_data_platform.stages.platform import Platform
 from ml_data_platform.stages.result import DAYS_OF_HISTORY, EngineLimits, StageResult
 from ml_data_platform.stages.state import asset_rules, current_records, read_state
@@ -94,6 +95,7 @@ def build(platform: Platform, asset: str, day: dt.date, refs: Mapping[str, Parti
 
 def _build_raw_events(job: Job) -> StageResult:
     landed = [record for record in job.records if job.day.isoformat() in record.rows_per_day]
+    restore_landed(job.platform, landed)
     lateness = lateness_of_days(job.records, job.state.watermarks, job.platform.contracts, [job.day])
     return raw_events.build(
         job.day,

@@ -29,7 +29,9 @@ from ml_data_platform.landing.masking_state import masking_notices, mixed_source
 from ml_data_platform.landing.terms import with_one_engine
 from ml_data_platform.stages.landing_place import at_hand, landing_folder, look, top_level
 from ml_data_platform.stages.platform import Platform
-from ml_data_platform.stages.state import current_records, landed_records, read_watermarks
+from ml_data_platform.stages.state import landed_records, read_watermarks
+from ml_data_platform.storage.layout import LANDED_FILES, Layout
+from ml_data_platform.storage.ledger import LedgerRecord
 
 Progress = Callable[[int, int, LandedFile], None]
 SEEN_FOLDER = "ledger/_seen"
@@ -161,16 +163,25 @@ def land_named(
     return results
 
 
-def restore_landed(platform: Platform) -> int:
+def restore_landed(platform: Platform, records: Iterable[LedgerRecord]) -> int:
     """Make again what was routed from kept bytes and is gone; returns the number of files.
 
     Bytes, ledger and secrets of a root are enough to build all of it again.
 
+    Args:
+        platform: The opened root.
+        records: The records whose rows are wanted.
+
     Raises:
         StageFailedError: Kept bytes are not those that were landed.
     """
+    objects = platform.store.objects
+    wanted = [record for record in records if record.fragment is not None]
+    gone = [record for record in wanted if not objects.exists(Layout.object_key(LANDED_FILES, str(record.fragment)))]
+    if not gone:
+        return 0
     with with_one_engine(landing_terms(platform)) as terms:
-        return len(restore_fragments(current_records(platform), platform.contracts, terms))
+        return len(restore_fragments(gone, platform.contracts, terms))
 
 
 def contract_of(platform: Platform, source: str) -> SourceContract:

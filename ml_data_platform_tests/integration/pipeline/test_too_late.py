@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -176,6 +177,18 @@ def test_a_replacement_can_be_taken_back(tmp_path: Path) -> None:
     assert second.record is not None
     decisions.replace_landed(root.platform, SOURCE, second.record.sha256, first)
     assert [record.sha256 for record in current_records(root.platform)] == [first.sha256]
+
+
+def test_what_was_routed_is_made_again_where_it_is_gone(tmp_path: Path) -> None:
+    """A root of which only bytes and ledger were saved is built by itself: admitted rows are there, too-late ones not."""
+    root = late_root(tmp_path)
+    record = land(root, "a.jsonl", frozen=4, complete=3, open_=2)
+    other = land(root, "b.jsonl", frozen=1)
+    decisions.admit(root.platform, SOURCE, other.sha256, [FROZEN.isoformat()], "a test")
+    shutil.rmtree(root.folder / "_store" / "landed_files")
+    assert raw_rows(root, FROZEN) == {other.sha256: 1}
+    assert raw_rows(root, COMPLETE) == {record.sha256: 3}
+    assert raw_rows(root, OPEN) == {record.sha256: 2}
 
 
 def test_of_all_that_replaced_a_file_one_counts(tmp_path: Path) -> None:

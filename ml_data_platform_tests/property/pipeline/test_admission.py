@@ -143,10 +143,12 @@ def test_bytes_and_ledger_lead_to_the_same_tables(seed: int, is_read_again: bool
         clean = root.with_settings(root=folder / "clean").at(now + 5_000 * DAY)
         for part in ("raw", "ledger", "secrets"):
             shutil.copytree(root.folder / part, clean.folder / part)
-        assert restore_landed(clean.platform) == sum(not file.is_retracted for file in files)
+        assert restore_landed(clean.platform, current_records(clean.platform)) == sum(
+            not file.is_retracted for file in files
+        )
         assert_accounted_for(clean, files, EAST if is_read_again else 0)
         assert built(clean) == before
-        assert restore_landed(clean.platform) == 0
+        assert restore_landed(clean.platform, current_records(clean.platform)) == 0
 
 
 def test_changed_bytes_are_not_taken_for_those_that_were_landed(tmp_path: Path) -> None:
@@ -160,5 +162,5 @@ def test_changed_bytes_are_not_taken_for_those_that_were_landed(tmp_path: Path) 
     kept.write_bytes(kept.read_bytes().replace(b"user-0", b"user-1"))
     for _ in range(2):
         with pytest.raises(StageFailedError, match=record.sha256):
-            restore_landed(root.platform)
+            restore_landed(root.platform, current_records(root.platform))
         kept.unlink(missing_ok=True)
