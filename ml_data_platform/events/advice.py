@@ -15,6 +15,7 @@ from ml_data_platform.events.column_roles import near_names
 from ml_data_platform.events.contract_model import SourceContract
 from ml_data_platform.events.event_type_names import meaning_of
 from ml_data_platform.events.file_changes import nearest_version
+from ml_data_platform.events.number_marks import guess_marks
 from ml_data_platform.events.profiles import COMMA_NUMBER
 from ml_data_platform.events.suggestions import FileLook, Suggestion
 
@@ -139,15 +140,22 @@ def _numbers(report: CheckReport, contract: SourceContract) -> Iterator[Suggesti
     for name, found in report.fields.items():
         if not found.unreadable:
             continue
-        if all(re.fullmatch(COMMA_NUMBER, text) for text in found.unreadable_examples):
+        marks = guess_marks(found.unreadable_examples) if contract.format == "csv" else None
+        if marks is not None:
+            thousands, decimal = marks
+            yield Suggestion(
+                f"{found.unreadable:,} values of {name} have a mark between their thousands",
+                f'csv: {{thousands: "{thousands}", decimal: "{decimal}"}}',
+            )
+        elif all(re.fullmatch(COMMA_NUMBER, text) for text in found.unreadable_examples):
             where = 'csv: {decimal: ","}' if contract.format == "csv" else "have them written with a point"
             yield Suggestion(f"{found.unreadable:,} values of {name} are written with a decimal comma", where)
         else:
             examples = ", ".join(repr(text) for text in found.unreadable_examples)
             yield Suggestion(
                 f"{found.unreadable:,} values of {name} cannot be read, e.g. {examples}",
-                f"is {' or '.join(found.columns)} the right column? A number has no currency and nothing between its"
-                " thousands; without a mapping the column is kept in attributes",
+                f"is {' or '.join(found.columns)} the right column? A number has no currency; without a mapping the"
+                " column is kept in attributes",
             )
 
 

@@ -26,7 +26,7 @@ _NAMES = {
         kundennummer kunde customer visitor person cookie_id cookie device_id email remote_addr client_ip remote_host
         ip_address ip host""",
     "session": """
-        session_uuid session_id sessionid ga_session_id session visit_id visitid visit sitzung_id sitzung sess_id sess sid
+        session_uuid session_id sessionid ga_session_id session visit_id visitid visit sitzung_id sitzung sess_id sess sid sess_key session_no session_number visit_no visit_number
         session_key phpsessid jsessionid match_id""",
     "event_id": """
         event_id event_uuid eventid message_id insert_id hit_id log_id record_id request_id uuid guid id""",
@@ -50,6 +50,9 @@ NAMES: Mapping[str, tuple[str, ...]] = MappingProxyType({role: tuple(text.split(
 AGAINST_TIME = re.compile(
     r"(^|_)(birth|born|expire[sd]?|expiry|updated|deleted|modified|start|first|last|end|due)(_|$)"
 )
+
+
+_CURRENCIES = re.compile(r"(_(usd|eur|gbp|inr|jpy|cny|chf|brl|aud|cad|pln|try|sek|nok|dkk))+\Z")
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,8 @@ def name_score(column: str, role: str) -> float:
     """Return how well a column's name fits a role: 1 = the best known name, 0 = not at all."""
     names = NAMES[role]
     whole, leaf = plain_name(column), plain_name(column.rpartition(".")[2])
+    if role == "purchase_amount_usd":
+        whole, leaf = (name if name in names else _CURRENCIES.sub("", name) for name in (whole, leaf))
     for text, weight in ((whole, 1.0), (leaf, 0.85)):
         if text in names:
             return weight * (1 - 0.6 * names.index(text) / len(names))
@@ -162,7 +167,7 @@ def _classifies(profile: ColumnProfile) -> float:
 
 def _is_amount(profile: ColumnProfile) -> float:
     is_id = profile.integers == 1 and profile.filled > 20 and profile.distinct_share > 0.99
-    return 0.0 if is_id else float(max(profile.numbers, profile.numbers + profile.comma_numbers) >= 0.9)
+    return 0.0 if is_id else float(profile.numbers + profile.comma_numbers >= 0.9 or profile.number_marks is not None)
 
 
 def _is_duration(profile: ColumnProfile) -> float:

@@ -273,6 +273,8 @@ def _dialect_problems(contract: SourceContract) -> Iterator[Problem]:
         yield Problem("csv", f"has no meaning with format {contract.format}", contract.csv.model_dump())
     if contract.csv.delimiter == contract.csv.quote:
         yield Problem("csv.quote", "must differ from the delimiter", contract.csv.quote)
+    if contract.csv.thousands == contract.csv.decimal:
+        yield Problem("csv.thousands", "must differ from the decimal mark", contract.csv.thousands)
 
 
 def _column_problems(contract: SourceContract) -> Iterator[Problem]:

@@ -29,12 +29,14 @@ class CsvDialect(ContractPart):
     Attributes:
         delimiter: One character between cells.
         quote: One character around cells that hold the delimiter; doubled inside them.
-        decimal: What stands before the decimals of a number. Nothing may stand between the thousands.
+        decimal: What stands before the decimals of a number.
+        thousands: What may stand between the thousands of a number with decimals, e.g. an amount; by default nothing.
     """
 
     delimiter: Annotated[str, Field(pattern=r"\A[^\r\n\x00]\z")] = ","
     quote: Annotated[str, Field(pattern=r"\A[^\r\n\x00]\z")] = '"'
     decimal: Literal[".", ","] = "."
+    thousands: Literal[".", ",", " ", "'", "_", "\u00a0", "\u202f"] | None = None
 
 
 class VersionColumn(ContractPart):

@@ -18,12 +18,27 @@ from ml_data_platform.events.profiles import ColumnProfile
 from ml_data_platform.events.time_column import TimeColumn
 
 MAX_MAPPED_TYPES = 60
+_ONE_COMMA = r"[+-]?[0-9]{1,3},[0-9]{3}"
 
 
-def has_decimal_commas(columns: Mapping[str, str | None], profiles: Mapping[str, ColumnProfile]) -> bool:
-    """Return whether the amounts or durations that were chosen are written with a decimal comma."""
+def number_marks(
+    columns: Mapping[str, str | None], profiles: Mapping[str, ColumnProfile], notes: Notes
+) -> dict[str, str]:
+    """Return the keys of ``csv`` that say how the amounts and durations that were chosen are written."""
     named = (columns.get(name) for name in ("purchase_amount_usd", "session_duration_seconds"))
-    return any(profiles[column].comma_numbers > 0 for column in named if column is not None)
+    found = [profiles[column] for column in named if column is not None]
+    marks = next((profile.number_marks for profile in found if profile.number_marks is not None), None)
+    if marks is not None:
+        notes.say("csv.thousands", "amounts are written with a mark between the thousands")
+        return {"decimal": marks[1], "thousands": marks[0]}
+    if not any(profile.comma_numbers > 0 for profile in found):
+        return {}
+    if all(profile.share(_ONE_COMMA) == profile.comma_numbers for profile in found):
+        text = "1,234 is read as 1.234; if the comma stands between thousands, say thousands instead of decimal"
+        notes.doubt("csv.decimal", text)
+    else:
+        notes.say("csv.decimal", "amounts are written with a decimal comma")
+    return {"decimal": ","}
 
 
 def event_time(time: TimeColumn, time_field: str, notes: Notes) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from ml_data_platform.events.ids import (
     whole_row_event_id_sql,
 )
 from ml_data_platform.events.masking_plan import ROW_KEY, masking_plan
+from ml_data_platform.events.number_marks import plain_number
 from ml_data_platform.events.readings import read_value
 from ml_data_platform.events.registry_file import SHIPPED_REGISTRY
 from ml_data_platform.events.schema_versions import FieldType
@@ -94,9 +95,8 @@ def _taken(contract: SourceContract, version: int) -> dict[str, str]:
 
 
 def _read(contract: SourceContract, text: str, kind: FieldType) -> str:
-    if kind is FieldType.NUMBER and contract.format == "csv" and contract.csv.decimal == ",":
-        # A point is no decimal point here, and so it is not read as one.
-        text = f"(CASE WHEN NOT contains({text}, '.') THEN replace({text}, ',', '.') END)"
+    if kind is FieldType.NUMBER and contract.format == "csv":
+        text = plain_number(text, thousands=contract.csv.thousands, decimal=contract.csv.decimal)
     # The event time was read when the row was dated.
     return "event_time" if kind.is_instant else read_value(text, kind)
 

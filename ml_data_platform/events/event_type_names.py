@@ -14,9 +14,12 @@ _MEANINGS: tuple[tuple[str, str], ...] = (
     (r"(^| )(view|show|open)(ed)? (cart|basket)|(cart|basket) view", "page_view"),
     # what undoes or only prepares something is none of the types that follow
     (r"remov|delet|refund|cancel|return|fail|abandon|error|begin|start|initiat|(^| )un(sub|like|follow)", "other"),
-    (r"add (item )?(to )?(cart|basket|bag)|(cart|basket) add|add(to)?cart|product added|warenkorb", "add_to_cart"),
-    (r"purchas|order (complet|plac|paid|confirm)|checkout (complet|success)|transaction", "purchase"),
-    (r"bought|(^| )buy|payment|pay res|kauf|bestell", "purchase"),
+    (
+        r"add (item )?(to )?(cart|basket|bag)|(cart|basket) add|add(to)?cart|product added|warenkorb|^(cart|basket|bag)$|(^| )add$",
+        "add_to_cart",
+    ),
+    (r"purchas|order (complet|plac|(^| )paid( |$)|confirm)|checkout (complet|success)|transaction", "purchase"),
+    (r"bought|(^| )buy|payment|pay (res|done|ok|success)|(^| )paid( |$)|kauf|bestell", "purchase"),
     (r"search|query|suche|(^| )find", "search"),
     (r"page|view|visit|screen|impression|seite|(^| )click|landing|(^| )get( |$)|product list", "page_view"),
 )

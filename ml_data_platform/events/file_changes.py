@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from ml_data_platform.events.contract_model import SourceContract
 from ml_data_platform.events.evolution import SchemaChange, classify_change
+from ml_data_platform.events.number_marks import grouped_number
 from ml_data_platform.events.profiles import ColumnProfile
 from ml_data_platform.events.readings import EPOCH_FRACTION, INTEGER
 from ml_data_platform.events.schema_versions import EventField, FieldType, SchemaVersion
@@ -60,12 +61,15 @@ def nearest_version(contract: SourceContract, columns: Mapping[str, ColumnProfil
 
 def _type_of(profile: ColumnProfile, declared: FieldType, contract: SourceContract) -> FieldType:
     has_commas = contract.format == "csv" and contract.csv.decimal == ","
+    numbers = profile.integers + profile.comma_numbers if has_commas else profile.numbers
+    if contract.format == "csv" and contract.csv.thousands is not None:
+        numbers += profile.share(grouped_number(contract.csv.thousands, contract.csv.decimal))
     shares = {
         FieldType.TEXT: 1.0,
         FieldType.ISO_INSTANT: 1.0 if profile.integers < READABLE else 0.0,
         FieldType.EPOCH_INSTANT: profile.share(f"{INTEGER}|{EPOCH_FRACTION}"),
         FieldType.INTEGER: profile.integers,
-        FieldType.NUMBER: profile.integers + profile.comma_numbers if has_commas else profile.numbers,
+        FieldType.NUMBER: numbers,
         FieldType.BINARY: profile.share("[01]"),
     }
     is_column = profile.filled == 0 or shares[declared] >= READABLE

@@ -17,7 +17,7 @@ from ml_data_platform.events.draft_readings import (
     describe_whole,
     event_time,
     event_types,
-    has_decimal_commas,
+    number_marks,
 )
 from ml_data_platform.events.profiles import ColumnProfile
 from ml_data_platform.events.registry import SchemaRegistry
@@ -72,9 +72,8 @@ def infer_contract(
     columns[time_field] = time.column if time else None
     _choose_optional(columns, rest, version, form, notes)
     keys: dict[str, Any] = {"source": source, **form}
-    if has_decimal_commas(columns, profiles):
-        keys["csv"] = {**keys.get("csv", {}), "decimal": ","}
-        notes.say("csv.decimal", "amounts are written with a decimal comma")
+    if marks := number_marks(columns, profiles, notes):
+        keys["csv"] = {**keys.get("csv", {}), **marks}
     keys["schema_version"] = version
     kind = "integers" if version == 2 else "texts"
     notes.say("schema_version", f"{version}, because event times are {kind}; see schema_versions.yaml")

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from ml_data_platform.events.number_marks import guess_marks
 from ml_data_platform.events.readings import INTEGER, NUMBER
 
 COMMA_NUMBER = r"[+-]?[0-9]+,[0-9]+"
@@ -82,6 +83,11 @@ class ColumnProfile:
     def comma_numbers(self) -> float:
         """Share of values that are numbers with a decimal comma."""
         return self.share(COMMA_NUMBER)
+
+    @cached_property
+    def number_marks(self) -> tuple[str, str] | None:
+        """What stands between thousands and before decimals, where all values are numbers and some have thousands."""
+        return guess_marks(self.counts)
 
     @cached_property
     def is_binary(self) -> bool:

@@ -149,6 +149,7 @@ def test_typos_are_named_with_what_was_meant(raw, key, meant):
         ({**CSV, "event_time": {"zone": "localtime"}}, "event_time.zone"),
         ({**CSV, "csv": {"delimiter": '"'}}, "csv.quote"),
         ({**CSV, "csv": {"delimiter": ";;"}}, "csv.delimiter"),
+        ({**CSV, "csv": {"thousands": "."}}, "csv.thousands"),
         ({**JSONL, "csv": {"delimiter": ";"}}, "csv"),
         ({**CSV, "event_time": {"format": "%d.%m.%Y"}}, "event_time.format"),
         ({**CSV, "event_time": {"time_column": "clock"}}, "event_time.time_column"),

@@ -260,3 +260,43 @@ def test_a_source_is_named_after_its_file_without_the_day(file, name):
     """What differs between files of one source is no part of the name, and every name is one that a contract takes."""
     assert source_name(file) == name
     parse_contract(f"source: {name}\nformat: jsonl", file="x")
+
+
+def test_a_shop_that_parts_thousands_and_writes_months_in_letters():
+    """Amounts with marks between the thousands, a 12-hour clock, a session by number, and types of one word."""
+    actions = ["Browse", "Search", "Basket", "Paid"]
+    rows = [
+        {
+            "When": f"{at(n):%d-%b-%Y %I:%M:%S %p}",
+            "Member ID": f"M{n % 30}",
+            "visit_no": str(n % 60),
+            "What happened": actions[n % 4],
+            "Amount (INR)": f"{1000 + n * 7919:,}.50" if n % 4 == 3 else None,
+        }
+        for n in range(200)
+    ]
+    contract, text = contract_of(rows, {"format": "csv", "csv": {"delimiter": "\t"}})
+    assert contract.event_time.format == "%d-%b-%Y %I:%M:%S %p"
+    assert (contract.csv.thousands, contract.csv.decimal) == (",", ".")
+    assert contract.landed_column("purchase_amount_usd") == "Amount (INR)"
+    assert contract.landed_column("session_id") == "visit_no"
+    mapping = contract.event_type.mapping
+    assert (mapping["Search"], mapping["Basket"], mapping["Paid"]) == ("search", "add_to_cart", "purchase")
+    assert "a mark between the thousands" in text
+
+
+def test_one_comma_before_three_digits_is_doubted():
+    """``1,234`` alone may be one and a bit, or more than a thousand: the draft takes one and says the other."""
+    rows = [
+        {
+            "time": f"{at(n):%Y-%m-%dT%H:%M:%SZ}",
+            "user_id": f"M{n % 30}",
+            "session_id": f"S{n % 60}",
+            "event": "purchase",
+            "amount": f"1,{100 + n}",
+        }
+        for n in range(200)
+    ]
+    contract, text = contract_of(rows, {"format": "csv"})
+    assert contract.csv.decimal == ","
+    assert "CHECK 1,234 is read as 1.234" in text

@@ -242,3 +242,27 @@ def test_a_decimal_comma_is_read_where_the_contract_says_so(rows, contract_of):
     assert [event["purchase_amount_usd"] for event in found] == [12.5, 12.0, -0.5, None, None, None, None]
     assert [event["unreadable_purchase_amount_usd"] for event in found] == [None, None, None, *texts[3:]]
     assert {(event["sequence"], event["client_version"]) for event in found} == {(7, "1,5")}
+
+
+@pytest.mark.parametrize(
+    ("marks", "texts"),
+    [
+        (
+            "thousands: ','",
+            {"2,439.50": 2439.5, "1,234": 1234, "1,00,000": 100_000, "-1,234.": -1234, "7": 7, "0.5": 0.5, "1e3": 1000},
+        ),
+        ("thousands: '.', decimal: ','", {"1.234,50": 1234.5, "12.345": 12345, "12,5": 12.5, "-0,5": -0.5}),
+        ("thousands: ' ', decimal: ','", {"1 234,50": 1234.5, "12 345": 12345, "12,5": 12.5}),
+    ],
+)
+def test_thousands_may_be_parted_where_the_contract_says_so(rows, contract_of, marks, texts):
+    """Grouped and plain numbers are read alike; what is grouped otherwise than a number is unreadable."""
+    wrong = ["1,5.0", "1.5,0.0", "1,,234", "1..234", "1 23", "1,234,5", "1.234.5"]
+    text = (
+        f"source: shop\nformat: csv\nschema_version: 2\ncsv: {{delimiter: ';', {marks}}}\ncolumns: {{user_id: u,"
+        " session_uuid: s, event_type: t, event_timestamp: at, purchase_amount_usd: eur, client_version: v}"
+    )
+    landed = {"u": "u", "s": "s", "t": "purchase", "at": "1767323045000", "v": "1,234.5"}
+    found = rows.map(contract_of(text), [{**landed, "eur": text} for text in [*texts, *wrong]])
+    assert [event["purchase_amount_usd"] for event in found] == [*texts.values(), *[None] * len(wrong)]
+    assert {event["client_version"] for event in found} == {"1,234.5"}

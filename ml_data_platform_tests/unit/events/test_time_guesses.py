@@ -27,6 +27,8 @@ WRITTEN = {
     "01/Jun/2026:12:00:07 +0000": ("format", None, "%d/%b/%Y:%H:%M:%S %z", True),
     "[01/Jun/2026:12:00:07 +0000]": ("format", None, "[%d/%b/%Y:%H:%M:%S %z]", True),
     "2026-06-01 12:00:07 UTC": ("format", None, "%Y-%m-%d %H:%M:%S UTC", True),
+    "01-Jun-2026 12:00:07 PM": ("format", None, "%d-%b-%Y %I:%M:%S %p", False),
+    "1 June 2026 12:00:07": ("format", None, "%d %B %Y %H:%M:%S", False),
     "20260601120007": ("format", None, "%Y%m%d%H%M%S", False),
 }
 
