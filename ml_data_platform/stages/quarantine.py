@@ -134,7 +134,7 @@ def require_reason(reason: str) -> None:
 
 def open_engine(platform: Platform, scratch: Path) -> duckdb.DuckDBPyConnection:
     """Open an engine within the bounds of the root."""
-    return duck.connect(scratch, memory_limit=platform.engine.memory_limit, threads=platform.engine.threads)
+    return duck.connect(scratch, **platform.engine.options(platform.store))
 
 
 def files_of_days(platform: Platform, wanted: Wanted) -> list[tuple[LogRecord, str, str]]:
