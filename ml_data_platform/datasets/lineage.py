@@ -317,7 +317,12 @@ class Lineage:
     def _engine(self) -> Iterator[duckdb.DuckDBPyConnection]:
         with (
             tempfile.TemporaryDirectory(prefix="ml-data-platform-") as scratch,
-            duck.connect(Path(scratch), memory_limit=self.memory_limit, threads=self.threads) as connection,
+            duck.connect(
+                Path(scratch),
+                folders=[self.store.objects.local_folder],
+                memory_limit=self.memory_limit,
+                threads=self.threads,
+            ) as connection,
         ):
             yield connection
 
