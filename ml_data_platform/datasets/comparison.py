@@ -107,7 +107,12 @@ def compare_versions(
     columns = sorted({column.name for column in first.columns} & {column.name for column in second.columns})
     with (
         tempfile.TemporaryDirectory(dir=dvc.folder / ".dvc" / "tmp") as scratch,
-        duck.connect(Path(scratch), memory_limit=memory_limit, threads=threads) as connection,
+        duck.connect(
+            Path(scratch),
+            folders=[store.objects.local_folder, dvc.folder],
+            memory_limit=memory_limit,
+            threads=threads,
+        ) as connection,
     ):
         connection.execute(
             f"""CREATE TEMP TABLE compared AS

@@ -32,7 +32,7 @@ def require_unique_events(folder: Path, dataset: DatasetFacts, *, memory_limit: 
     rows = f"read_parquet([{files}], hive_partitioning = false)"
     with (
         tempfile.TemporaryDirectory(dir=folder / ".dvc" / "tmp") as scratch,
-        duck.connect(Path(scratch), memory_limit=memory_limit, threads=threads) as connection,
+        duck.connect(Path(scratch), folders=[folder], memory_limit=memory_limit, threads=threads) as connection,
     ):
         # A hash of eight bytes takes less memory than the ids; those that meet are looked at themselves.
         found = connection.execute(

@@ -112,7 +112,7 @@ class Dataset:
         names = ", ".join(sql_identifier(name) for name in self.columns)
         share = f"@hash32('worker:' || event_id) % {workers} = {worker}" if workers > 1 else "TRUE"
         query = f"SELECT {names} FROM ({_selected_query(self.selected, self.sampling, self.files)}) WHERE {share} ORDER BY {_SORT}"
-        with _engine(self.memory_limit, self.threads) as connection:
+        with _engine(self.data, self.memory_limit, self.threads) as connection:
             yield from connection.sql(render(query, DUCKDB)).to_arrow_reader(rows)
 
     def to_arrow(self) -> pa.Table:
@@ -182,7 +182,7 @@ def select_rows(
     if selected.negatives_per_positive is not None and selected.part == "test":
         raise SplitError("the test part is never sampled", remedy="Leave negatives_per_positive out for it.")
     files = tuple(_relation_parts(data, dataset.name))
-    with _engine(memory_limit, threads) as connection:
+    with _engine(data, memory_limit, threads) as connection:
         findings = _inspect(connection, files, dataset.name, selected, data, mature_through)
         require_clean(findings, data.manifest.tag)
         everything = NegativeSampling(1.0)
@@ -273,9 +273,14 @@ def _one(connection: duckdb.DuckDBPyConnection, query: str) -> Any:
 
 
 @contextmanager
-def _engine(memory_limit: str, threads: int) -> Iterator[duckdb.DuckDBPyConnection]:
+def _engine(data: PinnedData, memory_limit: str, threads: int) -> Iterator[duckdb.DuckDBPyConnection]:
     with (
         tempfile.TemporaryDirectory(prefix="ml-data-platform-") as scratch,
-        duck.connect(Path(scratch), memory_limit=memory_limit, threads=threads) as connection,
+        duck.connect(
+            Path(scratch),
+            folders={path.parent for path in data.paths.values()},
+            memory_limit=memory_limit,
+            threads=threads,
+        ) as connection,
     ):
         yield connection
