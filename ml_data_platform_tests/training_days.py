@@ -89,9 +89,20 @@ def feature_rows(of: dt.date, *, rows: int = 120, users: int = 30, seed: int = 0
     return pa.table(columns, schema=SESSION_FEATURES.columns)
 
 
-def publish_features(store: TableStore, of: dt.date, features: pa.Table) -> None:
-    """Publish one day: the features, and the three training tables that follow from them."""
-    content = _publish(store, SESSION_FEATURES, of, {"data.parquet": features}, {})
+def publish_features(
+    store: TableStore, of: dt.date, features: pa.Table, mature_through: dt.datetime | None = None
+) -> None:
+    """Publish one day: the features, and the three training tables that follow from them.
+
+    Args:
+        store: The root's tables.
+        of: UTC day.
+        features: Its features.
+        mature_through: Up to when events had been seen then, as the log says; by default all that labels look at.
+    """
+    known_through = mature_through or dt.datetime.combine(of + dt.timedelta(days=2), dt.time(), dt.UTC)
+    seen = {"mature_through/shop": known_through.isoformat()}
+    content = _publish(store, SESSION_FEATURES, of, {"data.parquet": features}, seen)
     inputs = {f"session_features/{of}": content}
     known = features.filter(features["label_is_mature"])
     _publish(store, DATE_PARTITIONS, of, {"data.parquet": known}, inputs)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ml_data_platform.datasets.event_ids import require_unique_events
+from ml_data_platform.datasets.label_maturity import declared_early, mature_through
 from ml_data_platform.datasets.manifest import (
     DATA,
     ColumnFacts,
@@ -109,7 +110,7 @@ def cut_version(
         progress("track", "with DVC", 0, 0)
         md5s = repository.work_tree.md5s()
         dirs = _track(repository, request, md5s)
-        manifest = _manifest(request, selection, snapshot, instant, unsettled, md5s, dirs)
+        manifest = _manifest(store, request, selection, snapshot, instant, unsettled, md5s, dirs)
         if newest is not None and newest.facts == manifest.facts:
             return Cut(newest, "unchanged", copied)
         progress("count", "event ids", 0, 0)
@@ -145,7 +146,7 @@ def preview_version(
     md5s = {path: known[path].md5 if path in known else "" for path in wanted}
     dirs = {dataset.name: dataset.dir_md5 for dataset in newest.datasets} if newest else {}
     instant = now.astimezone(dt.UTC).replace(microsecond=0)
-    manifest = _manifest(request, selection, snapshot, instant, unsettled, md5s, dirs)
+    manifest = _manifest(store, request, selection, snapshot, instant, unsettled, md5s, dirs)
     is_same = newest is not None and not differing and newest.facts == manifest.facts
     return Cut(manifest, "unchanged" if is_same else "dry run", tuple(sorted(differing)))
 
@@ -226,6 +227,7 @@ def oids_of(manifest: Manifest) -> set[str]:
 
 
 def _manifest(  # noqa: PLR0917 - every fact of a version comes together here
+    store: TableStore,
     request: Request,
     selection: Selection,
     snapshot: str,
@@ -241,6 +243,8 @@ def _manifest(  # noqa: PLR0917 - every fact of a version comes together here
             positives=chosen.positives,
             immature_rows=chosen.immature_rows,
             is_provisional=chosen.day in unsettled,
+            mature_through=mature_through(chosen),
+            declared_early=declared_early(store, chosen),
             checks={"blocking_checks_passed": True, "validation": dict(chosen.verdict)},
         )
         for chosen in selection.days

@@ -9,9 +9,8 @@ batches in memory, except where all rows are asked for at once.
 
 from __future__ import annotations
 
-import datetime as dt
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +29,7 @@ from ml_data_platform.datasets.firewall import (
     require_clean,
 )
 from ml_data_platform.datasets.known_days import known_through
+from ml_data_platform.datasets.label_maturity import inspect_maturity
 from ml_data_platform.datasets.pinned_data import PinnedData
 from ml_data_platform.errors import LeakageError, SplitError
 from ml_data_platform.events.sql_text import sql_identifier, sql_literal
@@ -156,7 +156,6 @@ def select_rows(
     data: PinnedData,
     selected: Selected,
     *,
-    mature_through: Mapping[str, dt.datetime] | None = None,
     memory_limit: str = "1GB",
     threads: int = 2,
 ) -> Dataset:
@@ -165,7 +164,6 @@ def select_rows(
     Args:
         data: The version and its files, compared already.
         selected: What to load.
-        mature_through: Source to the instant up to which its events had been seen; where known, labels are checked.
         memory_limit: Bound of the query engine.
         threads: Its threads.
 
@@ -183,7 +181,7 @@ def select_rows(
         raise SplitError("the test part is never sampled", remedy="Leave negatives_per_positive out for it.")
     files = tuple(_relation_parts(data, dataset.name))
     with _engine(data, memory_limit, threads) as connection:
-        findings = _inspect(connection, files, dataset.name, selected, data, mature_through)
+        findings = _inspect(connection, files, dataset.name, selected, data)
         require_clean(findings, data.manifest.tag)
         everything = NegativeSampling(1.0)
         sampling = everything
@@ -195,17 +193,20 @@ def select_rows(
     return Dataset(data, selected, sampling, findings, int(rows), memory_limit, threads, files)
 
 
-def _inspect(  # noqa: PLR0917 - the checks look at everything
+def _inspect(
     connection: duckdb.DuckDBPyConnection,
     files: Sequence[str],
     table: str,
     selected: Selected,
     data: PinnedData,
-    mature_through: Mapping[str, dt.datetime] | None,
 ) -> tuple[Finding, ...]:
     rows = _all_rows(files)
     names = [column.name for dataset in data.manifest.datasets if dataset.name == table for column in dataset.columns]
-    found = [inspect_columns(table, names), *inspect_rows(connection, rows, mature_through=mature_through)]
+    found = [
+        inspect_columns(table, names),
+        *inspect_rows(connection, rows),
+        inspect_maturity(connection, rows, data.manifest),
+    ]
     if table == _BY_FOLD:
         found += inspect_folds(connection, rows)
     if selected.split is not None:

@@ -91,6 +91,9 @@ class DayFacts(_Part):
         positives: Rows with a positive label; none where no data set of the day tells.
         immature_rows: Rows that are left out since their label was not known; none where that is not recorded.
         is_provisional: Rows may still arrive within the producers' time.
+        mature_through: Source to the instant, ISO-8601 with an offset, up to which its events had been seen when the
+            labels were given; none where that is not recorded.
+        declared_early: Source to the number of rows whose producer declared the label before its horizon had been seen.
         checks: What validation recorded with the day in the commit log; blocking checks passed.
     """
 
@@ -99,6 +102,8 @@ class DayFacts(_Part):
     positives: int | None
     immature_rows: int | None
     is_provisional: bool
+    mature_through: dict[str, str] | None = None
+    declared_early: dict[str, int] = {}
     checks: dict[str, Any]
 
 
@@ -160,8 +165,16 @@ class Manifest(_Part):
 
     @property
     def facts(self) -> dict[str, Any]:
-        """Everything but the name, the instant and the code that cut it: equal facts are the same version."""
-        return self.model_dump(mode="json", exclude={"tag", "created_at", "code"})
+        """Everything but the name, the instant and the code that cut it: equal facts are the same version.
+
+        Of the maturity of labels only whether it is recorded: the same bytes are the same version, though more has been
+        seen since.
+        """
+        facts = self.model_dump(mode="json", exclude={"tag", "created_at", "code"})
+        for day in facts["days"]:
+            del day["declared_early"]
+            day["mature_through"] = day["mature_through"] is not None
+        return facts
 
     def dataset(self, name: str) -> DatasetFacts | None:
         """Return the data set of a name; none where the version lacks it."""

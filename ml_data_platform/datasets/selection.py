@@ -63,6 +63,7 @@ class ChosenDay:
         positives: Rows with a positive label, as ``label_partitions`` counts them; none where it does not.
         immature_rows: Rows of the features that are not in the data sets; none where the features are not recorded.
         verdict: What validation recorded with the day.
+        source: The generation of those features; none where it is not recorded.
     """
 
     day: str
@@ -71,6 +72,7 @@ class ChosenDay:
     positives: int | None
     immature_rows: int | None
     verdict: Mapping[str, object] = field(default_factory=dict)
+    source: LogRecord | None = None
 
 
 @dataclass(frozen=True)
@@ -130,6 +132,7 @@ def _choose(
         positives=_positives(labels),
         immature_rows=source.rows - rows if source else None,
         verdict=verdict,
+        source=source,
     )
 
 

@@ -8,6 +8,7 @@ Each query returns one row: the number of offences, and some examples as text.
 
 from __future__ import annotations
 
+import datetime as dt
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ AUC_BOUND = 0.97
 """A single feature that orders positives before negatives this well is taken for the label in disguise."""
 AUC_Z = 4.0
 MIN_CLASS_ROWS = 20
+_EPOCH = dt.date(1970, 1, 1)
+_MICROSECONDS_PER_DAY = 86_400_000_000
 _MICROSECONDS_PER_HORIZON = int(LABEL_HORIZON.total_seconds()) * 1_000_000
 
 
@@ -101,6 +104,33 @@ def immature_labels_query(rows: str, mature_through: Mapping[str, int]) -> str:
     known = f"CASE {' '.join(bounds)} ELSE -9223372036854775808 END" if bounds else "-9223372036854775808"
     late = f"@micros(event_timestamp) + {_MICROSECONDS_PER_HORIZON} > {known}"
     return _counted(f"SELECT event_id AS shared FROM {rows} WHERE label IS NULL OR {late}", "shared")
+
+
+def labels_before_their_horizon_query(rows: str, mature_through: Mapping[tuple[dt.date, str], int]) -> str:
+    """Return the query for labels given before their horizon had been seen, where each day was built at its own time.
+
+    Unlike the other queries it returns a row per UTC day and source: day as text, source, labels, one event.
+
+    Args:
+        rows: A relation (``event_id``, ``source``, ``event_timestamp``, ``label``).
+        mature_through: UTC day and source to the instant up to which the source's events had been seen when labels of
+            that day were given, in microseconds since 1970. What is not named has no mature labels.
+    """
+    bounds = [
+        f"({(day - _EPOCH).days}, {sql_literal(source)}, {micros})"
+        for (day, source), micros in sorted(mature_through.items())
+    ]
+    nothing = ["(CAST(NULL AS BIGINT), '', CAST(0 AS BIGINT))"]
+    return (
+        "SELECT CAST(DATE '1970-01-01' + CAST(found.day AS INTEGER) AS VARCHAR) AS day, found.source AS source, "
+        "count(*) AS labels, min(found.event_id) AS example FROM ("
+        f"SELECT event_id, source, label, @micros(event_timestamp) AS at, "
+        f"CAST(floor(@micros(event_timestamp) / {_MICROSECONDS_PER_DAY}) AS BIGINT) AS day FROM {rows}) AS found "
+        f"LEFT JOIN (VALUES {', '.join(bounds or nothing)}) AS bounds (day, source, known) "
+        "ON found.day = bounds.day AND found.source = bounds.source "
+        f"WHERE found.label IS NULL OR bounds.known IS NULL OR found.at + {_MICROSECONDS_PER_HORIZON} > bounds.known "
+        "GROUP BY found.day, found.source ORDER BY found.day, found.source"
+    )
 
 
 def late_labels_query(train: str, cutoff_micros: int) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from ml_data_platform.datasets.checkout import check_out
@@ -165,6 +166,36 @@ def test_leaks_are_refused_when_rows_are_loaded(tmp_path: Path) -> None:
         load_dataset(root=tmp_path / "root")
     with pytest.raises(LeakageError, match="not in the training tables"):
         load_dataset(root=tmp_path / "root", columns=("has_purchase",))
+
+
+@pytest.mark.parametrize(("hours", "early"), [(12, 0), (None, 0), (12, 200)])
+def test_labels_given_too_early_are_refused_when_rows_are_loaded(tmp_path: Path, hours: int | None, early: int) -> None:
+    """Labels of a day of which too little had been seen are not handed out, by root or checkout; declared ones are.
+
+    The second day was built when ``hours`` of the day after it, or nothing, had been seen. Of ``early`` rows the producer
+    declared the label, which the features show by having none of their own.
+    """
+    store = store_at(tmp_path / "root")
+    publish_features(store, nth(1), feature_rows(nth(1)))
+    rows = feature_rows(nth(2), rows=200)
+    seen = dt.datetime.combine(nth(3), dt.time(hours), dt.UTC) if hours else dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+    if early:
+        unseen = [at > seen - dt.timedelta(days=1) for at in rows["event_timestamp"].to_pylist()]
+        own = [None if late else label for label, late in zip(rows["label"].to_pylist(), unseen, strict=True)]
+        rows = rows.set_column(rows.schema.get_field_index("converted"), "converted", pa.array(own, pa.int8()))
+    publish_features(store, nth(2), rows, seen)
+    cut_now(tmp_path / "root")
+    if early:
+        assert load_dataset(root=tmp_path / "root").rows == 320
+        return
+    at_risk = sum(at > seen - dt.timedelta(days=1) for at in rows["event_timestamp"].to_pylist())
+    assert 0 < at_risk <= 200
+    with pytest.raises(LeakageError, match=rf"labels_are_mature: {at_risk} offences.*{nth(2)}"):
+        load_dataset(root=tmp_path / "root")
+    repository = repository_at(tmp_path / "root")
+    check_out(str(repository.folder), repository.tags()[-1], tmp_path / "checkout")
+    with pytest.raises(LeakageError, match=f"labels_are_mature: {at_risk} offences"):
+        load_dataset(tmp_path / "checkout", split="train", cutoff=nth(2))
 
 
 def test_splits_that_cannot_be_are_refused(root: Path) -> None:
