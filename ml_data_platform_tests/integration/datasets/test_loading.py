@@ -195,7 +195,7 @@ def test_labels_given_too_early_are_refused_when_rows_are_loaded(tmp_path: Path,
     repository = repository_at(tmp_path / "root")
     check_out(str(repository.folder), repository.tags()[-1], tmp_path / "checkout")
     with pytest.raises(LeakageError, match=f"labels_are_mature: {at_risk} offences"):
-        load_dataset(tmp_path / "checkout", split="train", cutoff=nth(2))
+        load_dataset(tmp_path / "checkout")
 
 
 def test_splits_that_cannot_be_are_refused(root: Path) -> None:
