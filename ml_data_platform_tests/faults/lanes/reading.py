@@ -23,6 +23,7 @@ from ml_data_platform_tests.storage_tables import DAY, PARTED, SINGLE, present
 
 LONGEST_SECONDS = 3_600.0
 READS_BETWEEN_LOOKS = 50
+PATIENCE = 100
 BY_NAME_EVERY = 10
 QUERY = (
     "SELECT filename, min(generation), max(generation), count(*)"
@@ -62,7 +63,7 @@ def read_during_commits(plan: Plan) -> Figures:
 
 
 def _read(plan: Plan, figures: Figures, root: Path, table: TableSchema, end: int) -> set[int]:
-    """Read until there are ``end`` reads or enough anomalies; return the numbers seen."""
+    """Read until there are ``end`` reads and a commit among them, or enough anomalies; return the numbers seen."""
     readers = {
         "pyarrow": _pyarrow(root, table),
         "platform": _platform(root, table),
@@ -84,7 +85,9 @@ def _read(plan: Plan, figures: Figures, root: Path, table: TableSchema, end: int
         if figures.trials % BY_NAME_EVERY == 0:
             for other, read_by_name in by_name.items():
                 _try_by_name(figures, other, read_by_name)
-        if figures.trials >= end or len(figures.anomalies) >= plan.enough:
+        # Where the writer was kept from work meanwhile, the readers have tried nothing yet.
+        is_tried = len(seen) > 1 or figures.trials >= end * PATIENCE
+        if (figures.trials >= end and is_tried) or len(figures.anomalies) >= plan.enough:
             return seen
         if figures.trials % READS_BETWEEN_LOOKS == 0:
             plan.progress(figures)
