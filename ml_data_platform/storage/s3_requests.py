@@ -36,6 +36,17 @@ FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.2, 10.0
 _PASSING_STATUS = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
 _PASSING_CODES = frozenset({"InternalError", "OperationAborted", "RequestTimeout", "ServiceUnavailable", "SlowDown"})
 _PASSING_ERRORS = (BotoCoreError, HTTPError, ConnectionError, TimeoutError)
+# An answer that breaks off within its headers reads as a success that says nothing: a listing as that of an empty bucket.
+_ALWAYS_TOLD = {
+    "head_object": ("ETag", "ContentLength", "LastModified"),
+    "get_object": ("ContentLength",),
+    "put_object": ("ETag",),
+    "upload_part": ("ETag",),
+    "create_multipart_upload": ("UploadId",),
+    "complete_multipart_upload": ("ETag",),
+    "list_objects_v2": ("IsTruncated",),
+    "list_multipart_uploads": ("IsTruncated",),
+}
 
 
 @dataclass(frozen=True)
@@ -218,6 +229,11 @@ class S3Requests:
     def _call(self, operation: str, key: str | None, **arguments: Any) -> dict[str, Any]:
         of_key = {} if key is None else {"Key": key}
         answer: dict[str, Any] = getattr(self._client, operation)(Bucket=self.bucket, **of_key, **arguments)
+        untold = [name for name in _ALWAYS_TOLD.get(operation, ()) if name not in answer]
+        if untold:
+            if "Body" in answer:
+                answer["Body"].close()
+            raise ConnectionError(f"an answer does not tell {untold}")
         return answer
 
     def _send(self, operation: str, key: str | None, **arguments: Any) -> dict[str, Any]:

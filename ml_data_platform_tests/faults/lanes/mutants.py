@@ -15,7 +15,7 @@ from typing import Any
 
 from ml_data_platform.storage import parquet, table_store
 from ml_data_platform.storage.local_objects import LocalObjectStore
-from ml_data_platform_tests.faults.lanes import changes, flushes
+from ml_data_platform_tests.faults.lanes import bucket_changes, changes, flushes
 
 
 @dataclass(frozen=True)
@@ -134,5 +134,20 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "existing_object_is_trusted": Mutant(
         "an object that is there is not compared with its name", "damage", changes.existing_objects_are_trusted
+    ),
+    "conditions_are_ignored": Mutant(
+        "a bucket ignores conditions, and is not tried", "bucket", bucket_changes.conditions_are_ignored, ("commits",)
+    ),
+    "store_is_not_probed": Mutant(
+        "a bucket that ignores conditions is not refused", "bucket", bucket_changes.store_is_not_probed, ("deaf",)
+    ),
+    "own_record_is_anothers": Mutant(
+        "a record whose answer was lost is taken for another's",
+        "bucket",
+        bucket_changes.own_record_is_anothers,
+        ("commits",),
+    ),
+    "view_without_condition": Mutant(
+        "a bucket's view is replaced whatever it shows", "bucket", bucket_changes.view_without_condition, ("commits",)
     ),
 }

@@ -5,7 +5,16 @@ Belongs here: their names, lengths and controls. Does not belong here: what any 
 
 from __future__ import annotations
 
-from ml_data_platform_tests.faults.lanes import damage, errors, kills, power_images, power_model, racing, reading
+from ml_data_platform_tests.faults.lanes import (
+    bucket,
+    damage,
+    errors,
+    kills,
+    power_images,
+    power_model,
+    racing,
+    reading,
+)
 from ml_data_platform_tests.faults.lanes.lane import Lane
 from ml_data_platform_tests.faults.lanes.tracing import missing_strace
 
@@ -87,6 +96,14 @@ LANES: dict[str, Lane] = {
             control="existing_object_is_trusted",
             short=24,
             long=480,
+        ),
+        Lane(
+            "bucket",
+            "Commits to a bucket by one machine or two; requests and answers are lost, late, cut or refused at random.",
+            bucket.commit_through_faults,
+            control="conditions_are_ignored",
+            short=30,
+            long=1_200,
         ),
     )
 }
