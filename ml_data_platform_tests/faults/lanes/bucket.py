@@ -38,7 +38,7 @@ PARTITIONS: list[Partition] = [(SINGLE, "2026-03-04"), (SINGLE, "2026-03-05"), (
 # Most of the work is on one of them, so that writers meet.
 WEIGHTS = (4, 1, 2)
 DEAF, COMMITS = SCENARIOS = ("deaf", "commits")
-COMMITS_EACH_ROUND = 25
+FEWEST_EACH_ROUND, MOST_ROUNDS = 12, 20
 MOST_WRITERS = 2
 CHANCE_OF_GIVING_UP = 0.3
 _MAX_TRIES = 10
@@ -49,6 +49,7 @@ _EXCUSED = (StorageUnavailableError, CommitStateUnknownError)
 def commit_through_faults(plan: Plan) -> Figures:
     """Commit to one new bucket after the other, by one writer or two; compare promises with what is there."""
     figures, chooser = Figures(), plan.chooser
+    each_round = max(FEWEST_EACH_ROUND, plan.trials // MOST_ROUNDS)
     with (
         mutants.applied(plan.mutant),
         mock.patch.object(s3_requests, "FIRST_PAUSE_SECONDS", 0.005),
@@ -63,7 +64,7 @@ def commit_through_faults(plan: Plan) -> Figures:
         while COMMITS in (plan.scenarios or SCENARIOS) and not plan.is_done(figures):
             number = figures.notes.get("buckets", 0)
             figures.count("buckets")
-            wanted = min(COMMITS_EACH_ROUND, plan.trials - figures.trials)
+            wanted = min(each_round, plan.trials - figures.trials)
             writers = MOST_WRITERS - number % MOST_WRITERS
             race = Race(server, plan.folder / str(number), writers, wanted, chooser.randrange(2**32))
             with figures.noting(f"bucket {number}"):

@@ -102,8 +102,8 @@ LANES: dict[str, Lane] = {
             "Commits to a bucket by one machine or two; requests and answers are lost, late, cut or refused at random.",
             bucket.commit_through_faults,
             control="conditions_are_ignored",
-            short=30,
-            long=1_200,
+            short=24,
+            long=1_000,
         ),
     )
 }

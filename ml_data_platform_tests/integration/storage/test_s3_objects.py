@@ -99,6 +99,14 @@ def cut_body(environ, start_response, serve):
     return [body[: len(body) // 2]]
 
 
+def cut_head(environ, start_response, serve):
+    """Do what is asked and send the first line of the answer only."""
+    told = []
+    serve(environ, lambda status, *_: told.append(status))
+    environ["werkzeug.socket"].sendall(f"HTTP/1.0 {told[0]}\r\nServer: cut".encode())
+    return hang_up(environ, start_response)
+
+
 @pytest.mark.parametrize("ignored", ["HTTP_IF_NONE_MATCH", "HTTP_IF_MATCH"])
 def test_a_store_that_ignores_conditions_is_refused_before_anything_is_written(s3, store, ignored):
     """The first write tries both conditions; nothing of a partition is there after the refusal."""
@@ -185,6 +193,34 @@ def test_only_whole_answers_are_read(s3, store, fault):
         (path,) = elsewhere.ref(SINGLE.name, [DAY]).paths()
         assert len(taken) == 2
         assert generation_in(path) == 1
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda objects: objects.names("data"),
+        lambda objects: sorted(objects.stored("data")),
+        lambda objects: objects.size(VIEW),
+        lambda objects: objects.read_bytes(VIEW),
+        lambda objects: objects.put_if_absent("_store/mark", b"1"),
+    ],
+    ids=["names", "stored", "size", "read", "put"],
+)
+def test_an_answer_that_breaks_off_in_its_head_is_not_believed(s3, store, ask):
+    """It reads as a success that tells nothing, a listing as that of an empty bucket: it is asked for again."""
+    publish(store, SINGLE, 1, expected=0)
+    wanted, taken = ask(store.objects), []
+    store.objects.delete("_store/mark")
+
+    def meddle(environ, start_response, serve):
+        if len(taken) < 2:
+            taken.append(environ["PATH_INFO"])
+            return cut_head(environ, start_response, serve)
+        return serve(environ, start_response)
+
+    s3.meddle = meddle
+    assert ask(store.objects) == wanted
+    assert len(taken) == 2
 
 
 def test_a_store_that_stays_away_is_an_error_that_may_pass_and_one_that_forbids_is_not(s3, store):
