@@ -10,7 +10,7 @@ DEMO_START := 2026-06-01
 DEMO_END := 2026-06-14
 export ML_DATA_PLATFORM_ROOT := $(ROOT)
 
-.PHONY: help demo dev test faults fault-tools real-data globo-late real-sources bucket schedules late-rows planning-cost kills lint format lock clean browser leaks
+.PHONY: help demo dev test faults fault-tools real-data globo-late real-sources bucket schedules late-rows planning-cost kills lint format lock clean browser leaks shop-trace cuts
 
 help: ## Show what can be done
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -58,6 +58,12 @@ kills: $(VENV)/.installed ## A real dagster dev, fed by another process and kill
 
 leaks: $(VENV)/.installed ## The tutorial way against ours on a real shop's log: the leaked AUC and the honest one
 	@$(BIN)/python -m benchmarks.leaks
+
+shop-trace: $(VENV)/.installed ## A model of a real shop's log, traced to file and row, looked up there by plain Python
+	@$(BIN)/python -m benchmarks.shop_trace
+
+cuts: $(VENV)/.installed ## CUTS=50 cuts killed under late data, as many let through; every version is restored
+	@$(BIN)/python -m benchmarks.cuts --rounds $(or $(CUTS),50)
 
 lint: $(VENV)/.installed ## Lint, types, import contracts, format
 	@$(BIN)/ruff check .
