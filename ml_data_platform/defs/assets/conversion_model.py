@@ -21,6 +21,10 @@ class TrainingChoice(dg.Config):
     cutoff: str | None = Field(default=None, description="First UTC day that is tested, YYYY-MM-DD.")
     seed: int = Field(default=0, description="Same seed, same bytes.")
     negatives_per_positive: float | None = Field(default=None, description="Keep so many negatives; none keeps all.")
+    allow_shared_users: bool = Field(
+        default=False,
+        description="Learn also from earlier sessions of users that are tested; else from none of theirs.",
+    )
 
 
 def conversion_model() -> dg.AssetsDefinition:
@@ -47,6 +51,7 @@ def conversion_model() -> dg.AssetsDefinition:
             cutoff=parse_day(config.cutoff) if config.cutoff else default_cutoff(data.manifest),
             seed=config.seed,
             negatives_per_positive=config.negatives_per_positive,
+            shared_users="allow" if config.allow_shared_users else "purge",
         )
         trained = train_model(
             data,

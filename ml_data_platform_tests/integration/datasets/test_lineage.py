@@ -6,7 +6,9 @@ import datetime as dt
 import json
 import random
 from pathlib import Path
+from typing import Any
 
+import dagster as dg
 import pytest
 
 from ml_data_platform.datasets.conversion_model import TrainedModel, TrainingConfig, train_model
@@ -15,8 +17,8 @@ from ml_data_platform.datasets.pinned_data import pin_version
 from ml_data_platform.errors import UnknownVersionError
 from ml_data_platform_tests.command_line import CommandLine
 from ml_data_platform_tests.integration.datasets.conftest import TwoVersions
-from ml_data_platform_tests.pipeline_root import NOW, day
-from ml_data_platform_tests.version_root import repository_of, view_rows
+from ml_data_platform_tests.pipeline_root import NOW, PipelineRoot, day
+from ml_data_platform_tests.version_root import file_hashes, repository_of, view_hashes, view_rows
 
 
 @pytest.fixture(scope="module")
@@ -119,3 +121,55 @@ def test_the_commands_answer_people_and_scripts(
     assert missing.status == 1
     assert "Name a model, a tag" in missing.text
     assert dt.datetime.fromisoformat(listed[0]["created_at"]).tzinfo is not None
+
+
+def test_commands_and_assets_make_the_same_version_and_model(built_root: PipelineRoot, tmp_path: Path) -> None:
+    """Cut, shown, restored, trained and traced by commands; the assets then find the same tag, listings and model.
+
+    The restored files are those of the view, the rows of the model those of the view's days around the cutoff.
+    """
+    root = built_root.copied(tmp_path / "root")
+    cli, at = CommandLine(tmp_path), ("--root", str(root.folder), "--json")
+    made = json.loads(cli.ok("version", "cut", *at).out)
+    assert made["outcome"] == "cut"
+    assert made["tag"] == repository_of(root).git("tag", "--list", "data/*").strip()
+    manifest = json.loads(cli.ok("version", "show", "latest", *at).out)["manifest"]
+    assert manifest["tag"] == made["tag"]
+    restored = json.loads(cli.ok("version", "checkout", "latest", "--to", tmp_path / "restored", *at).out)
+    view = view_hashes(root, "date_partitions", "label_partitions", "stratified_partitions")
+    assert file_hashes(tmp_path / "restored" / "data").items() >= view.items()
+    assert restored["files"] == len(view)
+    choices = ("--cutoff", str(day(4)), "--shared-users", "allow")
+    trained = json.loads(cli.ok("train", *choices, *at).out)
+    tested = [row for row in view_rows(root, "date_partitions") if row["event_timestamp"].date() >= day(4)]
+    assert (trained["version"], trained["rows"]["test"]) == (made["tag"], len(tested))
+    assert json.loads((Path(trained["folder"]) / "manifest.json").read_text())["run_id"] == trained["run_id"]
+    traced = json.loads(cli.ok("trace", trained["run_id"][:8], *at).out)["made_from"]
+    assert (traced["name"], traced["children"][0]["name"]) == (trained["run_id"], made["tag"])
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        version = _materialise(root, "cut_version", "dataset_versions", {}, instance)
+        config = {"cutoff": str(day(4)), "allow_shared_users": True}
+        model = _materialise(root, "train_model", "conversion_model", config, instance)
+    assert (version["tag"], version["outcome"]) == (made["tag"], "unchanged")
+    assert version["dagster/row_count"] == manifest_rows(manifest)
+    assert version["date_partitions_md5"] == trained["dir_md5"]["date_partitions"]
+    assert (model["run_id"], model["outcome"], model["version"]) == (trained["run_id"], "unchanged", made["tag"])
+    assert trained["model_sha256"] in model["card"]
+    assert model["plots"].startswith("![ROC and calibration](data:image/png;base64,")
+    assert model.get("roc_auc") == trained["metrics"]["roc_auc"]["value"]
+
+
+def manifest_rows(manifest: dict[str, Any]) -> int:
+    """Return the rows of the first data set's files."""
+    return sum(file["rows"] for each in manifest["datasets"][0]["partitions"] for file in each["files"])
+
+
+def _materialise(
+    root: PipelineRoot, job: str, asset: str, config: dict[str, Any], instance: dg.DagsterInstance
+) -> dict[str, Any]:
+    """Run a job as the UI does; returns what it shows of its asset."""
+    run_config = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}, "ops": {asset: {"config": config}}}
+    result = root.definitions.resolve_job_def(job).execute_in_process(instance=instance, run_config=run_config)
+    (materialised,) = result.asset_materializations_for_node(asset)
+    return {name: value.value for name, value in materialised.metadata.items()}
