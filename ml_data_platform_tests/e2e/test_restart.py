@@ -63,6 +63,7 @@ def test_dg_lists_the_definitions(first_life: FirstLife) -> None:
     assert first_life.listed.returncode == 0, first_life.listed.stderr
     found = json.loads(first_life.listed.stdout[first_life.listed.stdout.index("{") :])
 
-    assert {"landed_files", *TABLES} == {asset["asset_key"] for asset in found["assets"]}
+    listed = {asset["asset_key"] for asset in found["assets"]}
+    assert listed == {"landed_files", "dataset_versions", "conversion_model", *TABLES}
     assert {"ingest", "refresh_day", "rebuild"} <= {job["name"] for job in found["jobs"]}
     assert {sensor["name"] for sensor in found["sensors"]} == {"landing_sensor", "late_data_sensor", "pull_sensor"}

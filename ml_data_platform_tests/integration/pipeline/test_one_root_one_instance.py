@@ -72,5 +72,5 @@ def test_new_files_in_the_folder_of_the_instance_are_another_instance(tmp_path: 
     with open_instance(root.settings) as instance, pytest.raises(InstanceMismatchError) as refused:
         root.platform.bind_instance(instance.run_storage.get_run_storage_id())
 
-    assert "belongs to another Dagster instance" in str(refused.value)
+    assert "is not the one that this root is bound to" in str(refused.value)
     assert str(root.folder) in str(refused.value)
