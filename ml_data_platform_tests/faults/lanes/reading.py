@@ -18,11 +18,14 @@ from ml_data_platform.events.schemas import TableSchema
 from ml_data_platform.storage.table_store import TableStore
 from ml_data_platform_tests.faults.lanes import numbered
 from ml_data_platform_tests.faults.lanes.children import server
+from ml_data_platform_tests.faults.lanes.kills import remove
 from ml_data_platform_tests.faults.lanes.lane import Figures, Plan
 from ml_data_platform_tests.storage_tables import DAY, PARTED, SINGLE, present
 
 LONGEST_SECONDS = 3_600.0
 READS_BETWEEN_LOOKS = 50
+# A log that grows without end would make each read and each commit slower.
+READS_OF_A_ROOT = 1_000
 PATIENCE = 100
 BY_NAME_EVERY = 10
 QUERY = (
@@ -43,14 +46,15 @@ def read_during_commits(plan: Plan) -> Figures:
     """
     figures = Figures()
     with server(plan.mutant) as writer:
-        for table in (SINGLE, PARTED):
-            root = plan.folder / table.name
+        while not plan.is_done(figures):
+            table = (SINGLE, PARTED)[figures.notes.get("roots", 0) % 2]
+            root = plan.folder / f"{table.name}-{figures.notes.get('roots', 0)}"
             root.mkdir()
+            figures.count("roots")
             numbered.commit_all(root, table, [1])
             writer.order(do="recommit", root=root, table=table.name, first=2, seconds=LONGEST_SECONDS)
-            end = plan.trials // 2 if table is SINGLE else plan.trials
             before = len(figures.anomalies)
-            seen = _read(plan, figures, root, table, end)
+            seen = _read(plan, figures, root, table, min(figures.trials + READS_OF_A_ROOT, plan.trials))
             root.with_name(f"{root.name}.stop").touch()
             last = writer.answer()["last"]
             figures.count("commits", last)
@@ -58,7 +62,9 @@ def read_during_commits(plan: Plan) -> Figures:
             if len(figures.anomalies) == before:
                 with figures.noting(table.name):
                     assert set(_pyarrow(root, table)().values()) == {last}, "the view did not end at the last commit"
-                    assert len(seen) > 1, "no commit happened during the reads"
+            remove(root)
+        with figures.noting("all"):
+            assert figures.notes["generations seen"] > figures.notes["roots"], "no commit happened during the reads"
     return figures
 
 
