@@ -93,9 +93,12 @@ def _measure(lane: Lane, options: argparse.Namespace) -> dict:
 
 
 def _run(lane: Lane, trials: int, seed: int, mutant: str | None = None, enough: int = 20) -> Figures:
-    last, name = [time.monotonic()], f"{lane.name}, control" if mutant else lane.name
+    last, shown, name = [time.monotonic()], [0], f"{lane.name}, control" if mutant else lane.name
 
     def report(figures: Figures) -> None:
+        if mutant is None and len(figures.anomalies) > shown[0]:
+            progress.print(*figures.anomalies[shown[0] :], sep="\n", markup=False)
+            shown[0] = len(figures.anomalies)
         if time.monotonic() - last[0] >= SECONDS_BETWEEN_REPORTS:
             last[0] = time.monotonic()
             progress.print(f"{name}: {figures.trials:,} of {trials:,}, {len(figures.anomalies)} anomalies")
