@@ -99,6 +99,13 @@ LESSONS: Mapping[str, tuple[str, ...]] = {
     "version cut": (
         "Example: ml-data-platform version cut",
         "Example: ml-data-platform version cut --from 2026-06-01 --to 2026-06-14 --dataset date_partitions",
+        "Example: ml-data-platform version cut --folds stratified_group:5",
+        (
+            "Folds of stratified_partitions are by a hash of the user, the same on every day. --folds also deals the version's"
+            " users out by scikit-learn, STRATEGY:N or STRATEGY:N:SEED: stratified_group makes label rates as equal as whole"
+            " users allow; stratified deals rows, and where users have several it wants --accept 'rows of one user may be in"
+            " several folds'."
+        ),
         "JSON keys: outcome (cut, unchanged, dry run), copied, and those of `version list`.",
         "Exit status: 0 there is a version of what is published, 1 it was not cut and a message says why, 2 wrong arguments.",
     ),
@@ -107,7 +114,7 @@ LESSONS: Mapping[str, tuple[str, ...]] = {
         "provisional = rows of a day were still expected; superseded = other data are published for some of its days now.",
         (
             "JSON: a list of objects with tag, created_at, first_day, last_day, days, rows, immature_rows, label_rate, left_out,"
-            " is_provisional, restated_days, datasets, snapshot_id."
+            " is_provisional, restated_days, datasets, folds, snapshot_id."
         ),
         _DONE,
     ),
@@ -119,8 +126,8 @@ LESSONS: Mapping[str, tuple[str, ...]] = {
     "version diff": (
         "Example: ml-data-platform version diff 20260601T060000Z latest",
         (
-            "JSON keys: before, after, dataset, days_added, days_removed, days, columns_changed, schema, label_rate_before,"
-            " label_rate_after, rows_added, rows_removed, rows_changed."
+            "JSON keys: before, after, dataset, days_added, days_removed, days, columns_changed, schema, folds_before,"
+            " folds_after, label_rate_before, label_rate_after, rows_added, rows_removed, rows_changed."
         ),
         _DONE,
     ),

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ml_data_platform.datasets.checkout import Verification
     from ml_data_platform.datasets.comparison import VersionDifference
     from ml_data_platform.datasets.dataset_versions import Cut
-    from ml_data_platform.datasets.manifest import LeftOut, Manifest
+    from ml_data_platform.datasets.manifest import FoldFacts, LeftOut, Manifest
 
 SHOWN = 10
 
@@ -40,6 +40,7 @@ def version_json(version: Manifest, restated: Sequence[str]) -> dict[str, Any]:
             each.name: {"dir_md5": each.dir_md5, "rows": each.rows, "size_bytes": each.size_bytes}
             for each in version.datasets
         },
+        "folds": version.folds.model_dump(mode="json") if version.folds else None,
         "snapshot_id": version.snapshot_id,
     }
 
@@ -87,6 +88,8 @@ def print_version(version: Manifest, restated: Sequence[str], *, with_days: bool
             f"{dataset.name}: {dataset.rows:,} rows, {counted(files, 'file')}, {dataset.size_bytes:,} bytes, "
             f"{dataset.dir_md5}.dir"
         )
+    if version.folds is not None:
+        _print_folds(version.folds)
     code = version.code
     dirty = ", with changes" if code.get("is_dirty") else ""
     say(f"snapshot {version.snapshot_id}, code {code.get('git_sha') or code.get('package_version')}{dirty}")
@@ -125,6 +128,8 @@ def print_difference(difference: VersionDifference) -> None:
             say(f"changed values by column: {changed}")
     elif not difference.schema:
         say("the same rows", style="green")
+    if difference.folds_before != difference.folds_after:
+        say(f"stored folds: {difference.folds_before or 'none'} → {difference.folds_after or 'none'}")
     say(f"label rate: {_rate(difference.label_rate_before)} → {_rate(difference.label_rate_after)}")
 
 
@@ -139,6 +144,15 @@ def print_verifications(found: Sequence[Verification]) -> None:
             say("good ", style="green", tail=f"{each.tag}: {counted(each.objects, 'object')} read")
     if not found:
         say("there is no version to verify")
+
+
+def _print_folds(folds: FoldFacts) -> None:
+    table = _table("fold", "users", "rows", "label", right={"fold", "users", "rows", "label"})
+    for part in folds.parts:
+        table.add_row(f"{part.fold}", f"{part.users:,}", f"{part.rows:,}", _rate(part.label_rate))
+    torn = f"; {folds.accepts}" if folds.accepts else ""
+    say(f"folds stored with it: {folds.name}, {folds.dir_md5}.dir{torn}")
+    out.print(table)
 
 
 def _print_facts(version: Manifest) -> None:

@@ -40,6 +40,18 @@ def cut(
     dataset: Annotated[
         list[str] | None, typer.Option("--dataset", metavar="NAME", help="Only this data set; may be given again.")
     ] = None,
+    folds: Annotated[
+        str | None,
+        typer.Option(
+            "--folds",
+            metavar="STRATEGY:N",
+            help="Deal folds and store them with the version: stratified_group:5 (users stay whole) or stratified:5.",
+        ),
+    ] = None,
+    accept: Annotated[
+        str,
+        typer.Option("--accept", metavar="WORDS", help="What folds that tear users apart need to be told in words."),
+    ] = "",
     root: RootOption = None,
     sources: SourcesOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what the version would hold.")] = False,
@@ -55,6 +67,7 @@ def cut(
     from ml_data_platform.datasets.selection import DATASETS, Request
     from ml_data_platform.stages.platform import open_platform
     from ml_data_platform.stages.settled_days import unsettled_days
+    from ml_data_platform.training.folds import parse_choice
 
     settings, days = root_and_days(root, sources, first, last)
     platform, repository = open_platform(settings), repository_of(settings)
@@ -62,7 +75,7 @@ def cut(
     unknown = sorted(set(dataset or ()) - set(DATASETS))
     if unknown:
         raise typer.BadParameter(f"no such data set: {', '.join(unknown)}; there are {', '.join(DATASETS)}")
-    request = Request(chosen, days.first, days.last)
+    request = Request(chosen, days.first, days.last, parse_choice(folds, accept))
     now, unsettled = platform.clock(), unsettled_days(platform)
     if dry_run:
         result = preview_version(repository, platform.store, request, now=now, unsettled=unsettled)

@@ -67,7 +67,7 @@ def check_out(
     dvc.override(remote)
     dvc.forget_killed_processes()
     progress("dvc: pulling")
-    dvc.pull(f"{DATA}/{dataset.name}" for dataset in manifest.datasets)
+    dvc.pull(f"{DATA}/{tracked.name}" for tracked in manifest.tracked)
     progress("comparing with the manifest")
     wrong = differing_files(partial, manifest)
     if wrong:
@@ -87,7 +87,7 @@ def check_out(
 def differing_files(folder: Path, manifest: Manifest) -> list[str]:
     """Return the files below ``data`` that are missing, differ from the manifest or are not named in it."""
     named = {file.path: file for file in manifest.files}
-    tops = [folder / DATA / dataset.name for dataset in manifest.datasets]
+    tops = [folder / DATA / tracked.name for tracked in manifest.tracked]
     found = {path.relative_to(folder).as_posix() for top in tops for path in top.rglob("*") if path.is_file()}
     wrong = [path for path in found if path not in named]
     wrong += [file.path for file in named.values() if not _is_as_named(folder / file.path, file)]
@@ -178,12 +178,12 @@ def verify_versions(
 def _tracking_faults(repository: VersionsRepository, manifest: Manifest) -> list[str]:
     """Compare the manifest with what DVC's files of the same commit say: the listing follows from the files' MD5."""
     faults = []
-    for dataset in manifest.datasets:
-        top = f"{DATA}/{dataset.name}"
+    for folder in manifest.tracked:
+        top = f"{DATA}/{folder.name}"
         tracked = repository.git("show", f"refs/tags/{manifest.tag}:{top}.dvc")
-        if f"md5: {dataset.dir_md5}.dir" not in tracked:
+        if f"md5: {folder.dir_md5}.dir" not in tracked:
             faults.append(f"{top}.dvc tracks another listing than the manifest names")
-        if listing_md5({file.path.removeprefix(f"{top}/"): file.md5 for file in dataset.files}) != dataset.dir_md5:
+        if listing_md5({file.path.removeprefix(f"{top}/"): file.md5 for file in folder.files}) != folder.dir_md5:
             faults.append(f"the listing of {top} is not that of the manifest's files")
     return faults
 

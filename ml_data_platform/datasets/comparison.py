@@ -43,6 +43,8 @@ class VersionDifference:
         days: Rows added, removed and changed, by day, of the days that differ.
         columns_changed: Column to the number of rows of both versions in which its value differs.
         schema: Data set to what changed in its columns, one line each.
+        folds_before: Strategy and number of the folds stored with the first; none where there are none.
+        folds_after: Of the second.
         label_rate_before: Of the first; none where it is not known.
         label_rate_after: Of the second.
     """
@@ -55,6 +57,8 @@ class VersionDifference:
     days: tuple[DayDifference, ...]
     columns_changed: Mapping[str, int]
     schema: Mapping[str, tuple[str, ...]]
+    folds_before: str | None
+    folds_after: str | None
     label_rate_before: float | None
     label_rate_after: float | None
 
@@ -139,6 +143,8 @@ def compare_versions(
         days=tuple(DayDifference(*row) for row in days),
         columns_changed={column: count for column, count in zip(columns, counts or (), strict=bool(counts)) if count},
         schema=_schema_changes(before, after),
+        folds_before=before.folds.name if before.folds else None,
+        folds_after=after.folds.name if after.folds else None,
         label_rate_before=before.label_rate,
         label_rate_after=after.label_rate,
     )

@@ -129,7 +129,7 @@ def train_model(
         created_at=now.astimezone(dt.UTC).isoformat(timespec="seconds"),
         version=data.manifest.tag,
         snapshot_id=data.manifest.snapshot_id,
-        dir_md5={dataset.name: f"{dataset.dir_md5}.dir" for dataset in data.manifest.datasets},
+        dir_md5={dataset.name: f"{dataset.dir_md5}.dir" for dataset in data.manifest.tracked},
         is_provisional=data.manifest.is_provisional,
         code=code_identity(),
         environment=environment(),

@@ -4,39 +4,32 @@ Belongs here: the order of the steps. Each can be repeated: a cut that dies at a
 next one starts from the same place. Does not belong here: what each step does.
 
 Steps: 1. the newest generations that fit each other are chosen; 2. a snapshot pins their bytes; 3. changed files are
-copied from immutable objects; 4. DVC tracks them, and its listing is compared with the snapshot; 5. event ids are
-unique over all days; 6. DVC pushes; 7. what is new in the remote is read back; 8. the tag: the commit point.
+copied from immutable objects; 4. folds are dealt where they are asked for; 5. DVC tracks all, and its listing is compared
+with the snapshot; 6. event ids are unique over all days; 7. DVC pushes; 8. what is new in the remote is read back; 9. the
+tag: the commit point.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from ml_data_platform.datasets.event_ids import require_unique_events
-from ml_data_platform.datasets.label_maturity import declared_early, mature_through
-from ml_data_platform.datasets.manifest import (
-    DATA,
-    ColumnFacts,
-    DatasetFacts,
-    DayFacts,
-    FileFacts,
-    Manifest,
-    PartitionFacts,
-)
-from ml_data_platform.datasets.provenance import code_identity
-from ml_data_platform.datasets.repository import TAG_PREFIX, VersionsRepository
-from ml_data_platform.datasets.selection import Request, Selection, features_of, select_partitions
+from ml_data_platform.datasets.manifest import DATA, FOLDS, FoldFacts, Manifest
+from ml_data_platform.datasets.repository import VersionsRepository
+from ml_data_platform.datasets.selection import Request, Selection, select_partitions
 from ml_data_platform.datasets.snapshots import remove_unnamed_snapshots, snapshot_id, snapshot_of, write_snapshot
+from ml_data_platform.datasets.stored_folds import answers, deal_folds
+from ml_data_platform.datasets.version_facts import commit_message, describe_version, path_of
 from ml_data_platform.datasets.workspace import Wanted
 from ml_data_platform.errors import CorruptVersionError, VersionError
-from ml_data_platform.features.catalog import CATALOG
-from ml_data_platform.storage.commit_log import LogRecord
 from ml_data_platform.storage.table_store import TableStore
+from ml_data_platform.training.folds import FoldChoice
 
-Step = Literal["choose", "pin", "copy", "track", "count", "push", "read back", "tag"]
+Step = Literal["choose", "pin", "copy", "deal", "track", "count", "push", "read back", "tag"]
 Progress = Callable[[Step, str, int, int], None]
 WAIT_SECONDS = 600.0
 
@@ -77,7 +70,7 @@ def cut_version(
     Args:
         repository: Where versions are kept.
         store: The root's tables.
-        request: Data sets and days.
+        request: Data sets and days, and folds.
         now: The present, aware; later than the newest version's instant, or one second after it is used.
         unsettled: Days of which rows may still arrive within their producers' time.
         memory_limit: Bound of the query engine.
@@ -88,6 +81,7 @@ def cut_version(
     Raises:
         VersionsBusyError: Another cut did not end in time.
         VersionError: There is no day to be cut, an event id occurs twice, or git or DVC failed.
+        SplitError: The folds that are asked for would tear users apart, or there are too few users or rows.
         CorruptVersionError: Bytes differ from what their names say, here or in the remote.
     """
     with repository.lock(wait_seconds=wait_seconds):
@@ -107,10 +101,15 @@ def cut_version(
         copied = repository.work_tree.bring_to(
             store.objects, wanted, lambda path, done, total: progress("copy", path, done, total)
         )
+        folds = None
+        if request.folds is not None:
+            progress("deal", f"{request.folds.count} folds", 0, 0)
+            folds = _deal(repository.folder, request.datasets[0], wanted, request.folds, memory_limit, threads)
         progress("track", "with DVC", 0, 0)
         md5s = repository.work_tree.md5s()
-        dirs = _track(repository, request, md5s)
-        manifest = _manifest(store, request, selection, snapshot, instant, unsettled, md5s, dirs)
+        names = (*request.datasets, FOLDS) if folds else request.datasets
+        dirs = _track(repository, names, {**md5s, folds.file.path: folds.file.md5} if folds else md5s)
+        manifest = describe_version(store, request, selection, snapshot, instant, unsettled, md5s, dirs, folds)
         if newest is not None and newest.facts == manifest.facts:
             return Cut(newest, "unchanged", copied)
         progress("count", "event ids", 0, 0)
@@ -118,7 +117,7 @@ def cut_version(
         progress("push", repository.remote.url, 0, 0)
         _push(repository, manifest, newest, progress)
         progress("tag", manifest.tag, 0, 0)
-        repository.record(manifest, _message(manifest), parent)
+        repository.record(manifest, commit_message(manifest), parent)
         progress("tag", "done", 1, 1)
         return Cut(manifest, "cut", copied)
 
@@ -146,8 +145,12 @@ def preview_version(
     md5s = {path: known[path].md5 if path in known else "" for path in wanted}
     dirs = {dataset.name: dataset.dir_md5 for dataset in newest.datasets} if newest else {}
     instant = now.astimezone(dt.UTC).replace(microsecond=0)
-    manifest = _manifest(store, request, selection, snapshot, instant, unsettled, md5s, dirs)
-    is_same = newest is not None and not differing and newest.facts == manifest.facts
+    manifest = describe_version(store, request, selection, snapshot, instant, unsettled, md5s, dirs, None)
+    is_same = False
+    if newest is not None and answers(newest.folds, request.folds):
+        # The same rows and the same choice are the same folds, so none need to be dealt to know.
+        manifest = manifest.model_copy(update={"folds": newest.folds})
+        is_same = not differing and newest.facts == manifest.facts
     return Cut(manifest, "unchanged" if is_same else "dry run", tuple(sorted(differing)))
 
 
@@ -161,11 +164,6 @@ def _require_days(selection: Selection) -> None:
         )
 
 
-def path_of(asset: str, day: str, name: str) -> str:
-    """Return the path of a file of a partition below the work tree: as in the view."""
-    return f"{DATA}/{asset}/dt={day}/{name}"
-
-
 def _wanted(selection: Selection) -> dict[str, Wanted]:
     return {
         path_of(asset, chosen.day, file.name): Wanted(asset, file.sha256, file.size_bytes)
@@ -175,10 +173,17 @@ def _wanted(selection: Selection) -> dict[str, Wanted]:
     }
 
 
-def _track(repository: VersionsRepository, request: Request, md5s: dict[str, str]) -> dict[str, str]:
-    """Let DVC track each data set, and compare what it found with what was copied; returns the MD5 of each listing."""
+def _deal(  # noqa: PLR0917 - the choice, the rows and the engine's bounds
+    folder: Path, dataset: str, wanted: dict[str, Wanted], choice: FoldChoice, memory_limit: str, threads: int
+) -> FoldFacts:
+    files = sorted(path for path, want in wanted.items() if want.asset == dataset)
+    return deal_folds(folder, dataset, files, choice, memory_limit=memory_limit, threads=threads)
+
+
+def _track(repository: VersionsRepository, names: Sequence[str], md5s: dict[str, str]) -> dict[str, str]:
+    """Let DVC track each folder, and compare what it found with what was written; returns the MD5 of each listing."""
     dirs = {}
-    for dataset in request.datasets:
+    for dataset in names:
         top = f"{DATA}/{dataset}"
         dirs[dataset], listed = repository.dvc.add(top)
         expected = {path.removeprefix(f"{top}/"): md5 for path, md5 in md5s.items() if path.startswith(f"{top}/")}
@@ -191,7 +196,7 @@ def _track(repository: VersionsRepository, request: Request, md5s: dict[str, str
                 files=wrong[:5],
             )
     for stray in (repository.folder / DATA).glob("*.dvc"):
-        if stray.stem not in request.datasets:
+        if stray.stem not in names:
             stray.unlink()
     # DVC has put copies of its cache in the place of what was added.
     repository.work_tree.remember()
@@ -201,7 +206,7 @@ def _track(repository: VersionsRepository, request: Request, md5s: dict[str, str
 def _push(repository: VersionsRepository, manifest: Manifest, newest: Manifest | None, progress: Progress) -> None:
     """Push, and do not believe it: the remote is asked for every object, and new ones are read back."""
     oids = oids_of(manifest)
-    targets = [f"{DATA}/{dataset.name}" for dataset in manifest.datasets]
+    targets = [f"{DATA}/{folder.name}" for folder in manifest.tracked]
     repository.dvc.push(targets)
     missing = repository.dvc.missing(oids)
     new = oids - (oids_of(newest) if newest else set())
@@ -222,90 +227,5 @@ def _push(repository: VersionsRepository, manifest: Manifest, newest: Manifest |
 
 
 def oids_of(manifest: Manifest) -> set[str]:
-    """Return the names of a version's objects in DVC's remote: of its files, and of the listing of each data set."""
-    return {file.md5 for file in manifest.files} | {f"{dataset.dir_md5}.dir" for dataset in manifest.datasets}
-
-
-def _manifest(  # noqa: PLR0917 - every fact of a version comes together here
-    store: TableStore,
-    request: Request,
-    selection: Selection,
-    snapshot: str,
-    instant: dt.datetime,
-    unsettled: Collection[str],
-    md5s: dict[str, str],
-    dirs: dict[str, str],
-) -> Manifest:
-    days = tuple(
-        DayFacts(
-            day=chosen.day,
-            rows=chosen.partitions[request.datasets[0]].rows,
-            positives=chosen.positives,
-            immature_rows=chosen.immature_rows,
-            is_provisional=chosen.day in unsettled,
-            mature_through=mature_through(chosen),
-            declared_early=declared_early(store, chosen),
-            checks={"blocking_checks_passed": True, "validation": dict(chosen.verdict)},
-        )
-        for chosen in selection.days
-    )
-    return Manifest(
-        tag=f"{TAG_PREFIX}{instant:%Y%m%dT%H%M%SZ}-{snapshot}",
-        created_at=instant.isoformat(),
-        snapshot_id=snapshot,
-        code=code_identity(),
-        first=request.first.isoformat() if request.first else None,
-        last=request.last.isoformat() if request.last else None,
-        is_provisional=any(day.is_provisional for day in days),
-        days=days,
-        left_out=selection.left_out,
-        datasets=tuple(_dataset(name, selection, md5s, dirs.get(name, "")) for name in request.datasets),
-    )
-
-
-def _dataset(name: str, selection: Selection, md5s: dict[str, str], dir_md5: str) -> DatasetFacts:
-    partitions = tuple(_partition(name, chosen.partitions[name], md5s) for chosen in selection.days)
-    return DatasetFacts(
-        name=name,
-        columns=tuple(ColumnFacts(name=each.name, type=str(each.type), role=each.role) for each in CATALOG[name]),
-        dir_md5=dir_md5,
-        rows=sum(each.rows for each in partitions),
-        size_bytes=sum(file.size_bytes for each in partitions for file in each.files),
-        partitions=partitions,
-    )
-
-
-def _partition(asset: str, record: LogRecord, md5s: dict[str, str]) -> PartitionFacts:
-    paths = {file.name: path_of(asset, record.day, file.name) for file in record.files}
-    return PartitionFacts(
-        day=record.day,
-        generation=record.generation,
-        content=record.content,
-        features=features_of(record),
-        code_version=record.code_version,
-        schema_version=record.schema_version,
-        committed_at=record.committed_at,
-        rows=record.rows,
-        files=tuple(
-            FileFacts(
-                path=paths[file.name],
-                sha256=file.sha256,
-                md5=md5s.get(paths[file.name], ""),
-                size_bytes=file.size_bytes,
-                rows=file.rows,
-            )
-            for file in record.files
-        ),
-    )
-
-
-def _message(manifest: Manifest) -> str:
-    first, last = manifest.days[0].day, manifest.days[-1].day
-    lines = [
-        f"{'Provisional data' if manifest.is_provisional else 'Data'} of {len(manifest.days)} days, {first} to {last}",
-        "",
-        f"{manifest.rows} rows, {manifest.immature_rows} immature rows left out",
-        *(f"{dataset.name}: {dataset.dir_md5}.dir" for dataset in manifest.datasets),
-        f"snapshot {manifest.snapshot_id}",
-    ]
-    return "\n".join(lines) + "\n"
+    """Return the names of a version's objects in DVC's remote: of its files, and of the listing of each folder."""
+    return {file.md5 for file in manifest.files} | {f"{folder.dir_md5}.dir" for folder in manifest.tracked}

@@ -142,7 +142,7 @@ class Lineage:
             "created_at": version.created_at,
             "rows": version.rows,
             "snapshot": version.snapshot_id,
-            **{f"{each.name}_md5": f"{each.dir_md5}.dir" for each in version.datasets},
+            **{f"{each.name}_md5": f"{each.dir_md5}.dir" for each in version.tracked},
         }
         dataset = version.datasets[0]
         days = tuple(

@@ -19,6 +19,7 @@ from ml_data_platform.settings import Settings, load_settings
 from ml_data_platform.storage.layout import parse_day
 from ml_data_platform.storage.opening import open_objects
 from ml_data_platform.storage.table_store import TableStore
+from ml_data_platform.training.folds import Strategy
 from ml_data_platform.training.temporal import Part, SharedUsers, split_at_day
 
 _BOTH = ("date_partitions", "stratified_partitions")
@@ -32,6 +33,7 @@ def load_dataset(
     columns: Sequence[str] = (),
     negatives_per_positive: float | None = None,
     folds: Sequence[int] | None = None,
+    fold_strategy: Strategy | None = None,
     shared_users: SharedUsers = "purge",
     root: Path | str | None = None,
 ) -> Dataset:
@@ -45,7 +47,9 @@ def load_dataset(
         cutoff: First UTC day of the test part.
         columns: Columns to load; by default the features and the label.
         negatives_per_positive: Keep so many negatives per positive; never for the test part.
-        folds: Only users of these published folds.
+        folds: Only users of these folds: of those stored with the version (``version cut --folds``), or else of those
+            published with each day.
+        fold_strategy: Which of the two: ``keyed_hash`` for the published ones, or the strategy of the stored ones.
         shared_users: See ``TemporalSplit``.
         root: The root; by default as the command line finds it.
 
@@ -71,6 +75,7 @@ def load_dataset(
         columns=tuple(columns),
         negatives_per_positive=negatives_per_positive,
         folds=None if folds is None else tuple(folds),
+        fold_strategy=fold_strategy,
     )
     return select_rows(data, selected, memory_limit=settings.memory_limit, threads=settings.threads)
 

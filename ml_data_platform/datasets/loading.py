@@ -31,11 +31,13 @@ from ml_data_platform.datasets.firewall import (
 from ml_data_platform.datasets.known_days import known_through
 from ml_data_platform.datasets.label_maturity import inspect_maturity
 from ml_data_platform.datasets.pinned_data import PinnedData
+from ml_data_platform.datasets.stored_folds import chosen_folds, with_stored_folds
 from ml_data_platform.errors import LeakageError, SplitError
 from ml_data_platform.events.sql_text import sql_identifier, sql_literal
 from ml_data_platform.features.catalog import CATALOG, feature_columns
 from ml_data_platform.features.dialects import DUCKDB, render
 from ml_data_platform.storage import duck
+from ml_data_platform.training.folds import Strategy
 from ml_data_platform.training.leakage import Finding
 from ml_data_platform.training.sampling import NegativeSampling, keep_condition, sampling_for_ratio
 from ml_data_platform.training.temporal import Part, TemporalSplit, part_query, require_room
@@ -59,7 +61,9 @@ class Selected:
         part: ``train``, ``test`` or ``all``.
         columns: Columns to load, of any role; by default the features and the label.
         negatives_per_positive: Keep so many negatives per positive in the train part; none keeps all.
-        folds: Only users of these folds; none for all. The folds are those published with each day.
+        folds: Only users of these folds; none for all.
+        fold_strategy: Which folds: ``keyed_hash`` for those published with each day, or the strategy of those stored
+            with the version; by default those that are stored with it, or else the published ones.
     """
 
     split: TemporalSplit | None = None
@@ -67,6 +71,7 @@ class Selected:
     columns: tuple[str, ...] = ()
     negatives_per_positive: float | None = None
     folds: tuple[int, ...] | None = None
+    fold_strategy: Strategy | None = None
 
 
 @dataclass(frozen=True)
@@ -170,16 +175,18 @@ def select_rows(
     Raises:
         LeakageError: A check failed, or a column is asked for that must not be learnt from.
         SplitError: The split leaves no room, a fold does not exist, or the test part was to be sampled.
-        UnpinnedDataError: The version lacks the data set that the folds need.
+        UnpinnedDataError: The version lacks the data set or the folds that are asked for.
     """
     _require_columns(selected)
-    name = _BY_FOLD if selected.folds is not None else _BY_DAY
-    dataset = (
-        data.dataset(name) if data.manifest.dataset(name) or selected.folds is not None else data.dataset(_BY_FOLD)
-    )
+    stored = chosen_folds(data.manifest, selected.folds, selected.fold_strategy)
+    wants_published = selected.folds is not None and stored is None
+    name = _BY_FOLD if wants_published else _BY_DAY
+    dataset = data.dataset(name) if data.manifest.dataset(name) or wants_published else data.dataset(_BY_FOLD)
     if selected.negatives_per_positive is not None and selected.part == "test":
         raise SplitError("the test part is never sampled", remedy="Leave negatives_per_positive out for it.")
     files = tuple(_relation_parts(data, dataset.name))
+    if stored is not None and files:
+        files = (with_stored_folds(f"({' UNION ALL '.join(files)})", stored, data.paths[stored.file.path]),)
     with _engine(data, memory_limit, threads) as connection:
         findings = _inspect(connection, files, dataset.name, selected, data)
         require_clean(findings, data.manifest.tag)
@@ -207,7 +214,8 @@ def _inspect(
         *inspect_rows(connection, rows),
         inspect_maturity(connection, rows, data.manifest),
     ]
-    if table == _BY_FOLD:
+    stored = chosen_folds(data.manifest, selected.folds, selected.fold_strategy)
+    if (table == _BY_FOLD and stored is None) or (stored is not None and not stored.accepts):
         found += inspect_folds(connection, rows)
     if selected.split is not None:
         first = _one(connection, f"SELECT min(event_timestamp) FROM {rows}")

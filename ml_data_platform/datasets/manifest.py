@@ -16,6 +16,7 @@ from ml_data_platform.errors import CorruptVersionError
 MANIFEST = "version.json"
 FORMAT = 1
 DATA = "data"
+FOLDS = "folds"
 
 
 class _Part(BaseModel):
@@ -82,6 +83,57 @@ class DatasetFacts(_Part):
         return (file for partition in self.partitions for file in partition.files)
 
 
+class FoldPart(_Part):
+    """One fold: its number, and the users, rows and positive rows in it."""
+
+    fold: int
+    users: int
+    rows: int
+    positives: int
+
+    @property
+    def label_rate(self) -> float | None:
+        """Share of positive rows; none without rows."""
+        return self.positives / self.rows if self.rows else None
+
+
+class FoldFacts(_Part):
+    """Folds that were dealt when the version was cut, and are part of it.
+
+    Attributes:
+        strategy: As in ``training.folds``.
+        count: Number of folds.
+        seed: Of the dealing.
+        accepts: What was said in words, for folds that tear users apart; empty otherwise.
+        key: What a row of the file puts into a fold: ``user_id``, or ``event_id`` where users are torn apart.
+        parts: By fold.
+        dir_md5: MD5 of DVC's listing of the folder that holds the file.
+        file: The table of key and fold.
+    """
+
+    strategy: str
+    count: int
+    seed: int
+    accepts: str
+    key: str
+    parts: tuple[FoldPart, ...]
+    dir_md5: str
+    file: FileFacts
+
+    @property
+    def name(self) -> str:
+        """The strategy as ``--folds`` takes it."""
+        return f"{self.strategy}:{self.count}" + (f":{self.seed}" if self.seed else "")
+
+
+class Tracked(_Part):
+    """A folder below ``data`` that DVC tracks: its name, the MD5 of DVC's listing, its files."""
+
+    name: str
+    dir_md5: str
+    files: tuple[FileFacts, ...]
+
+
 class DayFacts(_Part):
     """One day of the version.
 
@@ -128,6 +180,7 @@ class Manifest(_Part):
         days: By day.
         left_out: Days that are known and not in it.
         datasets: By name.
+        folds: Folds that were dealt for it; none where it has those published with each day alone.
     """
 
     format: int = FORMAT
@@ -141,6 +194,7 @@ class Manifest(_Part):
     days: tuple[DayFacts, ...]
     left_out: tuple[LeftOut, ...]
     datasets: tuple[DatasetFacts, ...]
+    folds: FoldFacts | None = None
 
     @property
     def rows(self) -> int:
@@ -160,8 +214,16 @@ class Manifest(_Part):
 
     @property
     def files(self) -> Iterator[FileFacts]:
-        """All files of all data sets."""
-        return (file for dataset in self.datasets for file in dataset.files)
+        """All files: of all data sets, and the folds."""
+        return (file for folder in self.tracked for file in folder.files)
+
+    @property
+    def tracked(self) -> Iterator[Tracked]:
+        """The folders that DVC tracks: the data sets, then the folds."""
+        for dataset in self.datasets:
+            yield Tracked(name=dataset.name, dir_md5=dataset.dir_md5, files=tuple(dataset.files))
+        if self.folds is not None:
+            yield Tracked(name=FOLDS, dir_md5=self.folds.dir_md5, files=(self.folds.file,))
 
     @property
     def facts(self) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ml_data_platform.datasets.checkout import differing_files
 from ml_data_platform.datasets.git import Git
-from ml_data_platform.datasets.manifest import MANIFEST, DatasetFacts, Manifest
+from ml_data_platform.datasets.manifest import MANIFEST, DatasetFacts, FileFacts, Manifest
 from ml_data_platform.datasets.repository import VersionsRepository
 from ml_data_platform.errors import CorruptVersionError, UnpinnedDataError, VersionError
 from ml_data_platform.storage.durability import file_sha256
@@ -122,4 +122,19 @@ def pin_version(repository: VersionsRepository, store: TableStore, tag: str, dat
                     file=file.path,
                 )
             paths[file.path] = good
+    if manifest.folds is not None:
+        paths[manifest.folds.file.path] = _stored_folds(repository, manifest, manifest.folds.file)
     return PinnedData(manifest, paths)
+
+
+def _stored_folds(repository: VersionsRepository, manifest: Manifest, file: FileFacts) -> Path:
+    """Return the table of folds, which only DVC has."""
+    cached = repository.dvc.cached(file.md5)
+    if cached is None or file_sha256(cached) != file.sha256:
+        raise CorruptVersionError(
+            "the folds of the version are gone from DVC's cache, or have other bytes than the version names",
+            remedy=f"Load a checkout instead: ml-data-platform version checkout {manifest.tag} --to FOLDER.",
+            version=manifest.tag,
+            file=file.path,
+        )
+    return cached

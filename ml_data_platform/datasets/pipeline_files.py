@@ -25,7 +25,7 @@ def pipeline_text(manifest: Manifest) -> str:
     stage = {
         "desc": "Train the baseline on this version; the same version and parameters give the same model bytes.",
         "cmd": _COMMAND.format(models=MODELS),
-        "deps": [MANIFEST, *(f"{DATA}/{dataset.name}" for dataset in manifest.datasets)],
+        "deps": [MANIFEST, *(f"{DATA}/{folder.name}" for folder in manifest.tracked)],
         "params": ["cutoff", "seed", "shared_users"],
         # Not kept by DVC: a pull of the data must not ask for a model that nobody trained here.
         "outs": [{MODELS: {"cache": False}}],

@@ -15,6 +15,7 @@ from ml_data_platform.errors import VersionError
 from ml_data_platform.storage.commit_log import LogRecord
 from ml_data_platform.storage.layout import Layout
 from ml_data_platform.storage.table_store import TableStore
+from ml_data_platform.training.folds import FoldChoice
 
 DATASETS = ("date_partitions", "label_partitions", "stratified_partitions")
 """The assets that hold training data."""
@@ -32,11 +33,13 @@ class Request:
         datasets: Names of assets, in the order of the flow.
         first: First UTC day; none for an open beginning.
         last: Last UTC day; none for an open end.
+        folds: Folds to be dealt and stored with the version; none for those that are published with each day alone.
     """
 
     datasets: tuple[str, ...] = DATASETS
     first: dt.date | None = None
     last: dt.date | None = None
+    folds: FoldChoice | None = None
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.datasets if name not in DATASETS]

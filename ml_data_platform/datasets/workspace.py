@@ -112,8 +112,9 @@ class WorkTree:
         return {path.relative_to(self.folder).as_posix() for path in self._walk() if path.is_file()}
 
     def _walk(self) -> Iterator[Path]:
-        for dataset in (self.folder / DATA).glob("*/"):
-            yield from dataset.rglob("*")
+        for tracked in (self.folder / DATA).glob("*/"):
+            yield tracked
+            yield from tracked.rglob("*")
 
     def _remove_empty_folders(self) -> None:
         for path in sorted(self._walk(), key=lambda each: len(each.parts), reverse=True):

@@ -14,6 +14,7 @@ from ml_data_platform.defs.resources import PlatformResource
 from ml_data_platform.settings import Settings
 from ml_data_platform.stages.settled_days import unsettled_days
 from ml_data_platform.storage.layout import parse_day
+from ml_data_platform.training.folds import parse_choice
 
 POOL = "dataset_versions"
 
@@ -24,11 +25,16 @@ class VersionChoice(dg.Config):
     datasets: list[str] = Field(default=list(DATASETS), description="Assets with training data.")
     first_day: str | None = Field(default=None, description="First UTC day, YYYY-MM-DD.")
     last_day: str | None = Field(default=None, description="Last UTC day, YYYY-MM-DD.")
+    folds: str | None = Field(
+        default=None, description="Folds to store with the version, e.g. stratified_group:5; see version cut --help."
+    )
+    accept: str = Field(default="", description="What folds that tear users apart need to be told in words.")
 
     def request(self) -> Request:
         """Return the request, checked."""
         first, last = (parse_day(day) if day else None for day in (self.first_day, self.last_day))
-        return Request(tuple(name for name in DATASETS if name in self.datasets), first, last)
+        folds = parse_choice(self.folds, self.accept)
+        return Request(tuple(name for name in DATASETS if name in self.datasets), first, last, folds)
 
 
 def versions_of(settings: Settings) -> VersionsRepository:
@@ -98,8 +104,9 @@ def _shown(cut: Cut, settings: Settings) -> dict[str, Any]:
         "is_provisional": version.is_provisional,
         "left_out": dg.MetadataValue.md(left_out) if left_out else "none",
         "files_copied": len(cut.copied),
+        "folds": version.folds.name if version.folds else "as published each day",
         "snapshot": version.snapshot_id,
         "repository": dg.MetadataValue.path(str(settings.versions_folder)),
         "remote": settings.versions_remote_url,
-        **{f"{each.name}_md5": f"{each.dir_md5}.dir" for each in version.datasets},
+        **{f"{each.name}_md5": f"{each.dir_md5}.dir" for each in version.tracked},
     }
