@@ -11,10 +11,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import duckdb
+
 from ml_data_platform.datasets.dvc_files import DvcFiles
 from ml_data_platform.datasets.manifest import ColumnFacts, DatasetFacts, Manifest, PartitionFacts
 from ml_data_platform.errors import CorruptVersionError, VersionError
-from ml_data_platform.events.sql_text import sql_identifier, sql_literal
+from ml_data_platform.events.sql_text import sql_identifier
 from ml_data_platform.storage import duck
 from ml_data_platform.storage.layout import Layout
 from ml_data_platform.storage.table_store import TableStore
@@ -122,8 +124,8 @@ def compare_versions(
             f"""CREATE TEMP TABLE compared AS
             SELECT coalesce(b.day, a.day) AS day, a.event_id IS NULL AS is_added, b.event_id IS NULL AS is_removed,
             {", ".join(f"a.{_q(c)} IS DISTINCT FROM b.{_q(c)} AS {_q('changed_' + c)}" for c in columns)}
-            FROM {_rows(store, dvc, first, differing, columns)} AS a
-            FULL OUTER JOIN {_rows(store, dvc, second, differing, columns)} AS b USING (event_id)"""
+            FROM {_rows(connection, store, dvc, dataset=first, days=differing, columns=columns)} AS a
+            FULL OUTER JOIN {_rows(connection, store, dvc, dataset=second, days=differing, columns=columns)} AS b USING (event_id)"""
         )
         is_changed = " OR ".join(_q(f"changed_{column}") for column in columns)
         days = connection.execute(
@@ -174,7 +176,15 @@ def _q(name: str) -> str:
     return sql_identifier(name)
 
 
-def _rows(store: TableStore, dvc: DvcFiles, dataset: DatasetFacts, days: list[str], columns: list[str]) -> str:
+def _rows(
+    connection: duckdb.DuckDBPyConnection,
+    store: TableStore,
+    dvc: DvcFiles,
+    *,
+    dataset: DatasetFacts,
+    days: list[str],
+    columns: list[str],
+) -> str:
     """Return a relation over the rows of some days, with their day."""
     wanted = set(days)
     files = [file for each in dataset.partitions if each.day in wanted for file in each.files if file.rows]
@@ -183,8 +193,8 @@ def _rows(store: TableStore, dvc: DvcFiles, dataset: DatasetFacts, days: list[st
     if not files:
         nothing = ", ".join(f"NULL AS {_q(column)}" for column in columns if column != "event_id")
         return f"(SELECT CAST(NULL AS VARCHAR) AS event_id, {nothing}, CAST(NULL AS DATE) AS day WHERE FALSE)"
-    paths = ", ".join(sql_literal(str(_place(store, dvc, dataset.name, file.sha256, file.md5))) for file in files)
-    return f"(SELECT {names}, {day} FROM read_parquet([{paths}], hive_partitioning = false))"
+    paths = [_place(store, dvc, dataset.name, file.sha256, file.md5) for file in files]
+    return f"(SELECT {names}, {day} FROM {duck.parquet(connection, paths)})"
 
 
 def _place(store: TableStore, dvc: DvcFiles, asset: str, sha256: str, md5: str) -> Path:

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from ml_data_platform.datasets.manifest import DatasetFacts
 from ml_data_platform.errors import VersionError
-from ml_data_platform.events.sql_text import sql_literal
 from ml_data_platform.storage import duck
 
 EXAMPLES = 5
@@ -28,12 +27,11 @@ def require_unique_events(folder: Path, dataset: DatasetFacts, *, memory_limit: 
     paths = [str(folder / file.path) for file in dataset.files if file.rows]
     if not paths:
         return
-    files = ", ".join(sql_literal(path) for path in paths)
-    rows = f"read_parquet([{files}], hive_partitioning = false)"
     with (
         tempfile.TemporaryDirectory(dir=folder / ".dvc" / "tmp") as scratch,
         duck.connect(Path(scratch), folders=[folder], memory_limit=memory_limit, threads=threads) as connection,
     ):
+        rows = duck.parquet(connection, paths)
         # A hash of eight bytes takes less memory than the ids; those that meet are looked at themselves.
         found = connection.execute(
             f"""WITH met AS (SELECT hash(event_id) AS h FROM {rows} GROUP BY ALL HAVING count(*) > 1)

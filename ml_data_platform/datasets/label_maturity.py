@@ -14,7 +14,6 @@ import duckdb
 from ml_data_platform.datasets.manifest import Manifest
 from ml_data_platform.datasets.selection import ChosenDay
 from ml_data_platform.events.lateness import ONE_DAY, end_of_day
-from ml_data_platform.events.sql_text import sql_literal
 from ml_data_platform.features.dialects import DUCKDB, render
 from ml_data_platform.features.queries import micros
 from ml_data_platform.storage import duck
@@ -42,12 +41,12 @@ def declared_early(store: TableStore, chosen: ChosenDay) -> dict[str, int]:
     if chosen.source is None or _is_all_seen(dt.date.fromisoformat(chosen.day), mature_through(chosen) or {}):
         return {}
     keys = [Layout.object_key(chosen.source.asset, file.sha256) for file in chosen.source.files if file.rows]
-    paths = [sql_literal(str(store.objects.local_path(key))) for key in keys if store.objects.exists(key)]
+    paths = [store.objects.local_path(key) for key in keys if store.objects.exists(key)]
     if not paths:
         return {}
     with store.scratch() as scratch, duck.connect(scratch, folders=[store.objects.local_folder]) as connection:
         rows = connection.execute(
-            f"SELECT source, count(*) FROM read_parquet([{', '.join(paths)}], hive_partitioning = false) "
+            f"SELECT source, count(*) FROM {duck.parquet(connection, paths)} "
             "WHERE label_is_mature AND label IS NOT NULL AND converted IS NULL GROUP BY source ORDER BY source"
         ).fetchall()
     return {str(source): int(count) for source, count in rows}

@@ -25,7 +25,6 @@ from ml_data_platform.datasets.selection import generation_with
 from ml_data_platform.datasets.snapshots import read_snapshot
 from ml_data_platform.errors import UnknownVersionError
 from ml_data_platform.events.planning import UPSTREAM
-from ml_data_platform.events.sql_text import sql_literal
 from ml_data_platform.storage import duck
 from ml_data_platform.storage.commit_log import LogRecord
 from ml_data_platform.storage.layout import Layout
@@ -117,14 +116,14 @@ class Lineage:
             version = self.repository.version(what)
             return Trace(self._version(version), self._models_of([version.tag]))
         if re.fullmatch(r"usr_[0-9a-f]{16}", what):
-            return self._of_rows(Node("user", what), f"user_id = {sql_literal(what)}", what)
+            return self._of_rows(Node("user", what), "user_id = $wanted", what, what)
         landed = [
             each for each in self.ledger.records() if what in {each.sha256, each.name, f"{each.source}/{each.name}"}
         ]
         if landed:
             record = landed[0]
             node = self._landed_file(record.source, record.sha256)
-            return self._of_rows(node, f"source_file = {sql_literal(record.sha256)}", what)
+            return self._of_rows(node, "source_file = $wanted", record.sha256, what)
         return self._of_event(what)
 
     def _model(self, run: RunManifest) -> Node:
@@ -217,7 +216,7 @@ class Lineage:
         return any(_is_below(top, f"{asset}/{day}", content) for top in tops)
 
     def _of_event(self, event_id: str) -> Trace:
-        known = f"event_id = {sql_literal(event_id)}"
+        known = "event_id = $wanted"
         with self._engine() as connection:
             files = self._event_files()
             rows = _query(
@@ -225,6 +224,7 @@ class Lineage:
                 files,
                 "filename, source, source_file, source_row, event_timestamp, user_id, session_uuid",
                 known,
+                event_id,
             )
         if not rows:
             raise UnknownVersionError(
@@ -246,23 +246,24 @@ class Lineage:
         }
         day, content = files[path]
         node = Node("event", event_id, facts, (landed, self._partition(_EVENTS, day, content)))
-        return Trace(node, self._containing(known, known))
+        return Trace(node, self._containing(known, known, event_id))
 
-    def _of_rows(self, node: Node, condition: str, what: str) -> Trace:
-        found = self._containing(condition, condition if node.kind == "user" else None)
+    def _of_rows(self, node: Node, condition: str, wanted: str, what: str) -> Trace:
+        found = self._containing(condition, condition if node.kind == "user" else None, wanted)
         if node.kind == "user" and not found:
             with self._engine() as connection:
-                rows = _query(connection, self._event_files(), "count(*)", condition)
+                rows = _query(connection, self._event_files(), "count(*)", condition, wanted)
             if not rows or not rows[0][0]:
                 raise UnknownVersionError("no event of this user is published", remedy="", got=what)
         return Trace(node, found)
 
-    def _containing(self, on_events: str, on_rows: str | None) -> tuple[Node, ...]:
+    def _containing(self, on_events: str, on_rows: str | None, wanted: str) -> tuple[Node, ...]:
         """Return the versions with rows that meet a condition, and the models that learnt from them.
 
         Args:
             on_events: Condition on the pinned events.
             on_rows: The same condition on training rows; none where only events can tell.
+            wanted: The value that the conditions name ``$wanted``.
         """
         counts: dict[str, int] = {}
         with self._engine() as connection:
@@ -275,8 +276,10 @@ class Lineage:
                     events = self._stored(_EVENTS, [sha for day in pinned.values() for sha in day["files"].values()])
                     if not events:
                         continue
-                    condition = f"event_id IN (SELECT event_id FROM {_files(events)} WHERE {on_events})"
-                found = _query(connection, rows, "count(*)", condition) if rows else []
+                    condition = (
+                        f"event_id IN (SELECT event_id FROM {duck.parquet(connection, events)} WHERE {on_events})"
+                    )
+                found = _query(connection, rows, "count(*)", condition, wanted) if rows else []
                 if found and found[0][0]:
                     counts[version.tag] = int(found[0][0])
         return self._versions_of(counts)
@@ -333,18 +336,15 @@ def _is_below(node: Node, name: str, content: str) -> bool:
     return any(_is_below(child, name, content) for child in node.children)
 
 
-def _files(paths: Iterable[str]) -> str:
-    return f"read_parquet([{', '.join(map(sql_literal, paths))}], hive_partitioning = false, filename = true)"
-
-
 def _query(
-    connection: duckdb.DuckDBPyConnection, paths: Iterable[str], columns: str, condition: str
+    connection: duckdb.DuckDBPyConnection, paths: Iterable[str], columns: str, condition: str, wanted: str
 ) -> Sequence[tuple[Any, ...]]:
-    """Return rows of files, in the order of the files."""
+    """Return rows of files that meet a condition on ``$wanted``, in the order of the files."""
     ordered = list(paths)
     if not ordered:
         return []
     text = columns.replace("event_timestamp", "CAST(event_timestamp AS VARCHAR) AS event_timestamp")
-    rows = connection.execute(f"SELECT {text} FROM {_files(ordered)} WHERE {condition}").fetchall()
+    files = duck.parquet(connection, ordered, has_file_names=True)
+    rows = connection.execute(f"SELECT {text} FROM {files} WHERE {condition}", {"wanted": wanted}).fetchall()
     place = {path: number for number, path in enumerate(ordered)}
     return sorted(rows, key=lambda row: place.get(row[0], 0)) if columns.startswith("filename") else rows

@@ -33,7 +33,7 @@ from ml_data_platform.datasets.label_maturity import inspect_maturity
 from ml_data_platform.datasets.pinned_data import PinnedData
 from ml_data_platform.datasets.stored_folds import chosen_folds, with_stored_folds
 from ml_data_platform.errors import LeakageError, SplitError
-from ml_data_platform.events.sql_text import sql_identifier, sql_literal
+from ml_data_platform.events.sql_text import sql_identifier
 from ml_data_platform.features.catalog import CATALOG, feature_columns
 from ml_data_platform.features.dialects import DUCKDB, render
 from ml_data_platform.storage import duck
@@ -245,9 +245,9 @@ def _relation_parts(data: PinnedData, name: str) -> Iterator[str]:
     columns = ", ".join(sql_identifier(column.name) for column in CATALOG[name])
     for file in data.dataset(name).files:
         if file.rows:
-            fold = next((part[5:] for part in file.path.split("/") if part.startswith("fold=")), "NULL")
-            path = sql_literal(str(data.paths[file.path]))
-            yield f"SELECT {columns}, CAST({fold} AS BIGINT) AS fold FROM read_parquet({path}, hive_partitioning = false)"
+            fold = next((str(int(part[5:])) for part in file.path.split("/") if part.startswith("fold=")), "NULL")
+            rows = duck.bound_parquet([str(data.paths[file.path])])
+            yield f"SELECT {columns}, CAST({fold} AS BIGINT) AS fold FROM {rows}"
 
 
 def _all_rows(files: Sequence[str]) -> str:
@@ -292,4 +292,6 @@ def _engine(data: PinnedData, memory_limit: str, threads: int) -> Iterator[duckd
             threads=threads,
         ) as connection,
     ):
+        for path in data.paths.values():
+            duck.bind_files(connection, [str(path)])
         yield connection

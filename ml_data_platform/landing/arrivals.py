@@ -15,7 +15,8 @@ import duckdb
 from ml_data_platform.events.contracts import SourceContract
 from ml_data_platform.events.delays import Delays, bucket_sql
 from ml_data_platform.events.lateness import Admission
-from ml_data_platform.events.sql_text import sql_instant, sql_literal
+from ml_data_platform.events.sql_text import sql_instant
+from ml_data_platform.storage import duck
 
 
 @dataclass(frozen=True)
@@ -42,14 +43,14 @@ def measure(
         admission: What was decided at its landing.
         engine: Made by ``storage.duck.connect``.
     """
-    rows = f"read_parquet({sql_literal(str(fragment))}, hive_partitioning = false)"
+    rows = duck.parquet(engine, [fragment])
     said = contract.lateness
     event_time = None
     if said.watermark == "event_time":
         # An integer, because a Python instant of DuckDB comes in a zone of its own making.
-        micros = f"SELECT quantile_disc(epoch_us(event_time), {said.quantile!r}) FROM {rows}"
+        micros = f"SELECT quantile_disc(epoch_us(event_time), $quantile) FROM {rows}"
         event_time = dt.datetime.fromtimestamp(0, dt.UTC) + dt.timedelta(
-            microseconds=engine.execute(micros).fetchall()[0][0]
+            microseconds=engine.execute(micros, {"quantile": said.quantile}).fetchall()[0][0]
         )
     return Timing(event_time, {} if admission.is_historical else _delays(rows, admission, engine))
 

@@ -148,8 +148,11 @@ def _good_rows(
     cells = pa.table([pa.array(column, pa.string()) for column in zip(*rows, strict=True)], names=names)
     connection.register("landed_cells", cells)
     try:
-        members = ", ".join(f"{_literal(key)}, nullif({name}, '')" for key, name in zip(header, names, strict=True))
-        landed = connection.sql(f"SELECT json_object({members})::VARCHAR AS landed FROM landed_cells").to_arrow_table()
+        members = ", ".join(f"$k{position}, nullif(c{position}, '')" for position in range(len(header)))
+        landed = connection.sql(
+            f"SELECT json_object({members})::VARCHAR AS landed FROM landed_cells",
+            params={f"k{position}": key for position, key in enumerate(header)},
+        ).to_arrow_table()
     finally:
         connection.unregister("landed_cells")
     return pa.table(
@@ -163,10 +166,6 @@ def _uneven(header: Sequence[str], row: Sequence[str]) -> str:
     if len(row) > len(header):
         landed[EXTRA_FIELDS_KEY] = [cell or None for cell in row[len(header) :]]
     return json.dumps(landed, ensure_ascii=False, separators=(",", ":"))
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
 
 
 def _bytes(text: str) -> bytes:

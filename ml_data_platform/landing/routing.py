@@ -22,12 +22,13 @@ import pyarrow.parquet as pq
 from ml_data_platform.errors import SettingsError, StageFailedError
 from ml_data_platform.events.contracts import SourceContract
 from ml_data_platform.events.lateness import Admission
-from ml_data_platform.events.parsing import routing_query, sql_literal
+from ml_data_platform.events.parsing import routing_query
 from ml_data_platform.events.schemas import LANDED_ROWS, UNDATED_ROWS, TableSchema
 from ml_data_platform.landing.arrivals import Timing, measure
 from ml_data_platform.landing.lines import MAX_UNZIPPED_BYTES
 from ml_data_platform.landing.masked_files import read_masked
 from ml_data_platform.landing.readers import read_chunks
+from ml_data_platform.storage import duck
 from ml_data_platform.storage.duck import connect
 from ml_data_platform.storage.parquet import StagedFile, copy_options, verify_file
 
@@ -197,8 +198,8 @@ class _Spill:
         """Write the rows in their declared order, so that reading one day skips the row groups of others."""
         if not self._rows:
             return None
-        rows = f"SELECT * FROM read_parquet({sql_literal(str(self._unsorted))}) ORDER BY {self._table.order_by}"
-        engine.execute(f"COPY ({rows}) TO {sql_literal(str(self._sorted))} {copy_options(self._table)}")
+        rows = f"SELECT * FROM {duck.parquet(engine, [self._unsorted])} ORDER BY {self._table.order_by}"
+        duck.write_parquet(engine, rows, self._sorted, copy_options(self._table))
         self._unsorted.unlink()
         return verify_file(self._sorted, self._table, self._sorted.name)
 

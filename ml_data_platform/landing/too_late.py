@@ -36,17 +36,17 @@ def show_too_late(
         objects.delete(view)
         return
     fragment = objects.local_path(Layout.object_key(LANDED_FILES, record.fragment))
-    rows = f"""
-        SELECT {duck.columns_sql(TOO_LATE_ROWS)}
-        FROM (
-            SELECT {sql_literal(record.source)} AS source, {sql_literal(record.sha256)} AS source_file, *
-            FROM read_parquet({sql_literal(str(fragment))}, hive_partitioning = false)
-            WHERE list_contains({sql_list(sql_literal(day) for day in days)}, strftime(event_time, '%Y-%m-%d'))
-        ) ORDER BY {TOO_LATE_ROWS.order_by}"""
     with store.scratch() as folder:
         path = folder / _FILE_NAME
         with duck.connect(folder, folders=[objects.local_folder], memory_limit=memory_limit, threads=threads) as engine:
-            engine.execute(f"COPY ({rows}) TO {sql_literal(str(path))} {copy_options(TOO_LATE_ROWS)}")
+            rows = f"""
+                SELECT {duck.columns_sql(TOO_LATE_ROWS)}
+                FROM (
+                    SELECT {sql_literal(record.source)} AS source, {sql_literal(record.sha256)} AS source_file, *
+                    FROM {duck.parquet(engine, [fragment])}
+                    WHERE list_contains({sql_list(sql_literal(day) for day in days)}, strftime(event_time, '%Y-%m-%d'))
+                ) ORDER BY {TOO_LATE_ROWS.order_by}"""
+            duck.write_parquet(engine, rows, path, copy_options(TOO_LATE_ROWS))
         found = verify_file(path, TOO_LATE_ROWS, _FILE_NAME)
         key = Layout.object_key(TOO_LATE_ROWS.name, found.sha256)
         objects.put_object(key, found.path, sha256=found.sha256, size_bytes=found.size_bytes)

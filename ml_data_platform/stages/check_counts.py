@@ -16,7 +16,8 @@ from ml_data_platform.events.check_report import BrokenRule, DayCounts, FieldCou
 from ml_data_platform.events.contracts import SourceContract
 from ml_data_platform.events.masking_plan import ROW_KEY
 from ml_data_platform.events.schemas import EVENT_TYPES
-from ml_data_platform.events.sql_text import json_pointer, sql_identifier, sql_list, sql_literal
+from ml_data_platform.events.sql_text import json_pointer, sql_identifier, sql_literal
+from ml_data_platform.storage import duck
 from ml_data_platform.validation.outcomes import is_within_tolerance
 from ml_data_platform.validation.rules import Rule
 
@@ -34,26 +35,28 @@ def open_views(engine: duckdb.DuckDBPyConnection, mapped: Path, rejections: Path
         f"""
         CREATE VIEW judged AS
         SELECT m.*, r.rules, CAST(m.event_time AS DATE) AS day
-        FROM read_parquet({sql_literal(str(mapped))}, file_row_number = true) m
-        LEFT JOIN read_parquet({sql_literal(str(rejections))}) r ON r.position = m.file_row_number
+        FROM {duck.parquet(engine, [mapped], has_row_numbers=True)} m
+        LEFT JOIN {duck.parquet(engine, [rejections])} r ON r.position = m.file_row_number
         """
     )
 
 
 def undated_rows(engine: duckdb.DuckDBPyConnection, fragment: Path) -> dict[str, UndatedRows]:
     """Return per reason, most rows first, the rows of a fragment of UNDATED_ROWS."""
-    rows = f"read_parquet({sql_literal(str(fragment))})"
+    rows = duck.parquet(engine, [fragment])
     counts = engine.execute(f"SELECT reason, count(*) FROM {rows} GROUP BY 1 ORDER BY 2 DESC, 1").fetchall()
     found = {}
     for reason, count in counts:
-        these = f"{rows} WHERE reason = {sql_literal(reason)}"
+        these, bound = f"{rows} WHERE reason = $reason", {"reason": reason}
         examples = engine.execute(
             f"""SELECT source_row, coalesce(event_time_landed, landed) FROM {these} ORDER BY source_row
-            LIMIT {MAX_EXAMPLES}"""
+            LIMIT {MAX_EXAMPLES}""",
+            bound,
         ).fetchall()
         times = engine.execute(
             f"""SELECT DISTINCT event_time_landed FROM {these} AND event_time_landed IS NOT NULL
-            ORDER BY 1 LIMIT {MAX_TIMES}"""
+            ORDER BY 1 LIMIT {MAX_TIMES}""",
+            bound,
         ).fetchall()
         shown = tuple(f"row {number}: {bounded(text, MAX_SHOWN)}" for number, text in examples)
         found[reason] = UndatedRows(count, shown, tuple(text for (text,) in times))
@@ -157,7 +160,8 @@ def broken_rules(engine: duckdb.DuckDBPyConnection, rules: Mapping[str, Rule]) -
         columns = ", ".join(f"CAST({sql_identifier(column)} AS VARCHAR)" for column in rules[name].columns)
         examples = engine.execute(
             f"""SELECT source_row, concat_ws(', ', {columns}) FROM judged
-            WHERE list_contains(rules, {sql_literal(name)}) ORDER BY source_row LIMIT {MAX_EXAMPLES}"""
+            WHERE list_contains(rules, $rule) ORDER BY source_row LIMIT {MAX_EXAMPLES}""",
+            {"rule": name},
         ).fetchall()
         shown = tuple(f"row {number}: {bounded(text, MAX_SHOWN) or 'nothing'}" for number, text in examples)
         found[name] = BrokenRule(rules[name].description, count, shown)
@@ -166,11 +170,11 @@ def broken_rules(engine: duckdb.DuckDBPyConnection, rules: Mapping[str, Rule]) -
 
 def unknown_columns(engine: duckdb.DuckDBPyConnection, contract: SourceContract) -> dict[str, int]:
     """Return top-level landed columns that the contract does not name, and their rows; most rows first."""
-    known = sql_list(sql_literal(name) for name in sorted({*contract.known_columns, ROW_KEY}))
     return dict(
         engine.execute(
-            f"""SELECT name, count(*) FROM (SELECT unnest(json_keys(landed)) AS name FROM judged)
-            WHERE NOT list_contains({known}, name) GROUP BY 1 ORDER BY 2 DESC, 1"""
+            """SELECT name, count(*) FROM (SELECT unnest(json_keys(landed)) AS name FROM judged)
+            WHERE NOT list_contains($known, name) GROUP BY 1 ORDER BY 2 DESC, 1""",
+            {"known": sorted({*contract.known_columns, ROW_KEY})},
         ).fetchall()
     )
 

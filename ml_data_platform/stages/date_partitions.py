@@ -55,9 +55,9 @@ def build(
     generation = expected_generation(store, DATE_PARTITIONS, day)
     path = scratch / "date_partitions.parquet"
     with duck.connect(scratch, **engine.options(store)) as connection:
-        rows = rows_of(features.paths(day), SESSION_FEATURES)
+        rows = rows_of(connection, features.paths(day), SESSION_FEATURES)
         write_table(connection, file_query(rows, DATE_PARTITIONS.columns.names, "TRUE"), DATE_PARTITIONS, path)
-        written = rows_of([path], DATE_PARTITIONS)
+        written = rows_of(connection, [path], DATE_PARTITIONS)
         (maturity,) = read_counts(connection, maturity_query(rows))
         (faults,) = read_counts(
             connection,

@@ -53,9 +53,9 @@ def build(
     generation = expected_generation(store, LABEL_PARTITIONS, day)
     conditions = {name: label_condition(label) for name, label in LABEL_FILES.items()}
     with duck.connect(scratch, **engine.options(store)) as connection:
-        rows = rows_of(features.paths(day), SESSION_FEATURES)
+        rows = rows_of(connection, features.paths(day), SESSION_FEATURES)
         files = write_files(connection, rows, LABEL_PARTITIONS, conditions, scratch)
-        placed = placed_rows(LABEL_PARTITIONS, {label: files[name] for name, label in LABEL_FILES.items()})
+        placed = placed_rows(connection, LABEL_PARTITIONS, {label: files[name] for name, label in LABEL_FILES.items()})
         (metrics,) = read_counts(connection, accounting_query(rows, placed, "label"))
         (maturity,) = read_counts(connection, maturity_query(rows))
     return finish(

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import datetime as dt
 import difflib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -21,7 +21,6 @@ import duckdb
 from ml_data_platform.errors import SettingsError
 from ml_data_platform.events.parsing import UNDATED_REASONS
 from ml_data_platform.events.schemas import QUARANTINED_EVENTS
-from ml_data_platform.events.sql_text import sql_literal
 from ml_data_platform.stages.decisions import too_late
 from ml_data_platform.stages.platform import Platform
 from ml_data_platform.stages.state import current_records
@@ -157,7 +156,7 @@ def _groups_of_days(platform: Platform, wanted: Wanted) -> Iterator[Group]:
     with platform.store.scratch() as scratch, open_engine(platform, scratch) as engine:
         counts = engine.execute(
             f"""SELECT filename, source, reason, count(*) FROM (
-                SELECT filename, source, unnest(rules) AS reason FROM {read_files(files, "filename = true")})
+                SELECT filename, source, unnest(rules) AS reason FROM {duck.parquet(engine, files, has_file_names=True)})
             GROUP BY ALL"""
         ).fetchall()
     for path, source, reason, rows in counts:
@@ -182,13 +181,6 @@ def _groups_of_files(platform: Platform, records: Sequence[LedgerRecord], wanted
         if wanted.takes(FILE, FILE_UNREADABLE, failure.source):
             why = f"{failure.reason} ({failure.at})"
             yield Group(FILE_UNREADABLE, failure.source, "", failure.path, FILE, 0, "", why)
-
-
-def read_files(paths: Iterable[str], options: str = "") -> str:
-    """Return a relation over files."""
-    files = ", ".join(map(sql_literal, paths))
-    more = f", {options}" if options else ""
-    return f"read_parquet([{files}], hive_partitioning = false{more})"
 
 
 def place_of(day: str, kind: str) -> str:

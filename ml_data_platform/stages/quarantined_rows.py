@@ -5,14 +5,13 @@ Belongs here: reading a bounded number of them. Does not belong here: counting t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import duckdb
 
 from ml_data_platform.events.schemas import QUARANTINED_EVENTS
-from ml_data_platform.events.sql_text import sql_list, sql_literal
 from ml_data_platform.stages.platform import Platform
 from ml_data_platform.stages.quarantine import (
     TOO_LATE,
@@ -21,9 +20,9 @@ from ml_data_platform.stages.quarantine import (
     files_of_days,
     open_engine,
     place_of,
-    read_files,
 )
 from ml_data_platform.stages.state import current_records
+from ml_data_platform.storage import duck
 from ml_data_platform.storage.layout import LANDED_FILES, UNDATED_ROWS, Layout
 from ml_data_platform.storage.ledger import LedgerRecord
 
@@ -105,9 +104,9 @@ class Search:
         """Return rows that broke rules or repeat an event, by day."""
         names = {(record.source, record.sha256): record.name for record in self.records}
         for head, kind, path in files_of_days(self.platform, self.wanted):
-            conditions = [f"source = {sql_literal(self.wanted.source)}"] if self.wanted.source else []
+            conditions = {"source = $source": ("source", self.wanted.source)} if self.wanted.source else {}
             if self.wanted.reason not in {"", kind}:
-                conditions.append(f"list_contains(rules, {sql_literal(self.wanted.reason)})")
+                conditions["list_contains(rules, $reason)"] = ("reason", self.wanted.reason)
             found = self._read(
                 path, f"* REPLACE ({INSTANT} AS event_time)", conditions, QUARANTINED_EVENTS.order_by, limit
             )
@@ -143,8 +142,8 @@ class Search:
             ):
                 continue
             path = self._path(LANDED_FILES, record.fragment)
-            of_days = f"list_contains({sql_list(sql_literal(day) for day in days)}, strftime(event_time, '%Y-%m-%d'))"
-            found = self._read(path, f"*, {INSTANT} AS instant", [of_days], "source_row", limit)
+            of_days = {"list_contains($days, strftime(event_time, '%Y-%m-%d'))": ("days", days)}
+            found = self._read(path, f"*, {INSTANT} AS instant", of_days, "source_row", limit)
             where = Layout.too_late_view_key(record.source, record.sha256)
             for row in found:
                 yield self._of_file(
@@ -160,8 +159,8 @@ class Search:
             if record.undated_fragment is None or not chosen or not self.wanted.takes_day(None) or limit <= 0:
                 continue
             path = self._path(UNDATED_ROWS, record.undated_fragment)
-            condition = f"list_contains({sql_list(map(sql_literal, chosen))}, reason)"
-            found = self._read(path, "*", [condition], "source_row", limit)
+            of_reasons = {"list_contains($reasons, reason)": ("reasons", chosen)}
+            found = self._read(path, "*", of_reasons, "source_row", limit)
             where = Layout.undated_view_key(record.source, record.sha256)
             for row in found:
                 yield self._of_file(record, row, reason=row["reason"], where=where, time=row["event_time_landed"] or "")
@@ -170,10 +169,14 @@ class Search:
     def _path(self, asset: str, sha256: str) -> str:
         return str(self.platform.store.objects.local_path(Layout.object_key(asset, sha256)))
 
-    def _read(self, path: str, columns: str, conditions: list[str], order: str, limit: int) -> list[dict[str, Any]]:
+    def _read(
+        self, path: str, columns: str, conditions: Mapping[str, tuple[str, object]], order: str, limit: int
+    ) -> list[dict[str, Any]]:
+        """Return rows of a file that meet conditions; each names one value that is bound."""
         cursor = self.engine.execute(
-            f"""SELECT {columns} FROM {read_files([path])} WHERE {" AND ".join(["TRUE", *conditions])}
-            ORDER BY {order} LIMIT {limit}"""
+            f"""SELECT {columns} FROM {duck.parquet(self.engine, [path])} WHERE {" AND ".join(["TRUE", *conditions])}
+            ORDER BY {order} LIMIT {limit}""",
+            dict(conditions.values()),
         )
         names = [str(column[0]) for column in cursor.description]
         return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]

@@ -11,11 +11,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import duckdb
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ml_data_platform.events.lateness import end_of_day, start_of_day
 from ml_data_platform.events.schemas import RAW_EVENTS
-from ml_data_platform.events.sql_text import sql_instant, sql_literal
+from ml_data_platform.events.sql_text import sql_identifier, sql_instant
 from ml_data_platform.stages.day_lateness import DayLateness
 from ml_data_platform.stages.result import EngineLimits, StageResult, most_unusual_ratio
 from ml_data_platform.stages.single_table import expected_generation, finish
@@ -61,9 +63,7 @@ def build(
     generation = expected_generation(store, RAW_EVENTS, day)
     path = scratch / "raw_events.parquet"
     with duck.connect(scratch, **engine.options(store)) as connection:
-        connection.execute(
-            f"COPY ({_rows_of_day(day, landed, store)}) TO {sql_literal(str(path))} {copy_options(RAW_EVENTS)}"
-        )
+        duck.write_parquet(connection, _rows_of_day(connection, day, landed, store), path, copy_options(RAW_EVENTS))
     rows = pq.read_metadata(path).num_rows
     of_source: Counter[str] = Counter()
     for record in landed:
@@ -88,23 +88,28 @@ def build(
     )
 
 
-def _rows_of_day(day: dt.date, landed: Sequence[LedgerRecord], store: TableStore) -> str:
+def _rows_of_day(
+    connection: duckdb.DuckDBPyConnection, day: dt.date, landed: Sequence[LedgerRecord], store: TableStore
+) -> str:
     if not landed:
         return f"SELECT {duck.columns_sql(RAW_EVENTS)} FROM (SELECT {_nulls()}) WHERE false"
     fragments = sorted({str(record.fragment) for record in landed})
     found = store.objects.local_paths([Layout.object_key("landed_files", fragment) for fragment in fragments])
     paths = {fragment: str(path) for fragment, path in zip(fragments, found, strict=True)}
-    files = ", ".join(sql_literal(path) for path in sorted(paths.values()))
-    members = ", ".join(
-        f"({sql_literal(paths[str(record.fragment)])}, {sql_literal(record.source)}, {sql_literal(record.sha256)})"
-        for record in landed
+    files = duck.parquet(connection, sorted(paths.values()), has_file_names=True)
+    members = pa.table(
+        {
+            "path": [paths[str(record.fragment)] for record in landed],
+            "source": [record.source for record in landed],
+            "source_file": [record.sha256 for record in landed],
+        }
     )
+    connection.register("member", members)
     return f"""
         SELECT {duck.columns_sql(RAW_EVENTS)}
         FROM (
             SELECT member.source, member.source_file, fragment.* EXCLUDE (filename)
-            FROM read_parquet([{files}], filename = true) AS fragment
-            JOIN (VALUES {members}) AS member(path, source, source_file) ON member.path = fragment.filename
+            FROM {files} AS fragment JOIN member ON member.path = fragment.filename
             WHERE fragment.event_time >= {sql_instant(start_of_day(day))}
               AND fragment.event_time < {sql_instant(end_of_day(day))}
         )
@@ -113,4 +118,4 @@ def _rows_of_day(day: dt.date, landed: Sequence[LedgerRecord], store: TableStore
 
 
 def _nulls() -> str:
-    return ", ".join(f'NULL AS "{name}"' for name in RAW_EVENTS.columns.names)
+    return ", ".join(f"NULL AS {sql_identifier(name)}" for name in RAW_EVENTS.columns.names)

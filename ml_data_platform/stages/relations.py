@@ -12,13 +12,13 @@ from pathlib import Path
 import duckdb
 
 from ml_data_platform.events.schemas import TableSchema
-from ml_data_platform.events.sql_text import sql_identifier, sql_literal
+from ml_data_platform.events.sql_text import sql_identifier
 from ml_data_platform.features.dialects import DUCKDB, render
 from ml_data_platform.storage import duck
 from ml_data_platform.storage.parquet import copy_options
 
 
-def rows_of(paths: Sequence[str | Path], table: TableSchema) -> str:
+def rows_of(connection: duckdb.DuckDBPyConnection, paths: Sequence[str | Path], table: TableSchema) -> str:
     """Return a subquery over the rows of files of one table, with its declared columns; no files, no rows."""
     if not paths:
         nothing = ", ".join(
@@ -26,9 +26,7 @@ def rows_of(paths: Sequence[str | Path], table: TableSchema) -> str:
         )
         return f"(SELECT {nothing} WHERE FALSE)"
     columns = ", ".join(sql_identifier(name) for name in table.columns.names)
-    files = ", ".join(sql_literal(str(path)) for path in paths)
-    # A folder above the root may look like a Hive partition; columns come from the files alone.
-    return f"(SELECT {columns} FROM read_parquet([{files}], hive_partitioning = false))"
+    return f"(SELECT {columns} FROM {duck.parquet(connection, paths)})"
 
 
 def write_table(connection: duckdb.DuckDBPyConnection, query: str, table: TableSchema, path: Path) -> Path:
@@ -41,7 +39,7 @@ def write_table(connection: duckdb.DuckDBPyConnection, query: str, table: TableS
         path: File to write.
     """
     rows = f"SELECT {duck.columns_sql(table)} FROM ({query}) ORDER BY {table.order_by}"
-    connection.execute(f"COPY ({rows}) TO {sql_literal(str(path))} {copy_options(table)}")
+    duck.write_parquet(connection, rows, path, copy_options(table))
     return path
 
 

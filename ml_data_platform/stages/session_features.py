@@ -62,15 +62,17 @@ def build(
     generation = expected_generation(store, SESSION_FEATURES, day)
     path = scratch / "session_features.parquet"
     with duck.connect(scratch, **engine.options(store)) as connection:
-        events = rows_of(validated.paths(), VALIDATED_EVENTS)
+        events = rows_of(connection, validated.paths(), VALIDATED_EVENTS)
         write_table(connection, session_features_query(events, mature_through, day), SESSION_FEATURES, path)
         counts = _measure(connection, path)
-        differing = read_counts(connection, differing_rows_query(rows_of([path], SESSION_FEATURES), events, day))[0]
+        differing = read_counts(
+            connection, differing_rows_query(rows_of(connection, [path], SESSION_FEATURES), events, day)
+        )[0]
         beside = [known for known in validated.days if known != day.isoformat()]
         returning = ids_on_other_days(
             connection,
-            rows_of(validated.paths(day), VALIDATED_EVENTS),
-            rows_of([path for other in beside for path in validated.paths(other)], VALIDATED_EVENTS),
+            rows_of(connection, validated.paths(day), VALIDATED_EVENTS),
+            rows_of(connection, [path for other in beside for path in validated.paths(other)], VALIDATED_EVENTS),
         )
     metrics = {
         "rows_that_differ_on_a_truncated_log": differing["offences"],
@@ -107,7 +109,7 @@ def build(
 
 def _measure(connection: duckdb.DuckDBPyConnection, path: Path) -> dict[str, int]:
     """Count over the file as it was written."""
-    rows = rows_of([path], SESSION_FEATURES)
+    rows = rows_of(connection, [path], SESSION_FEATURES)
     (maturity,) = read_counts(connection, maturity_query(rows))
     (faults,) = read_counts(
         connection,

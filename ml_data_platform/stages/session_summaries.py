@@ -52,14 +52,14 @@ def build(
     generation = expected_generation(store, SESSION_SUMMARIES, day)
     path = scratch / "session_summaries.parquet"
     with duck.connect(scratch, **engine.options(store)) as connection:
-        events = rows_of(validated.paths(day), VALIDATED_EVENTS)
+        events = rows_of(connection, validated.paths(day), VALIDATED_EVENTS)
         write_table(connection, session_summaries_query(events), SESSION_SUMMARIES, path)
         (counts,) = read_counts(
             connection,
             f"""SELECT count(*) - count(DISTINCT session_uuid) AS duplicate_sessions,
                 coalesce(sum(event_count), 0) AS events,
                 count(CASE WHEN has_purchase THEN 1 END) AS sessions_with_purchase
-                FROM {rows_of([path], SESSION_SUMMARIES)}""",
+                FROM {rows_of(connection, [path], SESSION_SUMMARIES)}""",
         )
     checks = check_metrics(
         rules,

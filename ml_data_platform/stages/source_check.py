@@ -124,11 +124,11 @@ def _count(
 
 
 def _map(engine: duckdb.DuckDBPyConnection, fragment: Path, contract: SourceContract, target: Path) -> None:
-    rows = f"read_parquet({sql_literal(str(fragment))})"
+    rows = duck.parquet(engine, [fragment])
     raw = f"(SELECT {sql_literal(contract.source)} AS source, 'the file' AS source_file, * FROM {rows})"
     bind_id_key(engine, _NO_KEY)
     query = mapping_query({contract.source: contract}, raw)
-    engine.execute(f"COPY ({query}) TO {sql_literal(str(target))} (FORMAT parquet, COMPRESSION lz4)")
+    duck.write_parquet(engine, query, target, duck.TEMPORARY)
 
 
 def _counted(

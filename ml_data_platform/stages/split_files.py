@@ -43,12 +43,12 @@ def write_files(
     return paths
 
 
-def placed_rows(table: TableSchema, files: Mapping[int, Path]) -> str:
+def placed_rows(connection: duckdb.DuckDBPyConnection, table: TableSchema, files: Mapping[int, Path]) -> str:
     """Return a relation over all rows as they were written, with the column ``place``: the file's label or fold."""
     return (
         "("
         + " UNION ALL ".join(
-            f"SELECT CAST({place:d} AS BIGINT) AS place, * FROM {rows_of([path], table)}"
+            f"SELECT CAST({place:d} AS BIGINT) AS place, * FROM {rows_of(connection, [path], table)}"
             for place, path in files.items()
         )
         + ")"

@@ -68,9 +68,9 @@ def build(
     generation = expected_generation(store, table, day)
     conditions = {name: fold_condition(fold, fold_count, fold_salt) for fold, name in enumerate(table.files)}
     with duck.connect(scratch, **engine.options(store)) as connection:
-        rows = rows_of(features.paths(day), SESSION_FEATURES)
+        rows = rows_of(connection, features.paths(day), SESSION_FEATURES)
         files = write_files(connection, rows, table, conditions, scratch)
-        placed = placed_rows(table, {fold: files[name] for fold, name in enumerate(table.files)})
+        placed = placed_rows(connection, table, {fold: files[name] for fold, name in enumerate(table.files)})
         (places,) = read_counts(connection, accounting_query(rows, placed, fold_expression(fold_count, fold_salt)))
         (shared,) = read_counts(connection, shared_users_query(placed))
         sums = {row["fold"]: FoldSums(**row) for row in read_counts(connection, fold_sums_query(placed))}

@@ -18,7 +18,7 @@ from ml_data_platform.events.contracts import SourceContract
 from ml_data_platform.events.lateness import end_of_day, start_of_day
 from ml_data_platform.events.parsing import mapping_query
 from ml_data_platform.events.schemas import EVENT_TYPES, QUARANTINED_EVENTS, VALIDATED_EVENTS
-from ml_data_platform.events.sql_text import sql_instant, sql_literal
+from ml_data_platform.events.sql_text import sql_identifier, sql_instant, sql_literal
 from ml_data_platform.stages.repeated_ids import differing_duplicates
 from ml_data_platform.stages.result import EngineLimits, SourceShares, StageResult, ratio_to_history
 from ml_data_platform.stages.row_judgement import judge_rows
@@ -130,13 +130,12 @@ def _map(
     target: Path,
 ) -> None:
     """Write the validation frame of all raw rows: canonical columns and what could not be read."""
-    files = ", ".join(sql_literal(path) for path in raw.paths())
-    connection.execute(f"CREATE TEMP VIEW raw AS SELECT * FROM read_parquet([{files}])")
+    connection.execute(f"CREATE TEMP VIEW raw AS SELECT * FROM {duck.parquet(connection, raw.paths())}")
     found = [row[0] for row in connection.execute("SELECT DISTINCT source FROM raw ORDER BY source").fetchall()]
     present = {source: contracts[source] for source in found} or dict(sorted(contracts.items())[:1])
     ids.bind_id_key(connection, id_key)
     query = mapping_query(present, "raw")
-    connection.execute(f"COPY ({query}) TO {sql_literal(str(target))} (FORMAT parquet, COMPRESSION lz4)")
+    duck.write_parquet(connection, query, target, duck.TEMPORARY)
 
 
 def _split(
@@ -147,12 +146,12 @@ def _split(
     quarantine: Mapping[str, Path],
 ) -> None:
     """Write published, rejected and duplicate rows; each mapped row goes to exactly one of them."""
-    mapped_rows = f"read_parquet({sql_literal(str(mapped))}, file_row_number = true)"
+    mapped_rows = duck.parquet(connection, [mapped], has_row_numbers=True)
     connection.execute(
         f"""
         CREATE TEMP VIEW judged AS
             SELECT m.*, r.rules FROM {mapped_rows} m
-            LEFT JOIN read_parquet({sql_literal(str(rejections))}) r ON r.position = m.file_row_number;
+            LEFT JOIN {duck.parquet(connection, [rejections])} r ON r.position = m.file_row_number;
         CREATE TEMP TABLE repeated_ids AS
             SELECT event_id FROM judged WHERE rules IS NULL GROUP BY event_id HAVING count(*) > 1;
         CREATE TEMP TABLE losers AS
@@ -168,7 +167,7 @@ def _split(
             SELECT file_row_number, kept_source_file, kept_source_row FROM ranked WHERE rank > 1;
         """
     )
-    columns = ", ".join(f'"{name}"' for name in VALIDATED_EVENTS.columns.names)
+    columns = ", ".join(sql_identifier(name) for name in VALIDATED_EVENTS.columns.names)
     queries = {
         published: f"""SELECT {columns} FROM judged ANTI JOIN losers USING (file_row_number)
             WHERE rules IS NULL ORDER BY {VALIDATED_EVENTS.order_by}""",
@@ -180,7 +179,7 @@ def _split(
     }
     for path, query in queries.items():
         table = VALIDATED_EVENTS if path is published else QUARANTINED_EVENTS
-        connection.execute(f"COPY ({query}) TO {sql_literal(str(path))} {copy_options(table)}")
+        duck.write_parquet(connection, query, path, copy_options(table))
 
 
 def _quarantine_columns(rules: str, kept_source_file: str, kept_source_row: str) -> str:
@@ -197,7 +196,7 @@ def _measure(
         f"""SELECT count(*), count(*) - count(DISTINCT event_id),
             count(*) FILTER (event_timestamp < {sql_instant(start_of_day(day))}
                 OR event_timestamp >= {sql_instant(end_of_day(day))})
-            FROM read_parquet({sql_literal(str(published))})"""
+            FROM {duck.parquet(connection, [published])}"""
     ).fetchall()[0]
     known_types = ", ".join(sql_literal(name) for name in EVENT_TYPES)
     by_type = connection.execute(
@@ -227,7 +226,7 @@ def _shares(
     """Return the shares of rejected and of duplicate rows by source: a small source is not hidden by a big one."""
 
     def by_source(path: Path) -> dict[str, int]:
-        rows = f"read_parquet({sql_literal(str(path))})"
+        rows = duck.parquet(connection, [path])
         return dict(connection.execute(f"SELECT source, count(*) FROM {rows} GROUP BY 1").fetchall())
 
     rows = by_source(mapped)

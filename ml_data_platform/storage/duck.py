@@ -1,14 +1,17 @@
-"""DuckDB connections, all configured alike.
+"""DuckDB connections, all configured alike, and the files that their queries read and write.
 
 Belongs here: the settings that make queries bounded, offline, confined to a few folders and independent of the
-machine's zone, and the SQL types of declared columns. Does not belong here: queries.
+machine's zone; names of files, which are bound and never part of a query's text; the SQL types of declared columns.
+Does not belong here: queries.
 """
 
 from __future__ import annotations
 
 import errno
+import hashlib
+import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,7 +20,10 @@ import pyarrow as pa
 
 from ml_data_platform.errors import SchemaMismatchError, bounded
 from ml_data_platform.events.schemas import INSTANT, TableSchema
-from ml_data_platform.events.sql_text import sql_literal
+from ml_data_platform.events.sql_text import sql_identifier
+
+TEMPORARY = "(FORMAT parquet, COMPRESSION lz4)"
+"""Options of `write_parquet` for a file that nobody keeps."""
 
 _NUMBERS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS)
 _SQL_TYPES: dict[pa.DataType, str] = {
@@ -85,7 +91,7 @@ def connect_without_files() -> duckdb.DuckDBPyConnection:
 def _lock(connection: duckdb.DuckDBPyConnection, folders: Iterable[Path]) -> None:
     # A folder above may be a link: DuckDB compares the path that it leads to.
     allowed = sorted({f"{path}/" for folder in folders for path in (folder.absolute(), folder.resolve())})
-    connection.execute(f"SET GLOBAL allowed_directories = [{', '.join(map(sql_literal, allowed))}]")
+    connection.execute("SET GLOBAL allowed_directories = $allowed", {"allowed": allowed})
     connection.execute("SET GLOBAL enable_external_access = false")
     connection.execute("SET GLOBAL lock_configuration = true")
 
@@ -95,6 +101,56 @@ def _as_os_error(error: duckdb.IOException) -> OSError:
     text = bounded(str(error), 500)
     found = next((number for number in _NUMBERS if os.strerror(number) in text), errno.EIO)
     return OSError(found, text)
+
+
+def parquet(
+    connection: duckdb.DuckDBPyConnection,
+    paths: Iterable[str | Path],
+    *,
+    has_file_names: bool = False,
+    has_row_numbers: bool = False,
+) -> str:
+    """Bind the names of Parquet files to a connection; returns a relation over their rows, for its queries.
+
+    Args:
+        connection: The connection itself, not a cursor of it.
+        paths: At least one file, taken as they are, whatever their names consist of.
+        has_file_names: Give the rows a column ``filename``.
+        has_row_numbers: Give the rows a column ``file_row_number``, from 0 on in each file.
+    """
+    files = [str(path) for path in paths]
+    bind_files(connection, files)
+    return bound_parquet(files, has_file_names=has_file_names, has_row_numbers=has_row_numbers)
+
+
+def bind_files(connection: duckdb.DuckDBPyConnection, files: Sequence[str]) -> None:
+    """Bind the names of files to a connection, for the relation that `bound_parquet` returns for the same ones."""
+    connection.execute(f"SET VARIABLE {_variable(files)} = $files", {"files": list(files)})
+
+
+def bound_parquet(files: Sequence[str], *, has_file_names: bool = False, has_row_numbers: bool = False) -> str:
+    """Return a relation over files whose names `bind_files` binds, for queries that are made before a connection."""
+    # A folder above the root may look like a Hive partition; columns come from the files alone.
+    options = "hive_partitioning = false"
+    options += ", filename = true" if has_file_names else ""
+    options += ", file_row_number = true" if has_row_numbers else ""
+    return f"read_parquet(getvariable('{_variable(files)}'), {options})"
+
+
+def write_parquet(connection: duckdb.DuckDBPyConnection, query: str, path: Path, options: str) -> None:
+    """Write a query's rows to a file.
+
+    Args:
+        connection: Made by `connect`.
+        query: Its text; names of files are bound, see `parquet`.
+        path: The file.
+        options: ``parquet.copy_options`` of its table, or `TEMPORARY`.
+    """
+    connection.execute(f"COPY ({query}) TO $path {options}", {"path": str(path)})
+
+
+def _variable(files: Sequence[str]) -> str:
+    return f"files_{hashlib.sha256(json.dumps(list(files)).encode()).hexdigest()}"
 
 
 def sql_type(arrow_type: pa.DataType) -> str:
@@ -112,4 +168,5 @@ def sql_type(arrow_type: pa.DataType) -> str:
 
 def columns_sql(table: TableSchema) -> str:
     """Return the select list that casts the columns of ``table`` to their declared types, in their order."""
-    return ", ".join(f'CAST("{field.name}" AS {sql_type(field.type)}) AS "{field.name}"' for field in table.columns)
+    names = [(sql_identifier(field.name), sql_type(field.type)) for field in table.columns]
+    return ", ".join(f"CAST({name} AS {kind}) AS {name}" for name, kind in names)

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from ml_data_platform.errors import SchemaMismatchError, StageFailedError, VerificationError
 from ml_data_platform.events.schemas import TableSchema
+from ml_data_platform.events.sql_text import sql_literal
 from ml_data_platform.storage.durability import file_sha256, sync_file
 
 ROW_GROUP_ROWS = 131_072
@@ -111,13 +112,9 @@ def _metadata_differences(got: Mapping[bytes, bytes], table: TableSchema) -> lis
 
 
 def copy_options(table: TableSchema) -> str:
-    """Return the options of a DuckDB ``COPY … TO`` that writes a file of ``table``."""
-    metadata = ", ".join(f"{_literal(key)}: {_literal(value)}" for key, value in sorted(table.metadata.items()))
+    """Return the options with which ``duck.write_parquet`` writes a file of ``table``."""
+    metadata = ", ".join(f"{sql_literal(key)}: {sql_literal(value)}" for key, value in sorted(table.metadata.items()))
     return f"(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {DUCKDB_ROW_GROUP_ROWS}, KV_METADATA {{{metadata}}})"
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
 
 
 class ParquetSink:
