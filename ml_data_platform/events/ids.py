@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from ml_data_platform.events.sql_text import sql_literal
+from ml_data_platform.events.sql_text import sql_identifier, sql_literal
 
 USER_ID_HEX_DIGITS = 16
 _BLOCK_BYTES = 64
@@ -56,7 +56,7 @@ def bind_id_key(connection: _Connection, key: IdKey) -> None:
         key: The key of the user ids.
     """
     for name, block in key.variables().items():
-        connection.execute(f"SET VARIABLE {name} = $block", {"block": block})
+        connection.execute(f"SET VARIABLE {sql_identifier(name)} = $block", {"block": block})
 
 
 def _variable(name: str) -> str:

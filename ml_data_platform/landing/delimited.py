@@ -148,7 +148,7 @@ def _good_rows(
     cells = pa.table([pa.array(column, pa.string()) for column in zip(*rows, strict=True)], names=names)
     connection.register("landed_cells", cells)
     try:
-        members = ", ".join(f"$k{position}, nullif(c{position}, '')" for position in range(len(header)))
+        members = ", ".join(f"$k{position:d}, nullif(c{position:d}, '')" for position in range(len(header)))
         landed = connection.sql(
             f"SELECT json_object({members})::VARCHAR AS landed FROM landed_cells",
             params={f"k{position}": key for position, key in enumerate(header)},
