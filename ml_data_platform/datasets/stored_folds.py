@@ -18,7 +18,7 @@ import pyarrow as pa
 from ml_data_platform.datasets.manifest import DATA, FOLDS, FileFacts, FoldFacts, FoldPart, Manifest
 from ml_data_platform.errors import SplitError, UnpinnedDataError
 from ml_data_platform.events.schemas import TableSchema
-from ml_data_platform.events.sql_text import sql_literal
+from ml_data_platform.events.sql_text import sql_identifier, sql_literal
 from ml_data_platform.features.catalog import CATALOG
 from ml_data_platform.storage import duck
 from ml_data_platform.storage.durability import file_sha256
@@ -143,10 +143,8 @@ def with_stored_folds(rows: str, stored: FoldFacts, table: Path) -> str:
         table: Their file.
     """
     folds = f"read_parquet({sql_literal(str(table))}, hive_partitioning = false)"
-    return (
-        f"SELECT r.* REPLACE (CAST(f.fold AS BIGINT) AS fold) FROM {rows} AS r"
-        f" LEFT JOIN {folds} AS f ON f.{stored.key} = r.{stored.key}"
-    )
+    key = sql_identifier(stored.key)
+    return f"SELECT r.* REPLACE (CAST(f.fold AS BIGINT) AS fold) FROM {rows} AS r LEFT JOIN {folds} AS f ON f.{key} = r.{key}"
 
 
 def _published_count(manifest: Manifest) -> int:
