@@ -6,8 +6,6 @@ PORT ?= 3000
 ROUNDS ?= 5
 BIN := $(VENV)/bin
 PLATFORM := $(BIN)/ml-data-platform
-DEMO_START := 2026-06-01
-DEMO_END := 2026-06-14
 export ML_DATA_PLATFORM_ROOT := $(ROOT)
 
 .PHONY: help demo dev test faults fault-tools real-data globo-late real-sources bucket schedules late-rows planning-cost kills lint format lock clean browser leaks shop-trace cuts
@@ -24,7 +22,7 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 	@touch $@
 
 demo: $(VENV)/.installed ## Sample events through every stage, a table per day; the second time there is nothing to do
-	@$(PLATFORM) demo --start $(DEMO_START) --end $(DEMO_END)
+	@$(PLATFORM) demo
 
 dev: $(VENV)/.installed ## Open the Dagster UI on 127.0.0.1:$(PORT) over the same root
 	@$(PLATFORM) dev --port $(PORT)

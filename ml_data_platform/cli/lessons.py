@@ -219,13 +219,14 @@ LESSONS: Mapping[str, tuple[str, ...]] = {
     "dev": (
         "Example: ml-data-platform dev --port 3001",
         (
-            "Materialise days and backfill ranges there. Two sensors run from the start: landing_sensor takes in what is dropped"
-            " into the landing folder, late_data_sensor builds the days that this touched."
+            "Materialise days and backfill ranges there. Three sensors run from the start: landing_sensor takes in what is dropped"
+            " into the landing folder, pull_sensor fetches what contracts name an address of, late_data_sensor builds the days"
+            " that this touched."
         ),
         "Exit status: 0 ended by Ctrl-C, 1 the port is taken or a contract is wrong, 2 wrong arguments.",
     ),
     "demo": (
-        "Example: ml-data-platform demo --start 2026-06-01 --end 2026-06-14",
+        "Example: ml-data-platform demo --start 2026-06-01 --end 2026-06-03 --root small",
         (
             "Exit status: 0 every day is built, 1 a day failed or an error is printed, 2 wrong arguments, 130 stopped by"
             " Ctrl-C."

@@ -36,10 +36,10 @@ SourcesOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document for scripts.")]
 
 
-def day_argument(text: str) -> dt.date:
-    """Return the UTC day that an argument names."""
+def day_argument(text: str | dt.date) -> dt.date:
+    """Return the UTC day that an argument names; a default is one already."""
     try:
-        return parse_day(text)
+        return text if isinstance(text, dt.date) else parse_day(text)
     except PartitionKeyError as error:
         raise typer.BadParameter(f"a day is written YYYY-MM-DD, e.g. 2026-06-01; got {text!r}") from error
 
@@ -54,9 +54,6 @@ ToOption = Annotated[
 ]
 StartOption = Annotated[
     dt.date, typer.Option("--start", metavar="DAY", parser=day_argument, help="First UTC day, YYYY-MM-DD.")
-]
-EndOption = Annotated[
-    dt.date, typer.Option("--end", metavar="DAY", parser=day_argument, help="Last UTC day, included.")
 ]
 EventsOption = Annotated[int, typer.Option("--events-per-day", metavar="N", min=1, help="Mean number of events a day.")]
 SeedOption = Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Same seed, same bytes.")]

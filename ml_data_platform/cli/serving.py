@@ -18,7 +18,6 @@ import yaml
 
 from ml_data_platform.cli import building, feeding, screen, tables
 from ml_data_platform.cli.options import (
-    EndOption,
     EventsOption,
     RootOption,
     SeedOption,
@@ -35,6 +34,7 @@ from ml_data_platform.settings import SETTINGS_FILE, Settings
 
 HOST = "127.0.0.1"
 DEFAULT_PORT = 3000
+DEMO_START, DEMO_DAYS = dt.date(2026, 6, 1), 14
 
 
 def init(
@@ -127,14 +127,20 @@ def require_free_port(port: int) -> None:
 
 
 def demo(
-    start: StartOption,
-    end: EndOption,
+    start: StartOption = DEMO_START,
+    end: Annotated[
+        dt.date | None,
+        typer.Option(
+            "--end", metavar="DAY", parser=day_argument, help="Last UTC day, included. Default: 14 days in all."
+        ),
+    ] = None,
     events_per_day: EventsOption = 2_000,
     seed: SeedOption = 7,
     root: RootOption = None,
 ) -> None:
     """Generate sample events, land them, build every stage, and show a table; again: there is nothing to do."""
     settings = settings_of(root)
+    end = end or start + dt.timedelta(days=DEMO_DAYS - 1)
     days = len(days_between(start, end, names="--start and --end"))
     if end >= dt.datetime.now(dt.UTC).date():
         raise typer.BadParameter("the days must be over, or their rows lie in the future", param_hint="--end")

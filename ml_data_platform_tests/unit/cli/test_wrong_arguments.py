@@ -36,7 +36,7 @@ WRONG = {
         "--days",
         "greater than or equal to 1",
     ),
-    "a missing option": (["demo", "--start", "2026-06-01"], "--end", "Missing"),
+    "a missing option": (["generate", "--start", "2026-06-01"], "--out", "Missing"),
     "a demo backwards": (["demo", "--start", "2026-06-03", "--end", "2026-06-01"], "--start and --end", "before"),
     "a demo of days to come": (["demo", "--start", "9998-06-01", "--end", "9998-06-02"], "--end", "future"),
     "a port that does not exist": (["dev", "--port", "70000"], "--port", "65535"),
