@@ -26,8 +26,8 @@ CREDENTIALS = {
     "AWS_SECRET_ACCESS_KEY": "test-secret-that-nobody-must-see",
     "AWS_DEFAULT_REGION": "us-east-1",
     # Nothing of the machine's own configuration, and no look for a role at a network address.
-    "AWS_CONFIG_FILE": os.devnull,
-    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    "AWS_CONFIG_FILE": f"{os.devnull}/none",
+    "AWS_SHARED_CREDENTIALS_FILE": f"{os.devnull}/none",
     "AWS_EC2_METADATA_DISABLED": "true",
 }
 

@@ -12,18 +12,30 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ml_data_platform.errors import CorruptVersionError, VersionError, bounded
+from ml_data_platform.errors import CorruptVersionError, PlatformError, VersionError, bounded
 from ml_data_platform.storage.durability import sync_file, sync_folder
 
 REMOTE = "store"
-SECRET_OPTIONS = frozenset({"access_key_id", "secret_access_key", "session_token", "password", "connection_string"})
+_SECRETS = (
+    "access_key_id secret_access_key session_token sse_customer_key connection_string sas_token account_key client_secret"
+    " password token custom_auth_header oss_key_id oss_key_secret gdrive_client_secret"
+)
+_OF_THIS_MACHINE = "profile credentialpath configpath keyfile cert_path key_path gdrive_service_account_json_file_path"
+LOCAL_OPTIONS = frozenset(f"{_SECRETS} {_OF_THIS_MACHINE}".split())
+"""Options of a remote that are never committed: secrets, and what only this machine has."""
+
 _IGNORED_BY_GIT = "/config.local\n/tmp\n/cache\n"
 _CHUNK = 1 << 20
+_READERS = 8
+_LOOK_AT_REMOTE = (
+    "Check that the remote can be reached, and the credentials, which are found as every tool of it finds them."
+)
 
 
 @dataclass(frozen=True)
@@ -58,8 +70,8 @@ class DvcFiles:
         Files are reflinks or copies: a link would let an edit of the work tree change the cache.
         """
         (self.folder / ".dvc" / "tmp").mkdir(parents=True, exist_ok=True)
-        open_options = {name: value for name, value in remote.options.items() if name not in SECRET_OPTIONS}
-        secret_options = {name: value for name, value in remote.options.items() if name in SECRET_OPTIONS}
+        open_options = {name: value for name, value in remote.options.items() if name not in LOCAL_OPTIONS}
+        local_options = {name: value for name, value in remote.options.items() if name in LOCAL_OPTIONS}
         core = {"remote": REMOTE, "analytics": "false", "check_update": "false", "autostage": "false"}
         section = f'remote "{REMOTE}"'
         shared = {
@@ -69,8 +81,8 @@ class DvcFiles:
         }
         # DVC's state would lie in a folder of the machine.
         local: dict[str, Mapping[str, str]] = {"core": {"site_cache_dir": str(self.folder / ".dvc" / "tmp" / "site")}}
-        if secret_options:
-            local[section] = secret_options
+        if local_options:
+            local[section] = local_options
         _write_if_changed(self.folder / ".dvc" / "config", _config_text(shared))
         _write_if_changed(self.folder / ".dvc" / "config.local", _config_text(local), mode=0o600)
         _write_if_changed(self.folder / ".dvc" / ".gitignore", _IGNORED_BY_GIT)
@@ -149,22 +161,13 @@ class DvcFiles:
         Returns:
             The objects that are missing or have other bytes, with what is wrong.
         """
-        wrong: dict[str, str] = {}
+        wanted = sorted(set(oids))
         with self._open() as repo:
             store = repo.cloud.get_remote_odb()
-            for oid in sorted(set(oids)):
-                path = store.oid_to_path(oid)
-                try:
-                    found = _md5(store.fs, path)
-                except FileNotFoundError:
-                    wrong[oid] = "missing"
-                    continue
-                if found != oid.removesuffix(".dir"):
-                    wrong[oid] = f"its bytes have the MD5 {found}"
-                elif sync and store.fs.protocol == "local":
-                    sync_file(Path(path))
-                    sync_folder(Path(path).parent)
-        return wrong
+            # A folder is read as fast by one; of a bucket, one would wait for each answer in turn.
+            with ThreadPoolExecutor(1 if store.fs.protocol == "local" else _READERS) as readers:
+                faults = list(readers.map(lambda oid: _fault(store, oid, sync=sync), wanted))
+        return {oid: fault for oid, fault in zip(wanted, faults, strict=True) if fault}
 
     def discard(self, oids: Iterable[str]) -> None:
         """Remove objects from the remote whose bytes are wrong, and DVC's memory of the remote; they can be pushed again."""
@@ -205,20 +208,46 @@ class DvcFiles:
         try:
             with Repo(str(self.folder), config=self._override()) as repo:
                 yield repo
-        except DvcException as error:
-            causes: list[str] = []
-            cause: BaseException | None = error
-            while cause is not None and len(causes) < 5:
-                causes.append(" ".join(str(cause).split()))
-                cause = cause.__cause__
+        except PlatformError:
+            raise
+        except Exception as error:
+            # The libraries of remotes raise errors of their own, which have no common base.
             raise VersionError(
-                f"DVC failed: {bounded(': '.join(filter(None, causes)), 600)}", repository=str(self.folder)
+                f"DVC failed: {bounded(_causes(error), 600)}",
+                remedy="" if isinstance(error, DvcException) else _LOOK_AT_REMOTE,
+                repository=str(self.folder),
+                remote=self.remote.url if self.remote else None,
             ) from error
+
+
+def _causes(error: BaseException) -> str:
+    causes: list[str] = []
+    cause: BaseException | None = error
+    while cause is not None and len(causes) < 5:
+        text = " ".join(str(cause).split())
+        if text not in causes:
+            causes.append(text)
+        cause = cause.__cause__
+    return ": ".join(filter(None, causes)) or type(error).__name__
 
 
 def _listing(out: Any) -> tuple[str, dict[str, str]]:
     entries = {"/".join(key): info.value for key, _, info in out.get_obj()}
     return str(out.hash_info.value).removesuffix(".dir"), entries
+
+
+def _fault(store: Any, oid: str, *, sync: bool) -> str | None:
+    path = store.oid_to_path(oid)
+    try:
+        found = _md5(store.fs, path)
+    except FileNotFoundError:
+        return "missing"
+    if found != oid.removesuffix(".dir"):
+        return f"its bytes have the MD5 {found}"
+    if sync and store.fs.protocol == "local":
+        sync_file(Path(path))
+        sync_folder(Path(path).parent)
+    return None
 
 
 def _md5(fs: Any, path: str) -> str:
