@@ -19,7 +19,7 @@ from typing import Literal
 
 from ml_data_platform.datasets.event_ids import require_unique_events
 from ml_data_platform.datasets.manifest import DATA, FOLDS, FoldFacts, Manifest
-from ml_data_platform.datasets.repository import VersionsRepository
+from ml_data_platform.datasets.repository import VersionsRepository, snapshot_of_tag
 from ml_data_platform.datasets.selection import Request, Selection, select_partitions
 from ml_data_platform.datasets.snapshots import remove_unnamed_snapshots, snapshot_id, snapshot_of, write_snapshot
 from ml_data_platform.datasets.stored_folds import answers, deal_folds
@@ -91,7 +91,7 @@ def cut_version(
         newest = repository.newest()
         if newest is not None:
             instant = max(instant, dt.datetime.fromisoformat(newest.created_at) + dt.timedelta(seconds=1))
-        named = [version.snapshot_id for version in repository.versions()]
+        named = [snapshot_of_tag(tag) for tag in repository.tags()]
         remove_unnamed_snapshots(store, named, repository.notes / "snapshots")
         selection = select_partitions(store, request)
         _require_days(selection)

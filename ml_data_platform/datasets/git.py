@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ml_data_platform.errors import VersionError, bounded
@@ -68,6 +68,29 @@ class Git:
                 f"git {arguments[0]} failed: {bounded(done.stderr.strip(), 500)}", repository=str(self.folder)
             )
         return done.stdout.removesuffix("\n")
+
+    def contents(self, names: Sequence[str]) -> list[str]:
+        """Return the texts of several files of commits; one process reads them all.
+
+        Args:
+            names: E.g. ``refs/tags/NAME:PATH``.
+
+        Raises:
+            VersionError: Git is missing, the command failed, or one of them does not exist.
+        """
+        if not names:
+            return []
+        # Bytes are counted: no text of these has any but ASCII characters.
+        rest = self("cat-file", "--batch", text="".join(f"{name}\n" for name in names)) + "\n"
+        texts = []
+        for name in names:
+            head, _, rest = rest.partition("\n")
+            size = head.rpartition(" ")[2]
+            if not size.isdecimal():
+                raise VersionError(f"git has no such file: {bounded(name, 200)}", repository=str(self.folder))
+            texts.append(rest[: int(size)])
+            rest = rest[int(size) + 1 :]
+        return texts
 
     def succeeds(self, *arguments: str) -> bool:
         """Tell whether a command ends well."""

@@ -149,8 +149,14 @@ class VersionsRepository:
         return sorted(listed.splitlines())
 
     def versions(self) -> list[Manifest]:
-        """Return all versions, oldest first."""
-        return [self.version(tag) for tag in self.tags()]
+        """Return all versions, oldest first.
+
+        Raises:
+            CorruptVersionError: A manifest cannot be read.
+        """
+        tags = self.tags()
+        texts = self.git.contents([f"refs/tags/{tag}:{MANIFEST}" for tag in tags])
+        return [Manifest.from_text(text, where=tag) for tag, text in zip(tags, texts, strict=True)]
 
     def newest(self) -> Manifest | None:
         """Return the version that was cut last; none before the first."""
@@ -203,6 +209,11 @@ class VersionsRepository:
                 remedy="Fetch the tags again, or move the folder away: the next cut makes a new one.",
                 repository=str(self.folder),
             )
+
+
+def snapshot_of_tag(tag: str) -> str:
+    """Return the id of the snapshot that a version's name ends in."""
+    return tag.rpartition("-")[2]
 
 
 def _taken(handle: int) -> bool:

@@ -3,27 +3,59 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ml_data_platform.datasets.checkout import check_out
-from ml_data_platform_tests.faults.datasets.cut_lane import DEATHS, RANDOM_MOMENTS, kill_cuts, published
+from ml_data_platform_tests.faults.datasets.cut_lane import kill_cuts, published, some_deaths
 from ml_data_platform_tests.faults.datasets.killed_cuts import cut_now, repository_at, start_cut
 from ml_data_platform_tests.training_days import feature_rows, nth, publish_days, publish_features, store_at
 from ml_data_platform_tests.version_root import file_hashes
 
 
 def test_every_version_restores_exactly_whatever_died_before_it(tmp_path: Path) -> None:
-    """Late data on every round; a cut dies at each step, after its commit point, and at random moments.
+    """Late data on every round; a cut dies at steps, around its commit point, at some changes and at a random moment.
 
     No death leaves a tag whose data are not complete in the remote, except that after the commit point the version is
     there; the next cut succeeds, and all versions restore what was published when they were cut.
     """
-    figures = kill_cuts(tmp_path, len(DEATHS), 2026, restored=4)
+    figures = kill_cuts(tmp_path, 2026, choose=some_deaths, restored=4)
     assert figures.anomalies == []
-    assert figures.notes["killed at a step"] == len(DEATHS) - RANDOM_MOMENTS
-    assert figures.notes["versions verified in the remote"] >= len(DEATHS)
+    assert figures.notes["killed where it was to die"] >= 7
+    assert figures.notes["died after the commit point"] >= 1
+    assert figures.notes["versions verified in the remote"] >= 12
     assert figures.notes["versions restored exactly"] == 4
+
+
+@pytest.mark.parametrize("commits", [1, 2, 3])
+def test_a_day_that_is_half_published_is_cut_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, commits: int
+) -> None:
+    """Its features and none, one or two of its tables are new: the version holds the last generations that fit.
+
+    Once the rest is published, the next version holds the new ones.
+    """
+    root = tmp_path / "root"
+    store = store_at(root)
+    publish_days(store, 2, rows=20)
+    before, commit, done = published(root), store.commit, []
+
+    def commit_or_stop(*arguments: Any, **choices: Any) -> Any:
+        if len(done) == commits:
+            raise InterruptedError
+        done.append(commit(*arguments, **choices))
+        return done[-1]
+
+    monkeypatch.setattr(store, "commit", commit_or_stop)
+    with pytest.raises(InterruptedError):
+        publish_features(store, nth(1), feature_rows(nth(1), rows=25))
+    made = cut_now(root)
+    assert {file.path.removeprefix("data/"): file.sha256 for file in made.manifest.files} == before
+    assert published(root) != before or commits == 1
+    publish_features(store_at(root), nth(1), feature_rows(nth(1), rows=25))
+    made = cut_now(root)
+    assert {file.path.removeprefix("data/"): file.sha256 for file in made.manifest.files} == published(root) != before
 
 
 @pytest.mark.parametrize("seed", [1, 2])
