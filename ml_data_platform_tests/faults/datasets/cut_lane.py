@@ -90,7 +90,7 @@ def kill_cuts(
     root, expected = folder / "root", Expected()
     publish_days(store_at(root), DAYS, rows=30)
     count_changes(root, folder / "first")
-    _late_rows(root, 0, 0)
+    _late_rows(root, 0, 1)
     deaths = choose(*count_changes(root, folder / "second"), rng)
     for number, death in enumerate(deaths, start=1):
         with figures.noting(f"round {number}, killed at {death}"):
