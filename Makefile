@@ -1,6 +1,7 @@
 # Everything a fresh machine needs is Python >= 3.11 and make. Variables: PYTHON, VENV, ROOT, PORT.
 PYTHON ?= python3
 VENV ?= .venv
+TORCH_VENV ?= .venv-torch
 ROOT ?= .platform
 PORT ?= 3000
 ROUNDS ?= 5
@@ -8,7 +9,7 @@ BIN := $(VENV)/bin
 PLATFORM := $(BIN)/ml-data-platform
 export ML_DATA_PLATFORM_ROOT := $(ROOT)
 
-.PHONY: help demo dev test faults fault-tools real-data globo-late real-sources bucket schedules late-rows planning-cost kills lint format lock clean browser leaks shop-trace cuts
+.PHONY: help demo dev test faults fault-tools real-data globo-late real-sources bucket schedules late-rows planning-cost kills lint format lock clean browser leaks shop-trace cuts torch loading
 
 help: ## Show what can be done
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -63,6 +64,20 @@ shop-trace: $(VENV)/.installed ## A model of a real shop's log, traced to file a
 cuts: $(VENV)/.installed ## Kill a cut at each change that it makes, under late data; every version is restored; CUTS=50 takes fewer
 	@$(BIN)/python -m benchmarks.cuts $(if $(CUTS),--rounds $(CUTS))
 
+loading: $(VENV)/.installed ## MILLIONS=2 rows of a version in batches: peak memory and speed beside pandas and plain pyarrow
+	@$(BIN)/python -m benchmarks.loading --millions $(or $(MILLIONS),2)
+
+$(TORCH_VENV)/.installed: $(VENV)/.installed
+	@echo "Making an environment with PyTorch in $(TORCH_VENV); about 5 GB …"
+	@$(PYTHON) -m venv $(TORCH_VENV)
+	@$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' > \
+		"$$($(TORCH_VENV)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/platform.pth"
+	@$(TORCH_VENV)/bin/python -m pip install -qq --disable-pip-version-check torch
+	@touch $@
+
+torch: $(TORCH_VENV)/.installed ## The loader with real PyTorch, 0 to 8 workers; installed into $(TORCH_VENV), beside the locked packages
+	@$(TORCH_VENV)/bin/python -m pytest ml_data_platform_tests/integration/datasets/test_torch_rows.py
+
 lint: $(VENV)/.installed ## Lint, types, import contracts, format
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -89,4 +104,4 @@ fault-tools: ## Install strace for the fault lanes (Debian, needs root)
 	apt-get update -qq && apt-get install -y -qq strace
 
 clean: ## Remove the environment and the default root
-	rm -rf $(VENV) .platform .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(TORCH_VENV) .platform .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ml_data_platform.events.schemas import TableSchema
+from ml_data_platform.events.schemas import VALIDATED_EVENTS, TableSchema
 from ml_data_platform.features.catalog import (
     DATE_PARTITIONS,
     LABEL_PARTITIONS,
@@ -90,7 +90,13 @@ def feature_rows(of: dt.date, *, rows: int = 120, users: int = 30, seed: int = 0
 
 
 def publish_features(
-    store: TableStore, of: dt.date, features: pa.Table, mature_through: dt.datetime | None = None
+    store: TableStore,
+    of: dt.date,
+    features: pa.Table,
+    mature_through: dt.datetime | None = None,
+    *,
+    events: Mapping[str, str] | None = None,
+    fold: Callable[[str], int] = fold_of,
 ) -> None:
     """Publish one day: the features, and the three training tables that follow from them.
 
@@ -99,9 +105,12 @@ def publish_features(
         of: UTC day.
         features: Its features.
         mature_through: Up to when events had been seen then, as the log says; by default all that labels look at.
+        events: Days to the content of their events that the features are said to come from.
+        fold: User to fold.
     """
     known_through = mature_through or dt.datetime.combine(of + dt.timedelta(days=2), dt.time(), dt.UTC)
     seen = {"mature_through/shop": known_through.isoformat()}
+    seen |= {f"validated_events/{day}": each for day, each in (events or {}).items()}
     content = _publish(store, SESSION_FEATURES, of, {"data.parquet": features}, seen)
     inputs = {f"session_features/{of}": content}
     known = features.filter(features["label_is_mature"])
@@ -110,7 +119,7 @@ def publish_features(
         name: known.filter(pc.equal(known["label"], number)) for number, name in enumerate(LABEL_PARTITIONS.files)
     }
     _publish(store, LABEL_PARTITIONS, of, labels, inputs)
-    folds = pa.array([fold_of(user) for user in known["user_id"].to_pylist()], pa.int64())
+    folds = pa.array([fold(user) for user in known["user_id"].to_pylist()], pa.int64())
     parts = {name: known.filter(pc.equal(folds, number)) for number, name in enumerate(STRATIFIED_PARTITIONS.files)}
     _publish(store, STRATIFIED_PARTITIONS, of, parts, inputs)
 
@@ -119,6 +128,11 @@ def publish_days(store: TableStore, days: int, **how: int) -> None:
     """Publish the first ``days`` days."""
     for number in range(1, days + 1):
         publish_features(store, nth(number), feature_rows(nth(number), **how))
+
+
+def publish_events(store: TableStore, of: dt.date, events: pa.Table) -> str:
+    """Publish the validated events of one day; returns their content."""
+    return _publish(store, VALIDATED_EVENTS, of, {"data.parquet": events}, {})
 
 
 def _publish(

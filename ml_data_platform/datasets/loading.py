@@ -1,19 +1,18 @@
 """Loading rows of a version: checked, split, sampled, as whatever a trainer wants.
 
-Belongs here: one description of what to load, and the forms it can take. Does not belong here: finding and comparing
-files (``pinned_data``), and what a split or a sample is (``training``).
+Belongs here: the order of loading, and the forms that rows can take. Does not belong here: finding and comparing files
+(``pinned_data``), SQL over them (``version_rows``), reading them (``kept_rows``), and what a split or a sample is
+(``training``).
 
-Rows come in the order of the tables, days first; a batch holds at most so many of them, and never is more than a few
-batches in memory, except where all rows are asked for at once.
+Rows come in the order of the files: by day and within it by time; of chosen folds by day, fold and time. Never are more
+than a few batches in memory, except where all rows are asked for at once.
 """
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
+import datetime as dt
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -23,55 +22,36 @@ import pyarrow as pa
 
 from ml_data_platform.datasets.firewall import (
     inspect_columns,
+    inspect_features,
     inspect_folds,
     inspect_rows,
     inspect_split,
     require_clean,
 )
+from ml_data_platform.datasets.kept_rows import KeptRows, Shuffling
 from ml_data_platform.datasets.known_days import known_through
 from ml_data_platform.datasets.label_maturity import inspect_maturity
 from ml_data_platform.datasets.pinned_data import PinnedData
-from ml_data_platform.datasets.stored_folds import chosen_folds, with_stored_folds
+from ml_data_platform.datasets.row_order import inspect_order
+from ml_data_platform.datasets.stored_folds import chosen_folds
+from ml_data_platform.datasets.version_rows import Selected, VersionRows, count_classes, open_engine
 from ml_data_platform.errors import LeakageError, SplitError
-from ml_data_platform.events.sql_text import sql_identifier
 from ml_data_platform.features.catalog import CATALOG, feature_columns
 from ml_data_platform.features.dialects import DUCKDB, render
 from ml_data_platform.storage import duck
-from ml_data_platform.training.folds import Strategy
-from ml_data_platform.training.leakage import Finding
-from ml_data_platform.training.sampling import NegativeSampling, keep_condition, sampling_for_ratio
-from ml_data_platform.training.temporal import Part, TemporalSplit, part_query, require_room
+from ml_data_platform.training.leakage import Finding, finding
+from ml_data_platform.training.sampling import NegativeSampling, sampling_for_ratio
+from ml_data_platform.training.temporal import part_query, require_room
 
 if TYPE_CHECKING:
     import pandas as pd
+
+__all__ = ["Dataset", "Selected", "Shuffling", "select_rows"]
 
 BATCH_ROWS = 65_536
 LABEL = "label"
 _BY_FOLD = "stratified_partitions"
 _BY_DAY = "date_partitions"
-_SORT = "event_timestamp, event_id"
-
-
-@dataclass(frozen=True)
-class Selected:
-    """What is loaded.
-
-    Attributes:
-        split: The split; none for all rows of the version.
-        part: ``train``, ``test`` or ``all``.
-        columns: Columns to load, of any role; by default the features and the label.
-        negatives_per_positive: Keep so many negatives per positive in the train part; none keeps all.
-        folds: Only users of these folds; none for all.
-        fold_strategy: Which folds: ``keyed_hash`` for those published with each day, or the strategy of those stored
-            with the version; by default those that are stored with it, or else the published ones.
-    """
-
-    split: TemporalSplit | None = None
-    part: Part = "all"
-    columns: tuple[str, ...] = ()
-    negatives_per_positive: float | None = None
-    folds: tuple[int, ...] | None = None
-    fold_strategy: Strategy | None = None
 
 
 @dataclass(frozen=True)
@@ -83,48 +63,68 @@ class Dataset:
         selected: What is loaded.
         sampling: How the train part's negatives are sampled; rate 1 keeps all.
         findings: What the leakage firewall found: every check passed.
-        rows: Number of rows that come out.
-        memory_limit: Bound of the query engine.
-        threads: Its threads.
+        kept: Where the rows that come out lie.
     """
 
     data: PinnedData
     selected: Selected
     sampling: NegativeSampling
     findings: tuple[Finding, ...]
-    rows: int
-    memory_limit: str = "1GB"
-    threads: int = 2
-    files: tuple[str, ...] = field(default=(), repr=False)
+    kept: KeptRows
+
+    @property
+    def rows(self) -> int:
+        """Number of rows that come out."""
+        return self.kept.count
 
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns that come out, in order."""
         return self.selected.columns or (*feature_columns(_BY_DAY), LABEL)
 
-    def batches(self, rows: int = BATCH_ROWS, *, worker: int = 0, workers: int = 1) -> Iterator[pa.RecordBatch]:
-        """Yield the rows in batches.
+    @property
+    def schema(self) -> pa.Schema:
+        """The columns with their types."""
+        types = {column.name: column.type for column in CATALOG[_BY_DAY]}
+        return pa.schema([(name, types[name]) for name in self.columns])
+
+    def batches(
+        self,
+        rows: int = BATCH_ROWS,
+        *,
+        worker: int = 0,
+        workers: int = 1,
+        shuffle_seed: int | None = None,
+        epoch: int = 0,
+    ) -> Iterator[pa.RecordBatch]:
+        """Yield the rows in batches, reading as they are asked for.
 
         Args:
-            rows: Most rows of a batch.
+            rows: Rows of a batch; the last one may be smaller.
             worker: Number of this reader, from 0 on.
-            workers: How many readers share the rows: each row comes to exactly one, by a hash of its event.
+            workers: How many readers share the rows: each row comes to exactly one, and no reader has more than one row
+                more than another.
+            shuffle_seed: Shuffle the rows: blocks of them among each other, and the rows of a few blocks at a time. The
+                same seed, epoch and workers, the same order. None: the order of the files.
+            epoch: Number of the pass over the rows; each has another order.
+
+        Raises:
+            SplitError: There is no such worker, or a number is negative.
         """
         if not 0 <= worker < workers or rows < 1:
             raise SplitError(
-                "there is no such worker or batch", expected="0 <= worker < workers, rows >= 1", got=worker
+                "there is no such worker or batch",
+                expected="0 <= worker < workers, rows >= 1",
+                got=f"worker {worker} of {workers}, {rows} rows",
             )
-        names = ", ".join(sql_identifier(name) for name in self.columns)
-        share = f"@hash32('worker:' || event_id) % {workers} = {worker}" if workers > 1 else "TRUE"
-        query = f"SELECT {names} FROM ({_selected_query(self.selected, self.sampling, self.files)}) WHERE {share} ORDER BY {_SORT}"
-        with _engine(self.data, self.memory_limit, self.threads) as connection:
-            yield from connection.sql(render(query, DUCKDB)).to_arrow_reader(rows)
+        if epoch < 0 or (shuffle_seed or 0) < 0:
+            raise SplitError("seed and epoch are not negative", got=f"seed {shuffle_seed}, epoch {epoch}")
+        shuffling = None if shuffle_seed is None else Shuffling(shuffle_seed, epoch)
+        return self.kept.batches(self.schema, rows, worker=worker, workers=workers, shuffling=shuffling)
 
     def to_arrow(self) -> pa.Table:
         """Return all rows as an Arrow table."""
-        batches = list(self.batches())
-        types = {column.name: column.type for column in CATALOG[_BY_DAY]}
-        return pa.Table.from_batches(batches, schema=pa.schema([(name, types[name]) for name in self.columns]))
+        return pa.Table.from_batches(self.batches(), schema=self.schema)
 
     def to_pandas(self) -> pd.DataFrame:
         """Return all rows as a data frame."""
@@ -140,15 +140,20 @@ class Dataset:
         labels = table[LABEL].to_numpy().astype(np.int8) if LABEL in self.columns else np.empty(0, np.int8)
         return matrix, labels
 
-    def to_torch(self, rows: int = 1024) -> Any:
+    def to_torch(self, rows: int = 1024, *, shuffle_seed: int | None = None) -> Any:
         """Return a PyTorch ``IterableDataset`` of (features, labels) batches; its workers share the rows.
+
+        Args:
+            rows: Rows of a batch; give the ``DataLoader`` ``batch_size=None``.
+            shuffle_seed: See ``batches``; ``set_epoch`` of what is returned gives each pass another order.
 
         Raises:
             ImportError: PyTorch is not installed.
+            SplitError: Neither features nor a label are loaded.
         """
-        from ml_data_platform.datasets.torch_rows import torch_rows
+        from ml_data_platform.datasets.torch_rows import TorchRows
 
-        return torch_rows(self, rows)
+        return TorchRows(self, rows, shuffle_seed)
 
 
 def as_floats(column: pa.ChunkedArray) -> npt.NDArray[np.float64]:
@@ -180,52 +185,62 @@ def select_rows(
     _require_columns(selected)
     stored = chosen_folds(data.manifest, selected.folds, selected.fold_strategy)
     wants_published = selected.folds is not None and stored is None
-    name = _BY_FOLD if wants_published else _BY_DAY
-    dataset = data.dataset(name) if data.manifest.dataset(name) or wants_published else data.dataset(_BY_FOLD)
+    by_fold = wants_published or data.manifest.dataset(_BY_DAY) is None
+    rows = VersionRows.of(data, _BY_FOLD if by_fold else _BY_DAY, stored)
     if selected.negatives_per_positive is not None and selected.part == "test":
         raise SplitError("the test part is never sampled", remedy="Leave negatives_per_positive out for it.")
-    files = tuple(_relation_parts(data, dataset.name))
-    if stored is not None and files:
-        files = (with_stored_folds(f"({' UNION ALL '.join(files)})", stored, data.paths[stored.file.path]),)
-    with _engine(data, memory_limit, threads) as connection:
-        findings = _inspect(connection, files, dataset.name, selected, data)
+    with open_engine(data, memory_limit, threads) as connection:
+        rows.bind(connection)
+        findings = _inspect(connection, rows, selected, data)
         require_clean(findings, data.manifest.tag)
-        everything = NegativeSampling(1.0)
-        sampling = everything
+        sampling = everything = NegativeSampling(1.0)
         if selected.negatives_per_positive is not None:
-            negatives, positives = _class_counts(connection, _selected_query(selected, everything, files))
+            negatives, positives = count_classes(connection, rows.query(selected, everything, LABEL))
             sampling = sampling_for_ratio(positives, negatives, selected.negatives_per_positive)
-        chosen = render(_selected_query(selected, sampling, files), DUCKDB)
-        rows = _one(connection, f"SELECT count(*) FROM ({chosen})")
-    return Dataset(data, selected, sampling, findings, int(rows), memory_limit, threads, files)
+        if selected.is_everything and selected.folds is None and sampling.rate == 1:
+            return Dataset(data, selected, sampling, findings, KeptRows(rows.files))
+        kept = KeptRows(rows.files, rows.places(connection, selected, sampling))
+    return Dataset(data, selected, sampling, findings, kept)
 
 
 def _inspect(
-    connection: duckdb.DuckDBPyConnection,
-    files: Sequence[str],
-    table: str,
-    selected: Selected,
-    data: PinnedData,
+    connection: duckdb.DuckDBPyConnection, rows: VersionRows, selected: Selected, data: PinnedData
 ) -> tuple[Finding, ...]:
-    rows = _all_rows(files)
-    names = [column.name for dataset in data.manifest.datasets if dataset.name == table for column in dataset.columns]
-    found = [
-        inspect_columns(table, names),
-        *inspect_rows(connection, rows),
-        inspect_maturity(connection, rows, data.manifest),
+    names = [
+        each.name for dataset in data.manifest.datasets if dataset.name == rows.dataset for each in dataset.columns
     ]
-    stored = chosen_folds(data.manifest, selected.folds, selected.fold_strategy)
-    if (table == _BY_FOLD and stored is None) or (stored is not None and not stored.accepts):
-        found += inspect_folds(connection, rows)
+    relation = rows.relation()
+    found = [
+        inspect_columns(rows.dataset, names),
+        *inspect_rows(connection, relation),
+        inspect_maturity(connection, relation, data.manifest),
+    ]
+    found += [inspect_order(rows.files), *_inspect_features(connection, rows, data)]
+    if (rows.dataset == _BY_FOLD and rows.stored is None) or (rows.stored is not None and not rows.stored.accepts):
+        found += inspect_folds(connection, relation)
     if selected.split is not None:
-        first = _one(connection, f"SELECT min(event_timestamp) FROM {rows}")
+        ((first,),) = connection.execute(f"SELECT min(event_timestamp) FROM {relation}").fetchall()
         if first is not None:
             require_room(selected.split, first, known_through(data.manifest))
-        train = f"({render(part_query(rows, selected.split, 'train'), DUCKDB)})"
-        test = f"({render(part_query(rows, selected.split, 'test'), DUCKDB)})"
+        train = f"({render(part_query(relation, selected.split, 'train'), DUCKDB)})"
+        test = f"({render(part_query(relation, selected.split, 'test'), DUCKDB)})"
         may_return = selected.split.shared_users == "allow"
         found += inspect_split(connection, train, test, selected.split.cutoff, users_may_return=may_return)
     return tuple(found)
+
+
+def _inspect_features(
+    connection: duckdb.DuckDBPyConnection, rows: VersionRows, data: PinnedData
+) -> tuple[Finding, ...]:
+    """Recompute features of some days, where their events are at hand; nothing is found where they are not."""
+    found = []
+    for day, paths in data.events.items():
+        events = f"(SELECT * FROM {duck.parquet(connection, paths)})"
+        features = rows.of_day(day)
+        features.bind(connection)
+        found.append(inspect_features(connection, features.relation(), events, dt.date.fromisoformat(day)))
+    examples = [example for each in found for example in each.examples]
+    return (finding(found[0].check, sum(each.offences for each in found), examples),) if found else ()
 
 
 def _require_columns(selected: Selected) -> None:
@@ -238,60 +253,3 @@ def _require_columns(selected: Selected) -> None:
             expected=sorted(known),
             got=unknown,
         )
-
-
-def _relation_parts(data: PinnedData, name: str) -> Iterator[str]:
-    """Yield one subquery per day, with the fold where the path says it."""
-    columns = ", ".join(sql_identifier(column.name) for column in CATALOG[name])
-    for file in data.dataset(name).files:
-        if file.rows:
-            fold = next((str(int(part[5:])) for part in file.path.split("/") if part.startswith("fold=")), "NULL")
-            rows = duck.bound_parquet([str(data.paths[file.path])])
-            yield f"SELECT {columns}, CAST({fold} AS BIGINT) AS fold FROM {rows}"
-
-
-def _all_rows(files: Sequence[str]) -> str:
-    if files:
-        return f"({' UNION ALL '.join(files)})"
-    nothing = ", ".join(
-        f"CAST(NULL AS {duck.sql_type(column.type)}) AS {sql_identifier(column.name)}" for column in CATALOG[_BY_DAY]
-    )
-    return f"(SELECT {nothing}, CAST(NULL AS BIGINT) AS fold WHERE FALSE)"
-
-
-def _selected_query(selected: Selected, sampling: NegativeSampling, files: Sequence[str]) -> str:
-    rows = _all_rows(files)
-    query = part_query(rows, selected.split, selected.part) if selected.split else f"SELECT * FROM {rows}"
-    if selected.folds is not None:
-        chosen = ", ".join(str(int(fold)) for fold in selected.folds) or "NULL"
-        query = f"SELECT * FROM ({query}) WHERE fold IN ({chosen})"
-    return f"SELECT * FROM ({query}) WHERE {keep_condition(sampling)}"
-
-
-def _class_counts(connection: duckdb.DuckDBPyConnection, query: str) -> tuple[int, int]:
-    counted = f"SELECT count(*) FILTER (label = 0), count(*) FILTER (label = 1) FROM ({render(query, DUCKDB)})"
-    row = connection.execute(counted).fetchone()
-    assert row is not None
-    return int(row[0]), int(row[1])
-
-
-def _one(connection: duckdb.DuckDBPyConnection, query: str) -> Any:
-    row = connection.execute(query).fetchone()
-    assert row is not None
-    return row[0]
-
-
-@contextmanager
-def _engine(data: PinnedData, memory_limit: str, threads: int) -> Iterator[duckdb.DuckDBPyConnection]:
-    with (
-        tempfile.TemporaryDirectory(prefix="ml-data-platform-") as scratch,
-        duck.connect(
-            Path(scratch),
-            folders={path.parent for path in data.paths.values()},
-            memory_limit=memory_limit,
-            threads=threads,
-        ) as connection,
-    ):
-        for path in data.paths.values():
-            duck.bind_files(connection, [str(path)])
-        yield connection

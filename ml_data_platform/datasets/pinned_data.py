@@ -6,12 +6,14 @@ choosing rows (``loading``).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ml_data_platform.datasets.checkout import differing_files
 from ml_data_platform.datasets.git import Git
 from ml_data_platform.datasets.manifest import MANIFEST, DatasetFacts, FileFacts, Manifest
+from ml_data_platform.datasets.recomputable_days import recomputable_days
 from ml_data_platform.datasets.repository import VersionsRepository
 from ml_data_platform.errors import CorruptVersionError, UnpinnedDataError, VersionError
 from ml_data_platform.storage.durability import file_sha256
@@ -26,10 +28,13 @@ class PinnedData:
     Attributes:
         manifest: The version.
         paths: Path in the version to a local file with exactly those bytes.
+        events: Some of its days to the files with the events, of the day and the one before, that its features were
+            computed from; empty where they are not at hand, as in a checkout.
     """
 
     manifest: Manifest
     paths: dict[str, Path]
+    events: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
 
     def files_of(self, dataset: DatasetFacts) -> list[Path]:
         """Return the files of a data set that have rows, by day."""
@@ -124,7 +129,8 @@ def pin_version(repository: VersionsRepository, store: TableStore, tag: str, dat
             paths[file.path] = good
     if manifest.folds is not None:
         paths[manifest.folds.file.path] = _stored_folds(repository, manifest, manifest.folds.file)
-    return PinnedData(manifest, paths)
+    first = next((each for each in manifest.datasets if each.name in datasets), None)
+    return PinnedData(manifest, paths, {} if first is None else recomputable_days(store, first))
 
 
 def _stored_folds(repository: VersionsRepository, manifest: Manifest, file: FileFacts) -> Path:

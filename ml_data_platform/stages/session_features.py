@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from ml_data_platform.events.schemas import VALIDATED_EVENTS
 from ml_data_platform.features.catalog import SESSION_FEATURES, misplaced_columns
-from ml_data_platform.features.queries import session_features_query
+from ml_data_platform.features.queries import DEFINITION_VERSION, session_features_query
 from ml_data_platform.features.recomputation import differing_rows_query
 from ml_data_platform.stages.relations import read_counts, rows_of, write_table
 from ml_data_platform.stages.repeated_ids import ids_on_other_days
@@ -28,7 +28,7 @@ from ml_data_platform.validation.outcomes import CheckOutcome
 from ml_data_platform.validation.runner import RowValidator, check_metrics
 from ml_data_platform.validation.suites import Rule
 
-CODE_VERSION = "1"
+CODE_VERSION = DEFINITION_VERSION
 CHUNK_ROWS = 131_072
 
 

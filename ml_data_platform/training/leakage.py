@@ -55,6 +55,7 @@ DESCRIPTIONS: Mapping[str, str] = {
     "users_are_on_one_side": "No user is in the train part and in the test part.",
     "sessions_are_on_one_side": "No session is in the train part and in the test part.",
     "events_are_there_once": "No event is there twice, under its own id or as a copy under another.",
+    "rows_are_in_the_order_of_time": "Rows lie by time and id: no order of rows tells the label.",
     "train_labels_end_before_the_test_part": "No label of the train part looks past the cutoff.",
 }
 
@@ -84,10 +85,14 @@ def repeated_events_query(rows: str, features: Sequence[str]) -> str:
     A copy under another id is known by its session, its instant and all its features: two events of one session and
     instant differ at least in ``session_event_count``.
     """
-    names = ", ".join(sql_identifier(name) for name in ("session_uuid", "event_timestamp", *features))
+    names = ", ".join(f"rows.{sql_identifier(name)}" for name in ("session_uuid", "event_timestamp", *features))
+    # Few sessions have two events of one instant, and only those can have copies: the rest is not compared.
     repeated = (
         f"SELECT event_id AS shared FROM {rows} GROUP BY event_id HAVING count(*) > 1 UNION ALL "
-        f"SELECT min(event_id) AS shared FROM {rows} GROUP BY {names} HAVING count(DISTINCT event_id) > 1"
+        f"SELECT min(rows.event_id) AS shared FROM {rows} AS rows INNER JOIN ("
+        f"SELECT session_uuid, event_timestamp FROM {rows} GROUP BY session_uuid, event_timestamp HAVING count(*) > 1"
+        ") AS ties ON rows.session_uuid = ties.session_uuid AND rows.event_timestamp = ties.event_timestamp "
+        f"GROUP BY {names} HAVING count(DISTINCT rows.event_id) > 1"
     )
     return _counted(repeated, "shared")
 

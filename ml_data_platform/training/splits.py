@@ -118,14 +118,16 @@ FROM events"""
 
 
 def shared_users_query(files: str) -> str:
-    """Return a query for ``users_in_several_folds``: users with rows in more than one fold.
+    """Return a query for ``users_in_several_folds`` and ``sessions_in_several_folds``: those with rows in several folds.
 
     Args:
-        files: A relation (``place``, ``user_id``) over the rows as they were written.
+        files: A relation (``place``, ``user_id``, ``session_uuid``) over the rows as they were written.
     """
-    return f"""
-SELECT count(*) AS users_in_several_folds
-FROM (SELECT user_id FROM {files} GROUP BY user_id HAVING min(place) <> max(place)) AS shared"""
+    users, sessions = (
+        f"(SELECT count(*) FROM (SELECT {name} FROM {files} GROUP BY {name} HAVING min(place) <> max(place)) AS shared)"
+        for name in ("user_id", "session_uuid")
+    )
+    return f"SELECT {users} AS users_in_several_folds, {sessions} AS sessions_in_several_folds"
 
 
 def fold_sums_query(files: str) -> str:

@@ -228,6 +228,19 @@ PARTITION_RULES = (
     ),
     _table_rule(
         "stratified_partitions",
+        "sessions_are_in_one_fold",
+        "sessions_in_several_folds",
+        "All rows of a session are in one fold: no session id belongs to users of two folds, unless set otherwise.",
+        kind="limit",
+    ),
+    _table_rule(
+        "stratified_partitions",
+        "rows_are_in_the_fold_of_their_user",
+        "rows_in_the_wrong_file",
+        "Each row is in the fold that follows from its user, so that a user has one fold on every day.",
+    ),
+    _table_rule(
+        "stratified_partitions",
         "label_rate_per_fold_is_in_line",
         "largest_label_rate_z_score",
         "No fold's positives differ from what its rows make one expect by more than 4 standard deviations over users.",

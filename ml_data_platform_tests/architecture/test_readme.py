@@ -86,8 +86,8 @@ def test_the_places_to_change_exist(readme: str, checkout: Path) -> None:
     for path in paths:
         assert list(checkout.glob(path.replace("<asset>", "*"))), path
     assert "LABEL_HORIZON" in (checkout / "ml_data_platform" / "settings.py").read_text(encoding="utf-8")
-    stage = checkout / "ml_data_platform" / "stages" / "session_features.py"
-    assert "CODE_VERSION" in stage.read_text(encoding="utf-8")
+    queries = checkout / "ml_data_platform" / "features" / "queries.py"
+    assert "DEFINITION_VERSION =" in queries.read_text(encoding="utf-8")
 
 
 def test_the_flow_is_drawn_once(readme: str, checkout: Path) -> None:

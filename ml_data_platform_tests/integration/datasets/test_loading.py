@@ -10,8 +10,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from ml_data_platform.datasets import kept_rows
 from ml_data_platform.datasets.checkout import check_out
 from ml_data_platform.datasets.load_dataset import load_dataset
 from ml_data_platform.errors import CorruptVersionError, LeakageError, SplitError, UnpinnedDataError
@@ -46,6 +48,11 @@ def published() -> list[dict[str, Any]]:
     return [row for number in range(1, DAYS + 1) for row in feature_rows(nth(number), users=90).to_pylist()]
 
 
+def early_rows() -> list[dict[str, Any]]:
+    """Return the rows whose labels end before the cutoff."""
+    return [row for row in published() if row["event_timestamp"] < NIGHT - dt.timedelta(days=1)]
+
+
 def test_every_form_gives_the_rows_of_the_version(root: Path) -> None:
     """Arrow, pandas, NumPy and batches hold the published rows in the order of time, and no later day."""
     expected = sorted(published(), key=lambda row: (row["event_timestamp"], row["event_id"]))
@@ -66,25 +73,62 @@ def test_every_form_gives_the_rows_of_the_version(root: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("workers", [1, 4, 8])
-def test_workers_share_the_rows(root: Path, workers: int) -> None:
-    """However many read, together they read each row once; the same worker reads the same rows again."""
+@pytest.mark.parametrize("workers", [1, 4, 8, 1300])
+@pytest.mark.parametrize("seed", [None, 5])
+def test_workers_share_the_rows(root: Path, workers: int, seed: int | None) -> None:
+    """However many read, together they read each row once, and none has more than one row more than another.
+
+    Of the train part too, whose rows lie scattered, and shuffled too.
+    """
+    everything, train = (Counter(row["event_id"] for row in rows) for rows in (published(), early_rows()))
+    for expected, choices in ((everything, {}), (train, {"split": "train", "cutoff": CUTOFF, "shared_users": "allow"})):
+        loaded = load_dataset(root=root, columns=("event_id", "label"), **choices)
+        shares = [
+            [
+                name
+                for batch in loaded.batches(64, worker=worker, workers=workers, shuffle_seed=seed)
+                for name in batch["event_id"].to_pylist()
+            ]
+            for worker in range(workers)
+        ]
+        assert Counter(name for share in shares for name in share) == expected
+        assert max(map(len, shares)) - min(map(len, shares)) <= 1
+
+
+def test_shuffled_rows_have_an_order_of_their_own_in_each_epoch(root: Path) -> None:
+    """The same seed, epoch and workers give the same order again; another seed or epoch another one, far from sorted."""
     loaded = load_dataset(root=root, columns=("event_id", "label"))
-    read = [
-        name
-        for worker in range(workers)
-        for batch in loaded.batches(64, worker=worker, workers=workers)
-        for name in batch["event_id"].to_pylist()
-    ]
-    assert Counter(read) == Counter(row["event_id"] for row in published())
+
+    def read(**how: int) -> list[str]:
+        return [name for batch in loaded.batches(100, **how) for name in batch["event_id"].to_pylist()]
+
+    orders = [read(shuffle_seed=seed, epoch=epoch) for seed, epoch in ((0, 0), (0, 1), (1, 0))]
+    assert len({tuple(order) for order in orders}) == 3
+    assert orders[1] == read(shuffle_seed=0, epoch=1)
+    places = {name: place for place, name in enumerate(read())}
+    moved = [abs(place - places[name]) for place, name in enumerate(orders[0])]
+    assert np.mean(moved) == pytest.approx(len(places) / 3, rel=0.15)
+    with pytest.raises(SplitError, match="not negative"):
+        loaded.batches(shuffle_seed=-1)
 
 
-def test_torch_reads_the_same_rows(root: Path) -> None:
-    """With 0, 1 and 4 workers of a DataLoader, the labels add up to those of the version."""
-    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
-    for workers in (0, 1, 4):
-        loader = torch.utils.data.DataLoader(load_dataset(root=root).to_torch(64), batch_size=None, num_workers=workers)
-        assert sum(int(labels.sum()) for _, labels in loader) == sum(row["label"] for row in published())
+def test_batches_read_no_more_than_they_need(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker of ten, of ten equal days, opens one file; the test part opens its days alone; a first batch one file."""
+    opened: list[str] = []
+
+    class Watched(pq.ParquetFile):
+        def __init__(self, source: Any, **more: Any) -> None:
+            opened.append(str(source))
+            super().__init__(source, **more)
+
+    loaded, tested = load_dataset(root=root), load_dataset(root=root, split="test", cutoff=CUTOFF)
+    monkeypatch.setattr(kept_rows.pq, "ParquetFile", Watched)
+    assert sum(batch.num_rows for batch in loaded.batches(worker=3, workers=DAYS)) == loaded.rows // DAYS
+    assert len(opened) == 1
+    assert next(loaded.batches(10)).num_rows == 10
+    assert len(opened) == 2
+    tested.to_arrow()
+    assert len(set(opened[2:])) == len(opened[2:]) == DAYS - 6
 
 
 def test_parts_are_apart_in_time_and_users(root: Path) -> None:
@@ -97,7 +141,7 @@ def test_parts_are_apart_in_time_and_users(root: Path) -> None:
     rows = published()
     assert {row["event_id"] for row in test} == {row["event_id"] for row in rows if row["event_timestamp"] >= NIGHT}
     users = {row["user_id"] for row in test}
-    early = [row for row in rows if row["event_timestamp"] < NIGHT - dt.timedelta(days=1)]
+    early = early_rows()
     assert {row["event_id"] for row in train} == {row["event_id"] for row in early if row["user_id"] not in users}
     thin = load_dataset(
         root=root, split="train", cutoff=CUTOFF, columns=columns, negatives_per_positive=1, shared_users="allow"

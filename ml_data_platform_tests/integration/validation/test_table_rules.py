@@ -78,6 +78,8 @@ CASES = [
     ("label_partitions", "labels_match_their_file", "rows_in_the_wrong_file", [0], [1]),
     ("stratified_partitions", "each_mature_row_is_in_exactly_one_fold", "rows_missing_or_repeated", [0], [1, -1]),
     ("stratified_partitions", "users_are_in_one_fold", "users_in_several_folds", [0], [1]),
+    ("stratified_partitions", "sessions_are_in_one_fold", "sessions_in_several_folds", [0], [1]),
+    ("stratified_partitions", "rows_are_in_the_fold_of_their_user", "rows_in_the_wrong_file", [0], [1]),
     (
         "stratified_partitions",
         "label_rate_per_fold_is_in_line",

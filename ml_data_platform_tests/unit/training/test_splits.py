@@ -140,9 +140,12 @@ def test_accounting_compares_event_by_event(
 
 
 def test_users_in_several_folds_are_counted_once() -> None:
-    """User u is in folds 0 and 1, v and w are in one each."""
-    files = pa.table({"place": [0, 0, 1, 1, 1], "user_id": ["u", "v", "u", "u", "w"]})
-    assert rows_of(shared_users_query("files"), files=files) == [{"users_in_several_folds": 1}]
+    """User u is in folds 0 and 1, v and w are in one each; of their sessions, u's and that of v and w are in both."""
+    users, sessions = ["u", "v", "u", "u", "w"], ["s", "t", "s", "s", "t"]
+    files = pa.table({"place": [0, 0, 1, 1, 1], "user_id": users, "session_uuid": sessions})
+    assert rows_of(shared_users_query("files"), files=files) == [
+        {"users_in_several_folds": 1, "sessions_in_several_folds": 2}
+    ]
 
 
 def test_fold_sums_are_over_users() -> None:
