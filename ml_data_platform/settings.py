@@ -14,7 +14,7 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import (
@@ -77,6 +77,8 @@ class Settings(BaseModel):
             ``AWS_ENDPOINT_URL`` count. Credentials are found where every AWS tool finds them, never in a setting.
         s3_region_name: Region of the bucket; by default as AWS's own variables and files say.
         s3_profile_name: Profile of the AWS configuration that holds credentials; by default the usual chain.
+        s3_addressing_style: Where a request names the bucket: ``path``, ``virtual`` (in the host's name) or ``auto``; by
+            default in the path, except for AWS itself.
         s3_max_attempts: How often a request is sent at most.
         s3_cache_size: What the cache of read files may take, e.g. ``20GB``; files in use may exceed it for an hour.
     """
@@ -105,6 +107,7 @@ class Settings(BaseModel):
     s3_endpoint_url: str | None = None
     s3_region_name: str | None = None
     s3_profile_name: str | None = None
+    s3_addressing_style: Literal["path", "virtual", "auto"] | None = None
     s3_max_attempts: Annotated[int, Field(ge=1, le=100)] = 5
     s3_cache_size: str = "20GB"
 

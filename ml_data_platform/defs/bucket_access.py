@@ -1,7 +1,7 @@
-"""The resource of a root in a bucket that is reached through dagster-aws's ``S3Resource``.
+"""The resource of a root whose buckets are reached through dagster-aws's ``S3Resource``.
 
-Belongs here: translating its configuration. Does not belong here: a root that is reached as every AWS tool reaches a
-bucket, which needs no more than its settings.
+Belongs here: translating its configuration. Does not belong here: a root whose buckets are reached as every AWS tool
+reaches them, which needs no more than its settings.
 """
 
 import dagster as dg
@@ -13,10 +13,10 @@ from ml_data_platform.storage.s3_client import S3Connection
 
 
 class PlatformInBucket(PlatformResource):
-    """The platform of one root in a bucket.
+    """The platform of one root; the root itself, its landing folder or its pull sources are in buckets.
 
     Attributes:
-        s3: How the bucket is reached. Give credentials as ``EnvVar``: Dagster then shows their names, not their values.
+        s3: How all of them are reached. Give credentials as ``EnvVar``: Dagster then shows their names, not their values.
     """
 
     s3: S3Resource
@@ -38,6 +38,7 @@ class PlatformInBucket(PlatformResource):
             attempts=s3.max_attempts,
             region_name=s3.region_name or settings.s3_region_name,
             profile_name=s3.profile_name or settings.s3_profile_name,
+            addressing_style=settings.s3_addressing_style,
             use_ssl=s3.use_ssl,
             verify=s3.verify,
             is_unsigned=s3.use_unsigned_session,

@@ -40,7 +40,7 @@ def build_definitions(
     Args:
         settings: The deployment's choices.
         now: A fixed instant in place of the machine's clock; for tests and audits.
-        s3: How a root in a bucket is reached, in place of the settings and AWS's own variables and files.
+        s3: How buckets of root, landing folder and pull sources are reached, in place of the settings and AWS's own variables and files.
     """
     daily = daily_partitions(settings.start_date)
     take_in, bring_up_to_date = ingest(), refresh_day()

@@ -19,6 +19,7 @@ from ml_data_platform.events.contracts import SourceContract
 from ml_data_platform.events.pull_pattern import PullPattern, parse_pattern
 from ml_data_platform.stages.platform import Platform
 from ml_data_platform.storage.layout import Layout
+from ml_data_platform.storage.opening import connection_of
 from ml_data_platform.storage.pulled_versions import DayOfVersions
 from ml_data_platform.storage.remote_files import Patience, RemoteFile, RemotePlace, persist
 from ml_data_platform.storage.remote_places import Reach, open_place
@@ -109,16 +110,12 @@ def pattern_of(contract: SourceContract) -> PullPattern:
 
 def place_of(platform: Platform, contract: SourceContract, *, is_hurried: bool = False) -> RemotePlace:
     """Return the place where the files of a source lie."""
-    settings = platform.settings
-    reach = Reach(
-        settings.local_folder,
-        s3_endpoint_url=settings.s3_endpoint_url,
-        s3_region_name=settings.s3_region_name,
-        s3_profile_name=settings.s3_profile_name,
-    )
+    settings, pattern = platform.settings, pattern_of(contract)
+    connection = (platform.connection or connection_of(settings)) if pattern.scheme == "s3" else None
+    reach = Reach(settings.local_folder, connection)
     if is_hurried:
         reach = replace(reach, connect_timeout_seconds=3.0, read_timeout_seconds=8.0)
-    return open_place(pattern_of(contract), reach)
+    return open_place(pattern, reach)
 
 
 def look_at(

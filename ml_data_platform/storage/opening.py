@@ -30,7 +30,7 @@ def open_objects(settings: Settings, connection: S3Connection | None = None) -> 
     from ml_data_platform.storage.s3_objects import S3ObjectStore  # noqa: PLC0415
 
     return S3ObjectStore(
-        settings.root, settings.local_folder, connection or _connection(settings), cache_bytes=settings.s3_cache_bytes
+        settings.root, settings.local_folder, connection or connection_of(settings), cache_bytes=settings.s3_cache_bytes
     )
 
 
@@ -38,10 +38,11 @@ def open_bucket(location: S3Location, settings: Settings, connection: S3Connecti
     """Open the bucket of a location; reached as the settings say where no connection is given."""
     from ml_data_platform.storage.s3_requests import S3Requests  # noqa: PLC0415
 
-    return S3Requests(location.bucket, connection or _connection(settings))
+    return S3Requests(location.bucket, connection or connection_of(settings))
 
 
-def _connection(settings: Settings) -> S3Connection:
+def connection_of(settings: Settings) -> S3Connection:
+    """Return how buckets are reached as the settings say: those of root, landing folder and pull sources alike."""
     from ml_data_platform.storage.s3_client import S3Connection  # noqa: PLC0415
 
     return S3Connection(
@@ -49,6 +50,7 @@ def _connection(settings: Settings) -> S3Connection:
         attempts=settings.s3_max_attempts,
         region_name=settings.s3_region_name,
         profile_name=settings.s3_profile_name,
+        addressing_style=settings.s3_addressing_style,
     )
 
 

@@ -5,7 +5,7 @@ Belongs here: which class reaches which kind of place, and how long it may take.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ml_data_platform.events.pull_pattern import PullPattern
@@ -22,17 +22,13 @@ class Reach:
 
     Attributes:
         root: Folder that relative local paths are taken from.
-        s3_endpoint_url: Where S3 answers, other than by AWS's own configuration.
-        s3_region_name: Region of the bucket, likewise.
-        s3_profile_name: Profile of the AWS configuration that holds credentials, likewise.
+        connection: How buckets are reached; its attempts and timeouts are those of a pull, see below.
         connect_timeout_seconds: Longest wait for a connection.
         read_timeout_seconds: Longest wait for the next bytes.
     """
 
     root: Path
-    s3_endpoint_url: str | None = None
-    s3_region_name: str | None = None
-    s3_profile_name: str | None = None
+    connection: S3Connection | None = None
     connect_timeout_seconds: float = 10.0
     read_timeout_seconds: float = 60.0
 
@@ -47,13 +43,11 @@ def open_place(pattern: PullPattern, reach: Reach) -> RemotePlace:
         return LocalFolder(pattern, reach.root)
     if pattern.scheme == "http":
         return Web(pattern, timeouts_seconds=(reach.connect_timeout_seconds, reach.read_timeout_seconds))
-    # One attempt: whoever calls decides what is tried again, for all kinds of places alike.
-    connection = S3Connection(
-        endpoint_url=reach.s3_endpoint_url,
-        region_name=reach.s3_region_name,
-        profile_name=reach.s3_profile_name,
+    connection = replace(
+        reach.connection or S3Connection(),
         connect_timeout_seconds=reach.connect_timeout_seconds,
         read_timeout_seconds=reach.read_timeout_seconds,
+        # One attempt: whoever calls decides what is tried again, for all kinds of places alike.
         attempts=1,
     )
     return Bucket(pattern, s3_client(connection))

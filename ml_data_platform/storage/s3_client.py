@@ -17,6 +17,8 @@ from botocore.exceptions import ProfileNotFound
 
 from ml_data_platform.errors import SettingsError
 
+_HOSTS_OF_AWS = (".amazonaws.com", ".amazonaws.com.cn", ".amazonaws.eu", ".api.aws")
+
 
 @dataclass(frozen=True)
 class S3Connection:
@@ -31,6 +33,8 @@ class S3Connection:
         connections: Requests that may be under way at once.
         region_name: Region of the bucket; None: as AWS's own variables and files say.
         profile_name: Profile of the AWS configuration; None: the usual chain.
+        addressing_style: Where a request names the bucket: ``path``, ``virtual`` (the host's name) or ``auto``; None: as
+            the AWS configuration says, else in the path, except for AWS itself.
         use_ssl: Whether AWS itself is spoken to over TLS.
         verify: Whether certificates are verified; None: they are.
         is_unsigned: Whether requests are sent without credentials, to a public bucket.
@@ -44,6 +48,7 @@ class S3Connection:
     connections: int = 16
     region_name: str | None = None
     profile_name: str | None = None
+    addressing_style: str | None = None
     use_ssl: bool = True
     verify: bool | None = None
     is_unsigned: bool = False
@@ -58,19 +63,6 @@ def s3_client(connection: S3Connection = S3Connection()) -> Any:
     """
     if connection.endpoint_url is not None:
         check_endpoint_url(connection.endpoint_url)
-    config = Config(
-        connect_timeout=connection.connect_timeout_seconds,
-        read_timeout=connection.read_timeout_seconds,
-        max_pool_connections=connection.connections,
-        # "standard" retries timeouts, throttling and 5xx with exponential backoff and jitter.
-        retries={"mode": "standard", "total_max_attempts": connection.attempts},
-        # Stores other than AWS answer trailing checksums with errors; the platform compares hashes of its own.
-        request_checksum_calculation="when_required",
-        response_checksum_validation="when_required",
-        # Another endpoint rarely has a name per bucket.
-        s3={"addressing_style": "path"} if connection.endpoint_url else {},
-        **({"signature_version": UNSIGNED} if connection.is_unsigned else {}),
-    )
     key_id, secret, token = connection.credentials or (None, None, None)
     try:
         session = boto3.session.Session(
@@ -82,6 +74,29 @@ def s3_client(connection: S3Connection = S3Connection()) -> Any:
         )
     except ProfileNotFound as error:
         raise SettingsError("there is no such AWS profile", got=connection.profile_name) from error
+    if connection.addressing_style is not None:
+        return _client(session, connection, connection.addressing_style)
+    client = _client(session, connection, None)
+    is_told = "addressing_style" in (client.meta.config.s3 or {})
+    if is_told or (urlsplit(client.meta.endpoint_url).hostname or "").endswith(_HOSTS_OF_AWS):
+        return client
+    # Another store rarely has a host name per bucket. Only the client knows where AWS's own variables and files led it.
+    return _client(session, connection, "path")
+
+
+def _client(session: boto3.session.Session, connection: S3Connection, addressing_style: str | None) -> Any:
+    config = Config(
+        connect_timeout=connection.connect_timeout_seconds,
+        read_timeout=connection.read_timeout_seconds,
+        max_pool_connections=connection.connections,
+        # "standard" retries timeouts, throttling and 5xx with exponential backoff and jitter.
+        retries={"mode": "standard", "total_max_attempts": connection.attempts},
+        # Stores other than AWS answer trailing checksums with errors; the platform compares hashes of its own.
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+        s3={"addressing_style": addressing_style} if addressing_style else {},
+        **({"signature_version": UNSIGNED} if connection.is_unsigned else {}),
+    )
     return session.client(
         "s3",
         endpoint_url=connection.endpoint_url,

@@ -24,6 +24,27 @@ def test_without_a_setting_the_environment_names_the_endpoint(monkeypatch: pytes
     assert s3_client().meta.endpoint_url == "http://127.0.0.1:9001"
 
 
+@pytest.mark.parametrize(
+    ("endpoint", "chosen", "named_in"),
+    [
+        ("http://store:9000", None, "http://store:9000/exports/a?"),
+        ("http://store:9000", "virtual", "http://exports.store:9000/a?"),
+        (None, None, "https://exports.s3."),
+        (None, "path", "https://s3.eu-west-1.amazonaws.com/exports/a?"),
+    ],
+)
+def test_a_store_that_is_not_aws_is_told_the_bucket_in_the_path(
+    monkeypatch: pytest.MonkeyPatch, endpoint: str | None, chosen: str | None, named_in: str
+) -> None:
+    """Also where AWS's own variables name it: most have no host name per bucket. A choice goes before."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    if endpoint:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", endpoint)
+    client = s3_client(S3Connection(region_name="eu-west-1", addressing_style=chosen))
+    assert client.generate_presigned_url("get_object", {"Bucket": "exports", "Key": "a"}).startswith(named_in)
+
+
 @pytest.mark.parametrize("url", ["127.0.0.1:9000", "ftp://host", "http://", "http://[", "http://host/?key=1"])
 def test_an_endpoint_is_an_http_url(url: str) -> None:
     """Whatever else is refused before a request is sent."""
