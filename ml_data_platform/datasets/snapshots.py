@@ -53,6 +53,10 @@ def write_snapshot(store: TableStore, snapshot: dict[str, Any], notes: Path) -> 
         notes: File of this repository of versions that names the snapshots it wrote; the id is noted first.
     """
     name = snapshot_id(snapshot)
+    for asset, days in snapshot["partitions"].items():
+        for day in days:
+            # A version is traced through the log: who wrote it may have died before it was flushed.
+            store.objects.settle(Layout.log_folder(asset, day))
     notes.parent.mkdir(parents=True, exist_ok=True)
     with notes.open("a", encoding="ascii") as file:
         file.write(f"{name}\n")

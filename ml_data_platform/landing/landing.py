@@ -157,7 +157,7 @@ def show_undated(record: LedgerRecord, objects: ObjectStore) -> None:
     """Show a file's undated rows in the view, or remove those of an older routing; repeating it changes nothing."""
     view = Layout.undated_view_key(record.source, record.sha256)
     if record.undated_fragment is None:
-        objects.delete(view)
+        objects.withdraw(view)
     else:
         objects.project(Layout.object_key(UNDATED_ROWS, record.undated_fragment), view)
 

@@ -33,7 +33,7 @@ def show_too_late(
     objects, view = store.objects, Layout.too_late_view_key(record.source, record.sha256)
     days = [day for day in sorted(record.too_late) if day not in standing.admitted]
     if not days or standing.is_retracted or record.fragment is None:
-        objects.delete(view)
+        objects.withdraw(view)
         return
     fragment = objects.local_path(Layout.object_key(LANDED_FILES, record.fragment))
     with store.scratch() as folder:

@@ -6,6 +6,9 @@ here: repairing (`recovery`), deleting what is not the platform's.
 The rule holds on any medium, without a lock: only what was written longer ago than the grace is removed; whoever
 refers to an object that is there already makes it young first (`ObjectStore.put_object`) and gives up when that was
 more than half of the grace ago (`Deadline`).
+
+An old generation goes because of newer ones, which must outlast a power cut first: after it, a log that lost them would
+name objects that are gone.
 """
 
 from __future__ import annotations
@@ -125,10 +128,12 @@ def collect(
         with objects.lock(Layout.objects_lock_key(LANDED_FILES if asset in _FRAGMENTS else asset)):
             stored = objects.stored(Layout.objects_folder(asset))
             # Read after the listing: what was committed meanwhile is live, and what is not listed is not removed.
+            named_on: dict[str, set[str]] = {}
             if asset in _FRAGMENTS:
                 named = live = hashes_below(objects, LEDGER_FOLDER) if stored else set()
             else:
-                named, live = _named_and_live(log, asset, keep_last, now - older_than)
+                named_on, live = _named_and_live(log, asset, keep_last, now - older_than)
+                named = set(named_on)
             old = {
                 key: each
                 for key, each in stored.items()
@@ -140,6 +145,8 @@ def collect(
             expired |= gone
             orphans |= litter
             if not is_dry_run:
+                days = sorted(set().union(*(named_on.get(_hash_in(key), ()) for key in gone)))
+                objects.each(objects.flush, [Layout.log_folder(asset, day) for day in days])
                 objects.each(objects.delete, [*gone, *litter])
     uploads = 0 if is_dry_run else objects.reap_uploads(older_than, now)
     removed = expired | orphans
@@ -153,13 +160,17 @@ def collect(
     )
 
 
-def _named_and_live(log: CommitLog, asset: str, keep_last: int, kept_since: datetime) -> tuple[set[str], set[str]]:
-    named: set[str] = set()
+def _named_and_live(
+    log: CommitLog, asset: str, keep_last: int, kept_since: datetime
+) -> tuple[dict[str, set[str]], set[str]]:
+    """Return the days on which each hash was ever named, and the hashes that must stay."""
+    named: dict[str, set[str]] = {}
     live: set[str] = set()
-    for history in log.histories(asset).values():
+    for day, history in log.histories(asset).items():
         for position, record in enumerate(history):
             hashes = {file.sha256 for file in record.files}
-            named |= hashes
+            for sha256 in hashes:
+                named.setdefault(sha256, set()).add(day)
             newer = history[position + 1 :]
             if len(newer) < keep_last or datetime.fromisoformat(newer[0].committed_at) > kept_since:
                 live |= hashes

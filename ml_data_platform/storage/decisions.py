@@ -143,6 +143,8 @@ class Decisions:
         """
         folder = Layout.decisions_folder(source)
         versions = sorted(self.objects.versions(folder).items())
+        # Who decides what holds already is told so: who wrote it may have died before it was flushed.
+        self.objects.settle(folder)
         found = [(f"{folder}/{name}", version) for name, version in versions if Layout.decision_place(name)]
         return tuple(self._known.get(key, version, self._read) for key, version in found)
 

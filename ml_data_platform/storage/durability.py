@@ -8,7 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
+from collections.abc import Callable
 from pathlib import Path
+
+SETTLED_AFTER_SECONDS = 600.0
+"""Age after which a change of a folder has been written back unasked: Linux does so within seconds (ext4 5, others 30)."""
+# Changes in a row may bear the same time: only one of some age is known to be the last.
+_SHARED_TIME_SECONDS = 1.0
 
 
 def file_sha256(path: Path) -> str:
@@ -52,3 +59,29 @@ def make_folder(folder: Path) -> list[Path]:
         new.mkdir(exist_ok=True)
         sync_folder(new.parent)
     return missing
+
+
+class Settled:
+    """Folders whose names need not be flushed again, as one process knows them.
+
+    Args:
+        now: Returns seconds since 1970.
+    """
+
+    def __init__(self, now: Callable[[], float] = time.time) -> None:
+        self._now = now
+        self._flushed: dict[Path, int] = {}
+
+    def settle(self, folder: Path, flush: Callable[[Path], None]) -> None:
+        """Flush a folder unless it has not changed since, or for long; nothing happens where there is none."""
+        try:
+            changed = folder.stat().st_mtime_ns
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        age = self._now() - changed / 1e9
+        if age > SETTLED_AFTER_SECONDS or self._flushed.get(folder) == changed:
+            return
+        flush(folder)
+        # A time in the future is of another clock, and tells changes apart as well.
+        if abs(age) > _SHARED_TIME_SECONDS:
+            self._flushed[folder] = changed

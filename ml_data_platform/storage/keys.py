@@ -9,6 +9,7 @@ import hashlib
 import os
 import secrets
 import uuid
+from contextlib import suppress
 from pathlib import Path
 
 from ml_data_platform.errors import SettingsError
@@ -42,6 +43,7 @@ def load_or_create_key(folder: Path, name: str = USER_ID) -> tuple[str, bytes]:
     try:
         if not path.exists():
             _generate(path)
+        _flush_names(path.parent)
         text = path.read_bytes().decode("ascii", "replace")
     except OSError as error:
         raise SettingsError(
@@ -61,6 +63,14 @@ def key_path(folder: Path, name: str) -> Path:
     return folder / f"{check_name(name, 'secret')}.key"
 
 
+def _flush_names(folder: Path) -> None:
+    """Flush the names of a key and of its folder: who made them may have died before that, and ids depend on them."""
+    for each in (folder.parent, folder):
+        # Keys may lie where they can only be read.
+        with suppress(PermissionError):
+            sync_folder(each)
+
+
 def _generate(path: Path) -> None:
     make_folder(path.parent)
     temp = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
@@ -73,7 +83,6 @@ def _generate(path: Path) -> None:
         _name(temp, path)
     finally:
         temp.unlink(missing_ok=True)
-    sync_folder(path.parent)
 
 
 def _name(temp: Path, path: Path) -> None:

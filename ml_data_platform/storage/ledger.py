@@ -2,6 +2,9 @@
 
 Belongs here: one record per landed content, source and routing; the names it was seen under; files that
 could not be landed. Does not belong here: reading landed files, or deciding which days are dirty.
+
+Whoever reads a record builds on it, so that it must outlast a power cut: who wrote it may have died before it was
+flushed.
 """
 
 from __future__ import annotations
@@ -68,7 +71,10 @@ class Ledger:
             RecordError: The record cannot be read.
         """
         key = Layout.ledger_key(source, sha256, routing_hash)
-        return self._read(key) if self.objects.exists(key) else None
+        if not self.objects.exists(key):
+            return None
+        self.objects.settle(Layout.ledger_folder(source))
+        return self._read(key)
 
     def records(self, routing_hashes: Mapping[str, str] | None = None) -> tuple[LedgerRecord, ...]:
         """Return the current record of each content of each source, by source and hash.
@@ -120,6 +126,8 @@ class Ledger:
         gone = [each for each in self.failures(source) if each.path == path]
         for failure in gone:
             self.objects.delete(Layout.failure_key(source, path, failure.reason))
+        flush = self.objects.flush if gone else self.objects.settle
+        flush(Layout.failures_folder(source))
         return len(gone)
 
     def failures(self, source: str | None = None) -> tuple[Failure, ...]:
@@ -137,6 +145,7 @@ class Ledger:
         """Return the keys of a source's records, of all routings, in order, each with its version."""
         folder = Layout.ledger_folder(source)
         versions = sorted(self.objects.versions(folder).items())
+        self.objects.settle(folder)
         return {f"{folder}/{name}": version for name, version in versions if name.endswith(".json")}
 
     def _read(self, key: str) -> LedgerRecord:

@@ -20,7 +20,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from ml_data_platform.errors import VerificationError
-from ml_data_platform.storage.durability import file_sha256, make_folder, sync_file, sync_folder
+from ml_data_platform.storage.durability import Settled, file_sha256, make_folder, sync_file, sync_folder
 from ml_data_platform.storage.layout import LOCKS_FOLDER, TEMP_FOLDER
 from ml_data_platform.storage.object_store import (
     GRACE,
@@ -55,6 +55,7 @@ class LocalObjectStore(ObjectStore):
     def __init__(self, root: Path) -> None:
         self.root = Path(root)
         self._lasting: set[Path] = set()
+        self._settled = Settled()
 
     @property
     def local_folder(self) -> Path:
@@ -180,6 +181,15 @@ class LocalObjectStore(ObjectStore):
         """Remove an object; nothing happens where there is none."""
         self.local_path(key).unlink(missing_ok=True)
 
+    def flush(self, folder: str) -> None:
+        """Let the names in a folder, and its own, outlast a power cut; nothing happens where there is none."""
+        if self.local_path(folder).is_dir():
+            self._flush(self.local_path(folder))
+
+    def settle(self, folder: str) -> None:
+        """Do the same unless this store did so since the folder changed, or it has not changed for long."""
+        self._settled.settle(self.local_path(folder), self._flush)
+
     def is_projected(self, object_key: str, view_key: str, shown: Stored | None = None) -> bool:  # noqa: ARG002
         """Tell, without reading bytes, whether the view's file is the object itself."""
         try:
@@ -271,6 +281,10 @@ class LocalObjectStore(ObjectStore):
                 break
             each = each.parent
         self._lasting.update(known)
+
+    def _flush(self, folder: Path) -> None:
+        self._make_lasting(folder)
+        sync_folder(folder)
 
     def _make_young(self, key: str) -> None:
         path = self.local_path(key)

@@ -163,6 +163,12 @@ class ObjectStore(ABC):
     def delete(self, key: str) -> None:
         """Remove an object; nothing happens where there is none."""
 
+    def flush(self, folder: str) -> None:  # noqa: B027 - what can be read from a remote medium is durable
+        """Let the names in a folder outlast a power cut, also where who made them died before they were flushed."""
+
+    def settle(self, folder: str) -> None:  # noqa: B027
+        """Do the same where the folder has changed lately; for what is looked at again and again."""
+
     @abstractmethod
     def is_projected(self, object_key: str, view_key: str, shown: Stored) -> bool:
         """Tell, without reading bytes, whether the view, of which a listing tells ``shown``, shows the object."""
@@ -183,6 +189,17 @@ class ObjectStore(ABC):
         Raises:
             VerificationError: The object is missing.
         """
+
+    def withdraw(self, view_key: str) -> bool:
+        """Show a file of the view no longer, also after a power cut; returns whether it was shown."""
+        folder, is_shown = view_key.rpartition("/")[0], self.exists(view_key)
+        if is_shown:
+            self.delete(view_key)
+            self.flush(folder)
+        else:
+            # Who removed it may have died before that was flushed.
+            self.settle(folder)
+        return is_shown
 
     @abstractmethod
     def scratch(self) -> AbstractContextManager[Path]:

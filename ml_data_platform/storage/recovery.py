@@ -44,8 +44,15 @@ def logged_assets(objects: ObjectStore) -> list[str]:
     return assets
 
 
-def project_head(objects: ObjectStore, log: CommitLog, asset: str, day: str) -> bool:
-    """Show a partition's newest generation in the view; the view never goes back.
+def project_head(objects: ObjectStore, log: CommitLog, asset: str, day: str, *, durable: int = 0) -> bool:
+    """Show a partition's newest generation in the view; the view never goes back, nor ahead of what a power cut leaves.
+
+    Args:
+        objects: The bytes.
+        log: The commit log.
+        asset: Asset name.
+        day: UTC day.
+        durable: A generation that the caller has just made durable; 0 for none.
 
     Returns:
         True when the view changed.
@@ -60,6 +67,10 @@ def project_head(objects: ObjectStore, log: CommitLog, asset: str, day: str) -> 
         # Read under the lock: the last to hold it shows a head at least as new as anyone's before.
         head = log.head(asset, day)
         while head is not None:
+            if head.generation != durable:
+                # Who wrote it may have died, or be about to, before it was flushed: then the log loses what was shown.
+                objects.flush(Layout.log_folder(asset, day))
+                durable = head.generation
             changed |= _show(objects, log, head)
             shown, head = head, log.head(asset, day)
             # The lock holds on one machine: another one may have committed, and shown, meanwhile.
@@ -79,7 +90,7 @@ def _show(objects: ObjectStore, log: CommitLog, head: LogRecord) -> bool:
     ]
     stale = _stale_files(objects, log, head)
     for name in stale:
-        objects.delete(Layout.view_key(head.asset, head.day, name))
+        objects.withdraw(Layout.view_key(head.asset, head.day, name))
     return any(changed) or bool(stale)
 
 
@@ -125,7 +136,13 @@ def _recover_day(
     is_shown = view.keys() == expected.keys() and all(
         objects.is_projected(Layout.object_key(asset, sha256), key, view[key]) for key, sha256 in expected.items()
     )
-    return not is_shown and project_head(objects, log, asset, day)
+    if not is_shown:
+        return project_head(objects, log, asset, day)
+    # Who showed it may have died before it was flushed; the log first, so that it is never behind the view.
+    objects.settle(Layout.log_folder(asset, day))
+    for folder in sorted({key.rpartition("/")[0] for key in expected}):
+        objects.settle(folder)
+    return False
 
 
 def _views(objects: ObjectStore, asset: str) -> dict[str, dict[str, Stored]]:

@@ -140,7 +140,8 @@ class TableStore:
                 key = Layout.object_key(staged.asset, file.sha256)
                 self.objects.put_object(key, file.path, sha256=file.sha256, size_bytes=file.size_bytes)
             commit = self._append(staged, run_id, inputs_are_current, deadline)
-        recovery.project_head(self.objects, self.log, staged.asset, staged.day)
+        durable = commit.record.generation
+        recovery.project_head(self.objects, self.log, staged.asset, staged.day, durable=durable)
         return commit
 
     def recover(self) -> recovery.Recovery:

@@ -13,6 +13,8 @@ from contextlib import AbstractContextManager
 from typing import Any
 from unittest.mock import patch
 
+_PASS_ON = frozenset({"_flush", "flush", "settle", "each", "<listcomp>"})
+
 
 def flushing_functions(work: Callable[[], Any]) -> set[str]:
     """Return the functions that flush something while ``work`` is done, each as ``helper.caller``."""
@@ -28,9 +30,12 @@ def flushing_functions(work: Callable[[], Any]) -> set[str]:
 
 
 def _flushing() -> str:
-    """Return who flushes: the function that calls fsync, and the one that called it."""
+    """Return who flushes: the function that calls fsync, and the one that called it, past those that pass it on."""
     helper = sys._getframe(2)
-    return f"{helper.f_code.co_name}.{helper.f_back.f_code.co_name}"
+    caller = helper.f_back
+    while caller.f_code.co_name in _PASS_ON:
+        caller = caller.f_back
+    return f"{helper.f_code.co_name}.{caller.f_code.co_name}"
 
 
 def no_flush_in(where: str) -> AbstractContextManager[Any]:

@@ -52,6 +52,17 @@ FLUSHES: dict[str, tuple[str, ...]] = {
     "sync_folder.put_if_absent": ("first_commit",),
     "sync_folder.put_object": ("recommit",),
     "sync_folder.project": ("recommit",),
+    "sync_folder.project_head": ("recovery_after_a_death",),
+    "sync_folder._recover_day": ("recovery_after_a_death",),
+    "sync_folder.collect": ("collection_after_a_death",),
+    "sync_folder.write_snapshot": ("pin_after_a_death",),
+    "sync_folder.withdraw": ("withdrawn_rows", "fewer_files"),
+    "sync_folder.record_keys": ("ledger_read_after_a_death",),
+    "sync_folder.record": ("ledger_asked_after_a_death",),
+    "sync_folder.of": ("decision",),
+    "sync_folder.forget_failures": ("forgotten_failure",),
+    "_generate.load_or_create_key": ("key",),
+    "sync_folder._flush_names": ("key",),
 }
 # Flushed again, under its final mode, where it is published; a test of injected errors shows what this one is for.
 FLUSHED_TWICE = frozenset({"sync_file.verify_file"})

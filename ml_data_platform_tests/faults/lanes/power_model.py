@@ -167,7 +167,7 @@ def _images(
         if dies_at is not None:
             # The protocol's change comes over the watching, so that a flush that it leaves out is not taken notice of.
             with watched(disk, _dying(dies_at)), mutants.applied(plan.mutant), contextlib.suppress(DiedError):
-                scenario.act(root)
+                scenario.die(root)
                 figures.count("outlived its death")
         with figures.noting(f"{scenario.name}, undisturbed{after}"), watched(disk, cut), mutants.applied(plan.mutant):
             acknowledged = scenario.act(root)

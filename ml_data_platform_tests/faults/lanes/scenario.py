@@ -31,6 +31,10 @@ class Scenario:
         """Do the work; what is returned has been promised to whoever asked for it."""
         raise NotImplementedError
 
+    def die(self, root: Path) -> None:
+        """Do what a process does that dies in it before the work begins: by default the same work."""
+        self.act(root)
+
     def check(self, root: Path, acknowledged: str | None) -> None:
         """Check what a fault left, recover, do the work again, and check the end.
 
