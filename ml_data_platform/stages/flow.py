@@ -27,7 +27,8 @@ from ml_data_platform.stages import (
 from ml_data_platform.stages.day_lateness import NOTHING_LANDED, lateness_of_days
 from ml_data_platform.stages.landed_files import restore_landed
 from ml_data_platform.stages.platform import Platform
-from ml_data_platform.stages.result import DAYS_OF_HISTORY, EngineLimits, StageResult
+from ml_data_platform.stages.result import EngineLimits, StageResult
+from ml_data_platform.stages.source_history import landed_rows, published_rows
 from ml_data_platform.stages.state import asset_rules, current_records, read_state
 from ml_data_platform.storage.ledger import LedgerRecord
 from ml_data_platform.storage.table_store import PartitionRef, TableStore
@@ -100,7 +101,7 @@ def _build_raw_events(job: Job) -> StageResult:
     return raw_events.build(
         job.day,
         landed,
-        history=_landed_rows(job.records),
+        history=landed_rows(job.records),
         lateness=lateness.get(job.day, NOTHING_LANDED),
         **job.common,
     )
@@ -114,7 +115,7 @@ def _build_validated_events(job: Job) -> StageResult:
         contracts=job.platform.contracts,
         id_key=job.platform.id_key,
         quarantine_rules=asset_rules(job.platform, "quarantined_events"),
-        history=_published_rows(job.platform, "validated_events", job.day),
+        history=published_rows(job.platform, job.records, job.day, job.common["scratch"]),
         **job.common,
     )
 
@@ -182,19 +183,3 @@ def _require_contracts(job: Job) -> None:
             partition=job.day.isoformat(),
             expected=", ".join(sorted(job.platform.contracts)),
         )
-
-
-def _published_rows(platform: Platform, asset: str, day: dt.date) -> dict[dt.date, int]:
-    earlier = [day - back * ONE_DAY for back in range(1, DAYS_OF_HISTORY + 1)]
-    heads = {each: platform.store.head(asset, each) for each in earlier}
-    return {each: head.rows for each, head in heads.items() if head is not None}
-
-
-def _landed_rows(records: Sequence[LedgerRecord]) -> dict[str, dict[dt.date, int]]:
-    rows: dict[str, dict[dt.date, int]] = {}
-    for record in records:
-        of_source = rows.setdefault(record.source, {})
-        for day, count in record.rows_per_day.items():
-            key = dt.date.fromisoformat(day)
-            of_source[key] = of_source.get(key, 0) + count
-    return rows

@@ -21,6 +21,7 @@ from ml_data_platform.events.sql_text import sql_identifier, sql_instant
 from ml_data_platform.stages.day_lateness import DayLateness
 from ml_data_platform.stages.result import EngineLimits, StageResult, most_unusual_ratio
 from ml_data_platform.stages.single_table import expected_generation, finish
+from ml_data_platform.stages.source_history import SourceHistory
 from ml_data_platform.storage import duck
 from ml_data_platform.storage.layout import Layout
 from ml_data_platform.storage.ledger import LedgerRecord
@@ -41,7 +42,7 @@ def build(
     inputs: Mapping[str, str],
     engine: EngineLimits,
     rules: Sequence[Rule],
-    history: Mapping[str, Mapping[dt.date, int]],
+    history: SourceHistory,
     lateness: DayLateness,
 ) -> StageResult:
     """Gather the rows of one day from the fragments of the landed files.

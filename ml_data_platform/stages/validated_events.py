@@ -20,9 +20,10 @@ from ml_data_platform.events.parsing import mapping_query
 from ml_data_platform.events.schemas import EVENT_TYPES, QUARANTINED_EVENTS, VALIDATED_EVENTS
 from ml_data_platform.events.sql_text import sql_identifier, sql_instant, sql_literal
 from ml_data_platform.stages.repeated_ids import differing_duplicates
-from ml_data_platform.stages.result import EngineLimits, SourceShares, StageResult, ratio_to_history
+from ml_data_platform.stages.result import EngineLimits, SourceShares, StageResult, most_unusual_ratio
 from ml_data_platform.stages.row_judgement import judge_rows
 from ml_data_platform.stages.single_table import expected_generation, finish
+from ml_data_platform.stages.source_history import SourceHistory
 from ml_data_platform.storage import duck
 from ml_data_platform.storage.parquet import copy_options
 from ml_data_platform.storage.table_store import PartitionRef, TableStore
@@ -46,7 +47,7 @@ def build(
     engine: EngineLimits,
     rules: Sequence[Rule],
     quarantine_rules: Sequence[Rule],
-    history: Mapping[dt.date, int],
+    history: SourceHistory,
 ) -> StageResult:
     """Judge every raw row of one day.
 
@@ -64,7 +65,7 @@ def build(
         engine: Bounds of the query engine.
         rules: Row and table rules of ``validated_events``.
         quarantine_rules: Table rules of ``quarantined_events``.
-        history: Published rows per earlier day; days without a generation are absent.
+        history: Source to its published rows per earlier day; days without rows of it are absent.
 
     Returns:
         ``validated_events`` unless a blocking check failed; ``quarantined_events`` always.
@@ -78,7 +79,7 @@ def build(
         row_checks = judge_rows(mapped, [rule for rule in rules if rule.scope == "row"], scratch / "rejections.parquet")
         _split(connection, mapped, scratch / "rejections.parquet", published, quarantine)
         counts, metrics = _measure(connection, day, raw.rows(), published, quarantine)
-        rejected, duplicate = _shares(connection, mapped, quarantine)
+        rejected, duplicate, rows = _by_source(connection, mapped, published, quarantine)
         differing = differing_duplicates(connection)
     metrics["differing_duplicates"] = differing.events
     metrics["rejected_share"] = rejected.largest
@@ -88,7 +89,9 @@ def build(
         "rejected_share": rejected.lines,
         "duplicate_share": duplicate.lines,
     }
-    metrics["row_count_ratio_to_previous_7_days"] = ratio_to_history(day, counts["published_rows"], history)
+    ratio, volumes = most_unusual_ratio(day, rows, history)
+    metrics["row_count_ratio_to_previous_7_days"] = ratio
+    examples["row_count_ratio_to_previous_7_days"] = volumes
     checks = (
         *row_checks,
         *check_metrics([rule for rule in rules if rule.scope == "table"], metrics, examples),
@@ -220,14 +223,15 @@ def _measure(
     }
 
 
-def _shares(
-    connection: duckdb.DuckDBPyConnection, mapped: Path, quarantine: Mapping[str, Path]
-) -> tuple[SourceShares, SourceShares]:
-    """Return the shares of rejected and of duplicate rows by source: a small source is not hidden by a big one."""
+def _by_source(
+    connection: duckdb.DuckDBPyConnection, mapped: Path, published: Path, quarantine: Mapping[str, Path]
+) -> tuple[SourceShares, SourceShares, dict[str, int]]:
+    """Return shares of rejected and of duplicate rows and published rows by source: a big source hides no small one."""
 
     def by_source(path: Path) -> dict[str, int]:
         rows = duck.parquet(connection, [path])
         return dict(connection.execute(f"SELECT source, count(*) FROM {rows} GROUP BY 1").fetchall())
 
     rows = by_source(mapped)
-    return SourceShares(rows, by_source(quarantine[REJECTED])), SourceShares(rows, by_source(quarantine[DUPLICATE]))
+    rejected, duplicate = by_source(quarantine[REJECTED]), by_source(quarantine[DUPLICATE])
+    return SourceShares(rows, rejected), SourceShares(rows, duplicate), by_source(published)
