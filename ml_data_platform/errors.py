@@ -75,6 +75,10 @@ class LandingError(PlatformError):
     """A landed file cannot be read as its contract says."""
 
 
+class FileTooLargeError(LandingError):
+    """A landed file exceeds a limit of this deployment; under a higher one it is tried again."""
+
+
 class RemoteFileError(PlatformError):
     """A file cannot be fetched, or its place cannot be looked at; trying again may help."""
 

@@ -72,7 +72,11 @@ class Settings(BaseModel):
         max_future_hours: An event later than its landing by more than this has no usable day.
         memory_limit: Bound of DuckDB's memory, e.g. ``1GB``.
         threads: Threads of DuckDB.
-        max_unzipped_size: What a landed gzip may decode to, e.g. ``4GiB``; 200 times its own size is always allowed.
+        max_unzipped_size: What a landed file may decode to, e.g. ``4GiB``; 200 times the size of a gzip and 2,000 times
+            that of a Parquet file is always allowed.
+        max_decoded_size: Memory that decoded Parquet of a landed file may take at one time, e.g. ``1GiB``.
+        max_file_rows: Rows that a landed file may have.
+        max_file_columns: Columns that a landed CSV or Parquet file may have.
         s3_endpoint_url: Where S3 answers, for stores other than AWS; without it ``AWS_ENDPOINT_URL_S3`` and
             ``AWS_ENDPOINT_URL`` count. Credentials are found where every AWS tool finds them, never in a setting.
         s3_region_name: Region of the bucket; by default as AWS's own variables and files say.
@@ -104,6 +108,9 @@ class Settings(BaseModel):
     memory_limit: str = "1GB"
     threads: Annotated[int, Field(ge=1, le=256)] = 2
     max_unzipped_size: str = "4GiB"
+    max_decoded_size: str = "1GiB"
+    max_file_rows: Annotated[int, Field(ge=1)] = 1_000_000_000
+    max_file_columns: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
     s3_endpoint_url: str | None = None
     s3_region_name: str | None = None
     s3_profile_name: str | None = None
@@ -111,7 +118,7 @@ class Settings(BaseModel):
     s3_max_attempts: Annotated[int, Field(ge=1, le=100)] = 5
     s3_cache_size: str = "20GB"
 
-    @field_validator("memory_limit", "s3_cache_size", "max_unzipped_size")
+    @field_validator("memory_limit", "s3_cache_size", "max_unzipped_size", "max_decoded_size")
     @classmethod
     def _has_unit(cls, value: str) -> str:
         if re.fullmatch(r"[0-9]{1,6}(\.[0-9]+)? ?(MB|GB|MiB|GiB)", value) is None:
@@ -141,6 +148,11 @@ class Settings(BaseModel):
     def max_unzipped_bytes(self) -> int:
         """What a landed gzip may decode to, in bytes."""
         return _in_bytes(self.max_unzipped_size)
+
+    @property
+    def max_decoded_bytes(self) -> int:
+        """``max_decoded_size`` in bytes."""
+        return _in_bytes(self.max_decoded_size)
 
     @property
     def max_future(self) -> dt.timedelta:

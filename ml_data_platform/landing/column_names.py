@@ -6,6 +6,7 @@ means (``events``).
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from ml_data_platform.errors import LandingError, bounded
@@ -26,7 +27,7 @@ def refuse_unusable_names(names: Sequence[str], *, remedy: str) -> None:
     Raises:
         LandingError: Names are empty, repeated, reserved, or not UTF-8.
     """
-    repeated = sorted({name for name in names if names.count(name) > 1})
+    repeated = sorted(name for name, count in Counter(names).items() if count > 1)
     reserved = sorted({UNPARSED_KEY, EXTRA_FIELDS_KEY} & set(names))
     unreadable = [name for name in names if not name.strip() or not is_text(name)]
     if repeated or reserved or unreadable:

@@ -24,6 +24,7 @@ from ml_data_platform.landing.chunks import (
     WRONG_FIELD_COUNT,
 )
 from ml_data_platform.landing.column_names import EXTRA_FIELDS_KEY, is_text, refuse_unusable_names
+from ml_data_platform.landing.limits import LIMITS, Limits
 from ml_data_platform.landing.line_feed import LineFeed
 from ml_data_platform.landing.lines import read_blocks, unparsed
 
@@ -46,6 +47,7 @@ class DelimitedReader:
         stream: The decompressed content from its start.
         delimiter: One character between cells.
         quote: One character around cells.
+        limits: What the file may cost.
 
     Attributes:
         header: Column names as landed.
@@ -55,12 +57,12 @@ class DelimitedReader:
             not lines of UTF-8 text.
     """
 
-    def __init__(self, stream: BufferedIOBase, *, delimiter: str, quote: str = '"') -> None:
+    def __init__(self, stream: BufferedIOBase, *, delimiter: str, quote: str = '"', limits: Limits = LIMITS) -> None:
         # set each time, so that what is a row does not depend on what else runs in this process
         csv.field_size_limit(MAX_FIELD_CHARACTERS)
         self._feed = LineFeed(read_blocks(stream))
         self._parser = csv.reader(self._feed, delimiter=delimiter, quotechar=quote, strict=True)
-        self.header = self._read_header()
+        self.header = self._read_header(limits)
 
     def chunks(self, connection: duckdb.DuckDBPyConnection) -> Iterator[pa.Table]:
         """Read the rows behind the header.
@@ -107,11 +109,12 @@ class DelimitedReader:
             else:
                 return
 
-    def _read_header(self) -> list[str]:
+    def _read_header(self, limits: Limits) -> list[str]:
         record = next(self._records(), None)
         remedy = "Send the file with one header line that names each column once."
         if record is None or isinstance(record, str):
             raise LandingError("The CSV file has no readable header line.", got=record, remedy=remedy)
+        limits.require_columns(len(record))
         refuse_unusable_names(record, remedy=remedy)
         return record
 

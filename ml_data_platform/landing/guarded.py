@@ -19,16 +19,16 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
 
 import pyarrow as pa
 
-from ml_data_platform.errors import LandingError
+from ml_data_platform.errors import FileTooLargeError, LandingError
 from ml_data_platform.landing.chunks import CHUNK, MAX_CHUNK_CHARACTERS, MAX_CHUNK_ROWS
-from ml_data_platform.landing.lines import MAX_UNZIPPED_BYTES
+from ml_data_platform.landing.limits import LIMITS, Limits, too_large
 
-MAX_DECODED_BYTES = 1024 * 1024 * 1024
 _COLUMNS_KEY = b"columns"
 _REFUSED, _TOO_LARGE = 3, 4
 _MAX_COMPLAINT_BYTES = 16_384
@@ -40,27 +40,25 @@ def read_parquet(
     path: Path,
     scratch: Path,
     *,
-    max_decoded_bytes: int = MAX_DECODED_BYTES,
     in_memory: bool = False,
-    max_unzipped_bytes: int = MAX_UNZIPPED_BYTES,
+    limits: Limits = LIMITS,
 ) -> Iterator[tuple[list[str], Iterator[pa.Table]]]:
     """Read a Parquet file under guard.
 
     Args:
         path: A regular file.
         scratch: Private folder for temporary files; the caller removes it.
-        max_decoded_bytes: Memory that decoded rows may take at one time.
         in_memory: Write nothing of the content to temporary files: a gzip is then decompressed within that memory.
-        max_unzipped_bytes: What a gzip may decode to, see ``lines.open_landed``.
+        limits: What the file may cost.
 
     Yields:
         The names of its columns, and its rows as tables of schema ``CHUNK`` in file order.
 
     Raises:
-        LandingError: The file as a whole cannot be read, or decodes to more than ``max_decoded_bytes`` at one time.
+        LandingError: The file as a whole cannot be read, or exceeds a limit (``FileTooLargeError``).
     """
     folder = "" if in_memory else str(scratch.absolute())
-    arguments = [str(path.absolute()), folder, str(max_decoded_bytes), str(max_unzipped_bytes)]
+    arguments = [str(path.absolute()), folder, json.dumps(asdict(limits))]
     with tempfile.TemporaryFile(dir=scratch) as complaints:
         child = subprocess.Popen(  # noqa: S603 - this very module, without a shell
             [sys.executable, "-m", __name__, *arguments],
@@ -72,9 +70,9 @@ def read_parquet(
         )
         assert child.stdout is not None
         try:
-            stream = _opened(child, complaints, max_decoded_bytes)
+            stream = _opened(child, complaints, limits)
             names = json.loads(stream.schema.metadata[_COLUMNS_KEY])
-            yield names, _tables(stream, child, complaints, max_decoded_bytes)
+            yield names, _tables(stream, child, complaints, limits)
         finally:
             child.kill()
             child.stdout.close()
@@ -92,16 +90,16 @@ def _environment() -> dict[str, str]:
     }
 
 
-def _opened(child: subprocess.Popen[bytes], complaints: IO[bytes], limit: int) -> pa.ipc.RecordBatchStreamReader:
+def _opened(child: subprocess.Popen[bytes], complaints: IO[bytes], limits: Limits) -> pa.ipc.RecordBatchStreamReader:
     try:
         return pa.ipc.open_stream(child.stdout)
     except (pa.ArrowInvalid, OSError):
-        _raise_complaint(child, complaints, limit)
+        _raise_complaint(child, complaints, limits)
         raise
 
 
 def _tables(
-    stream: pa.ipc.RecordBatchStreamReader, child: subprocess.Popen[bytes], complaints: IO[bytes], limit: int
+    stream: pa.ipc.RecordBatchStreamReader, child: subprocess.Popen[bytes], complaints: IO[bytes], limits: Limits
 ) -> Iterator[pa.Table]:
     batches: list[pa.RecordBatch] = []
     try:
@@ -112,15 +110,15 @@ def _tables(
                 yield pa.Table.from_batches(batches).combine_chunks()
                 batches = []
     except (pa.ArrowInvalid, OSError):
-        _raise_complaint(child, complaints, limit)
+        _raise_complaint(child, complaints, limits)
         raise
     # A process that dies between two batches leaves a stream that looks complete.
-    _raise_complaint(child, complaints, limit)
+    _raise_complaint(child, complaints, limits)
     if batches:
         yield pa.Table.from_batches(batches).combine_chunks()
 
 
-def _raise_complaint(child: subprocess.Popen[bytes], complaints: IO[bytes], limit: int) -> None:
+def _raise_complaint(child: subprocess.Popen[bytes], complaints: IO[bytes], limits: Limits) -> None:
     """Raise what the process had to complain about; return when it ended well."""
     status = child.wait()
     if status == 0:
@@ -129,12 +127,13 @@ def _raise_complaint(child: subprocess.Popen[bytes], complaints: IO[bytes], limi
     said = complaints.read(_MAX_COMPLAINT_BYTES)
     if status == _REFUSED:
         complaint = json.loads(said)
-        raise LandingError(complaint["what"], remedy=complaint["remedy"], **complaint["facts"])
+        kind = FileTooLargeError if complaint["is_too_large"] else LandingError
+        raise kind(complaint["what"], remedy=complaint["remedy"], **complaint["facts"])
     if status == _TOO_LARGE:
-        raise LandingError(
+        raise too_large(
             "The pages of the Parquet file decode to more than the memory that a file may take.",
-            remedy="Ask the producer for smaller row groups and values; a file that does this on purpose is an attack.",
-            expected=f"at most {limit:,} bytes at one time",
+            "max_decoded_size",
+            f"at most {limits.decoded_bytes:,} bytes at one time",
         )
     died = f"it died of {signal.Signals(-status).name}" if status < 0 else f"it ended with status {status}"
     raise LandingError(
@@ -148,28 +147,36 @@ def main(arguments: list[str]) -> int:
     """Send a file's rows to standard output as an Arrow stream; this is the guarded process.
 
     Args:
-        arguments: The file, a scratch folder or nothing, the bytes of memory that it may take beyond what it has, and
-            those that a gzip may decode to.
+        arguments: The file, a scratch folder or nothing, and the limits, JSON.
 
     Returns:
         The exit status.
     """
     from ml_data_platform.landing.parquet import open_parquet, read_rows  # noqa: PLC0415 - only this process needs it
 
-    path, limit, max_unzipped_bytes = Path(arguments[0]), int(arguments[2]), int(arguments[3])
+    path, limits = Path(arguments[0]), Limits(**json.loads(arguments[2]))
     scratch = Path(arguments[1]) if arguments[1] else None
     pa.set_cpu_count(1)
     pa.set_io_thread_count(1)
-    _limit_memory(limit)
+    _limit_memory(limits.decoded_bytes)
     try:
-        with open_parquet(path, scratch, max_unzipped_bytes) as parquet, os.fdopen(os.dup(1), "wb") as out:
+        with open_parquet(path, scratch, limits) as parquet, os.fdopen(os.dup(1), "wb") as out:
             schema = CHUNK.with_metadata({_COLUMNS_KEY: json.dumps(parquet.schema_arrow.names)})
             with pa.ipc.new_stream(out, schema) as sink:
-                for batch in read_rows(parquet, path.stat().st_size):
+                for batch in read_rows(parquet, path.stat().st_size, limits):
                     sink.write_batch(batch.replace_schema_metadata(schema.metadata))
     except LandingError as error:
         facts: dict[str, Any] = {name: _bare(value) for name, value in error.facts.items()}
-        sys.stderr.write(json.dumps({"what": error.what, "remedy": error.remedy, "facts": facts}))
+        sys.stderr.write(
+            json.dumps(
+                {
+                    "what": error.what,
+                    "remedy": error.remedy,
+                    "facts": facts,
+                    "is_too_large": isinstance(error, FileTooLargeError),
+                }
+            )
+        )
         return _REFUSED
     except MemoryError:
         return _TOO_LARGE

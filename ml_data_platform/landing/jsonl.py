@@ -12,6 +12,8 @@ from io import BufferedIOBase
 from typing import NoReturn
 
 import duckdb
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -21,6 +23,11 @@ from ml_data_platform.landing.lines import MAX_ROW_BYTES, Block, read_blocks, un
 # DuckDB's JSON reader takes some literals and commas that JSON does not have. A value that begins like one
 # of them, or a comma before a bracket, is looked at by a strict parser; text inside of strings is rarely hit.
 _LAX_JSON = r"(?i)[:\[,]\s*-?(nan|inf)|,\s*[}\]]"
+
+# Lines that are shorter than this on average are blank for the most part.
+SHORT_LINE_BYTES = 8
+_IS_FILLED = np.ones(256, bool)
+_IS_FILLED[list(b" \t\n\f\r")] = False  # what the query below takes for blank
 
 _CLASSIFY = f"""
 SELECT
@@ -70,19 +77,36 @@ def read_json_lines(stream: BufferedIOBase, connection: duckdb.DuckDBPyConnectio
 def _split(block: Block) -> Iterator[tuple[pa.Array, pa.Array, dict[int, bytes]]]:
     """Split a block into numbered lines, and those lines by number that are not UTF-8."""
     data = block.data.replace(b"\r\n", b"\n").removesuffix(b"\n").removesuffix(b"\r")
-    lines = data.split(b"\n")
+    places, lines = _filled_lines(data)
     for start in range(0, len(lines), MAX_CHUNK_ROWS):
         part = lines[start : start + MAX_CHUNK_ROWS]
-        first = block.first_line + start
-        numbers = pa.array(range(first, first + len(part)), pa.int64())
+        numbered = (places[start : start + MAX_CHUNK_ROWS] + block.first_line).tolist()
+        numbers = pa.array(numbered, pa.int64())
         undecodable: dict[int, bytes] = {}
         try:
             texts = pa.array(part, pa.binary()).cast(pa.string())
         except pa.ArrowInvalid:
-            undecodable = {first + index: line for index, line in enumerate(part) if not _is_utf8(line)}
-            texts = pa.array([b"!" if first + i in undecodable else line for i, line in enumerate(part)], pa.binary())
+            undecodable = {n: line for n, line in zip(numbered, part, strict=True) if not _is_utf8(line)}
+            shown = [b"!" if n in undecodable else line for n, line in zip(numbered, part, strict=True)]
+            texts = pa.array(shown, pa.binary())
             texts = texts.cast(pa.string())
         yield numbers, texts, undecodable
+
+
+def _filled_lines(data: bytes) -> tuple[npt.NDArray[np.int64], list[bytes]]:
+    """Split bytes into lines; returns their places, from 0 on, and them; where most are blank, only those that are not.
+
+    A few kilobytes of gzip can stand for millions of blank lines, which would each cost as much as a row.
+    """
+    count = data.count(b"\n")
+    if count * SHORT_LINE_BYTES < len(data):
+        lines = data.split(b"\n")
+        return np.arange(len(lines)), lines
+    each = np.frombuffer(data, np.uint8)
+    ends = np.flatnonzero(each == ord("\n"))
+    places = np.unique(np.searchsorted(ends, np.flatnonzero(_IS_FILLED[each])))
+    bounds = [(int(ends[at - 1]) + 1 if at else 0, int(ends[at]) if at < count else len(data)) for at in places]
+    return places, [data[start:stop] for start, stop in bounds]
 
 
 def _with_defects(classified: pa.Table, undecodable: dict[int, bytes]) -> pa.Table:

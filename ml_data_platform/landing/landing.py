@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import date, datetime
 from pathlib import Path
 
-from ml_data_platform.errors import LandingError, SettingsError, StageFailedError
+from ml_data_platform.errors import FileTooLargeError, LandingError, SettingsError, StageFailedError
 from ml_data_platform.events.contracts import SourceContract
 from ml_data_platform.events.lateness import Admission, decide_admission
 from ml_data_platform.landing.keeping import Kept, keep_bytes
@@ -72,6 +72,8 @@ def land_file(
             return _land_masked(path, contract, terms, where=where, name=name, is_own=origin is not None)
         kept = keep_bytes(path, terms.objects)
         return _land_kept(kept, contract, terms, path=where, name=name)
+    except FileTooLargeError as refusal:
+        return _refused(contract.source, where, name, refusal, terms)
     except (LandingError, SettingsError) as error:
         return _unreadable(contract.source, where, name, error.what, terms)
 
@@ -185,12 +187,11 @@ def _land_masked(
             contract,
             terms.masking_keys,
             terms.objects,
-            max_unzipped_bytes=terms.max_unzipped_bytes,
+            limits=terms.limits,
             is_own=is_own,
         )
     except LandingError as refusal:
-        terms.ledger.note_failure(contract.source, where, str(refusal), terms.landed_at)
-        return LandedFile(contract.source, where, name, "rejected", None, str(refusal))
+        return _refused(contract.source, where, name, refusal, terms)
     return _land_kept(kept, contract, terms, path=where, name=name)
 
 
@@ -203,12 +204,20 @@ def _land_again(record: LedgerRecord, contract: SourceContract, terms: LandingTe
         return _unreadable(record.source, key, record.name, "The kept bytes are missing.", terms)
     try:
         return _land_kept(_kept_of(record), contract, terms, path=key, name=record.name)
+    except FileTooLargeError as refusal:
+        return _refused(record.source, key, record.name, refusal, terms)
     except SettingsError as error:
         return _unreadable(record.source, key, record.name, error.what, terms)
 
 
 def _kept_of(record: LedgerRecord) -> Kept:
     return Kept(record.sha256, record.size_bytes, False, record.bytes_sha256, record.masking)
+
+
+def _refused(source: str, path: str, name: str, refusal: LandingError, terms: LandingTerms) -> LandedFile:
+    """Note a file of which nothing is recorded, so that it can land under another contract or other limits."""
+    terms.ledger.note_failure(source, path, str(refusal), terms.landed_at)
+    return LandedFile(source, path, name, "rejected", None, str(refusal))
 
 
 def _unreadable(source: str, path: str, name: str, reason: str, terms: LandingTerms) -> LandedFile:
@@ -262,9 +271,11 @@ def _route(kept: Kept, contract: SourceContract, terms: LandingTerms, *, name: s
                     engine=terms.engine,
                     admission=admission,
                     is_masked=is_masked,
-                    max_unzipped_bytes=terms.max_unzipped_bytes,
+                    limits=terms.limits,
                 )
                 status = "landed" if routed.account.rows else "header_only"
+        except FileTooLargeError:
+            raise
         except LandingError as error:
             status, reason = "rejected", str(error)
         fragment = _publish(routed.fragment, LANDED_FILES, terms)

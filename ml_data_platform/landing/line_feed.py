@@ -21,6 +21,9 @@ MAX_READ_AGAIN_PER_CHARACTER = 16
 MIN_READ_AGAIN_ALLOWED = 64 * 1024 * 1024
 
 
+_BLANK = frozenset({"\n", "\r\n"})
+
+
 class _CutLine(str):
     """The beginning of a physical line that is too long to be read."""
 
@@ -37,7 +40,8 @@ class LineFeed:
 
     def __init__(self, blocks: Iterator[Block]) -> None:
         self._blocks = blocks
-        self._lines: Iterator[str] = iter(())
+        self._text = ""
+        self._lines = io.StringIO(newline="\n")
         self._again: deque[str] = deque()
         self.record: list[str] = []
         self._record_characters = 0
@@ -86,16 +90,29 @@ class LineFeed:
         return refused.removesuffix("\n").removesuffix("\r")
 
     def _next_line(self) -> str:
+        while (line := self._next_filled_line()) is None:
+            block = next(self._blocks)
+            self._text = _decode(block.data)
+            if block.is_overlong:
+                return _CutLine(self._text)
+            # only a line feed ends a line, as in the numbering of JSON lines
+            self._lines = io.StringIO(self._text, newline="\n")
+        self._characters_read += len(line)
+        return line
+
+    def _next_filled_line(self) -> str | None:
+        """Return the next line of the present block; where a record may begin, one that is not blank."""
         line = next(self._lines, None)
-        if line is not None:
-            self._characters_read += len(line)
-            return line
-        block = next(self._blocks)
-        if block.is_overlong:
-            return _CutLine(_decode(block.data))
-        # only a line feed ends a line, as in the numbering of JSON lines
-        self._lines = io.StringIO(_decode(block.data), newline="\n")
-        return self._next_line()
+        if line in _BLANK and not self.record:
+            # No record, and maybe the first of millions: a few kilobytes of gzip can stand for them.
+            self._skip_blank_lines()
+            line = next(self._lines, None)
+        return line
+
+    def _skip_blank_lines(self) -> None:
+        here = self._lines.tell()
+        filled = len(self._text) - len(self._text[here:].lstrip("\r\n"))
+        self._lines.seek(max(here, self._text.rfind("\n", here, filled) + 1))
 
 
 def _decode(data: bytes) -> str:

@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import IO
 
 from ml_data_platform.errors import LandingError
+from ml_data_platform.landing.limits import LIMITS, Limits, too_large
 
 BLOCK_BYTES = 8 * 1024 * 1024
 # The engine works on 2,048 rows at a time, so rows must be small for its memory to suffice.
 MAX_ROW_BYTES = 1024 * 1024
 # A real log shrinks to a tenth or, of few distinct lines, to a hundredth; only a bomb to a thousandth.
-MAX_UNZIPPED_BYTES = 4 * 1024 * 1024 * 1024
 MAX_UNZIPPED_PER_BYTE = 200
 UNPARSED_CHARACTERS = 65_536
 
@@ -71,27 +71,27 @@ class _BoundedGzip(gzip.GzipFile):
         data = super().read(size)
         self._decoded += len(data)
         if self._decoded > self._allowed:
-            raise LandingError(
+            raise too_large(
                 "The gzip file decodes to far more than a file of its size holds.",
-                remedy="If it is meant so, raise the setting `max_unzipped_size`, or have the file split.",
-                expected=f"at most {self._allowed:,} bytes",
+                "max_unzipped_size",
+                f"at most {self._allowed:,} bytes",
             )
         return data
 
 
 @contextmanager
-def open_landed(path: Path, *, max_unzipped_bytes: int = MAX_UNZIPPED_BYTES) -> Iterator[BufferedIOBase]:
+def open_landed(path: Path, *, limits: Limits = LIMITS) -> Iterator[BufferedIOBase]:
     """Open a landed file for reading its content, decompressed where its first bytes say gzip.
 
     Args:
         path: A regular file.
-        max_unzipped_bytes: What a gzip may decode to; ``MAX_UNZIPPED_PER_BYTE`` times its size is always allowed.
+        limits: What the file may cost; ``MAX_UNZIPPED_PER_BYTE`` times its size is always allowed.
 
     Yields:
         A stream of the content. Errors of decompression inside the ``with`` block become ``LandingError``.
 
     Raises:
-        LandingError: The gzip data is truncated or damaged, or decodes to too much.
+        LandingError: The gzip data is truncated or damaged, or decodes to too much (``FileTooLargeError``).
     """
     if not is_gzip(path):
         with path.open("rb") as plain:
@@ -99,7 +99,7 @@ def open_landed(path: Path, *, max_unzipped_bytes: int = MAX_UNZIPPED_BYTES) -> 
         return
     with path.open("rb") as plain:
         try:
-            allowed = max(max_unzipped_bytes, MAX_UNZIPPED_PER_BYTE * path.stat().st_size)
+            allowed = max(limits.unzipped_bytes, MAX_UNZIPPED_PER_BYTE * path.stat().st_size)
             with _BoundedGzip(plain, allowed) as unzipped:
                 yield unzipped
         except EOFError as error:

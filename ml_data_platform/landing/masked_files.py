@@ -26,7 +26,8 @@ from ml_data_platform.events.masking_plan import masking_plan, plan_facts
 from ml_data_platform.landing.chunks import CHUNK
 from ml_data_platform.landing.column_names import refuse_unknown_columns, require_columns
 from ml_data_platform.landing.keeping import COPY_BYTES, Kept, open_unchanging, read_through
-from ml_data_platform.landing.lines import MAX_UNZIPPED_BYTES, is_without_content
+from ml_data_platform.landing.limits import LIMITS, Limits
+from ml_data_platform.landing.lines import is_without_content
 from ml_data_platform.landing.masking import Masker, MaskingKeys
 from ml_data_platform.landing.readers import open_rows
 from ml_data_platform.storage.duck import connect_without_files
@@ -45,7 +46,7 @@ def keep_masked(
     keys: MaskingKeys,
     objects: ObjectStore,
     *,
-    max_unzipped_bytes: int = MAX_UNZIPPED_BYTES,
+    limits: Limits = LIMITS,
     is_own: bool = False,
 ) -> Kept:
     """Mask a file's rows and keep them; no unmasked byte is written anywhere.
@@ -55,7 +56,7 @@ def keep_masked(
         contract: A contract with a ``pii`` section.
         keys: The keys of the root.
         objects: Where the rows are kept.
-        max_unzipped_bytes: What a gzip may decode to, see ``lines.open_landed``.
+        limits: What the file may cost.
         is_own: The path was made here and leads to a passing copy that nobody else knows.
 
     Raises:
@@ -66,7 +67,7 @@ def keep_masked(
     with objects.scratch() as folder, open_unchanging(path, is_own=is_own) as handle:
         sha256 = landed_id(read_through(handle, path), contract, keys)
         target = folder / "masked.parquet"
-        write_masked(path, contract, keys, target, max_unzipped_bytes=max_unzipped_bytes)
+        write_masked(path, contract, keys, target, limits=limits)
         opened, named = os.fstat(handle), path.stat(follow_symlinks=is_own)
         if (opened.st_dev, opened.st_ino) != (named.st_dev, named.st_ino):
             raise LandingError(
@@ -114,7 +115,7 @@ def write_masked(
     keys: MaskingKeys,
     target: Path,
     *,
-    max_unzipped_bytes: int = MAX_UNZIPPED_BYTES,
+    limits: Limits = LIMITS,
 ) -> None:
     """Write the masked rows of a file.
 
@@ -123,7 +124,7 @@ def write_masked(
     """
     refusal: LandingError | None = None
     try:
-        _write(path, contract, keys, target, max_unzipped_bytes)
+        _write(path, contract, keys, target, limits)
     except LandingError as error:
         refusal = without_quotes(error)
     except (PlatformError, OSError):
@@ -141,10 +142,10 @@ def write_masked(
 def without_quotes(error: LandingError) -> LandingError:
     """Return the error without what it may quote of the file."""
     facts = {name: value for name, value in error.facts.items() if name in _SAFE_FACTS}
-    return LandingError(error.what, remedy=error.remedy, **facts)
+    return type(error)(error.what, remedy=error.remedy, **facts)
 
 
-def _write(path: Path, contract: SourceContract, keys: MaskingKeys, target: Path, max_unzipped_bytes: int) -> None:
+def _write(path: Path, contract: SourceContract, keys: MaskingKeys, target: Path, limits: Limits) -> None:
     plan = masking_plan(contract)
     assert plan is not None
     masker = Masker(plan, keys)
@@ -161,7 +162,7 @@ def _write(path: Path, contract: SourceContract, keys: MaskingKeys, target: Path
                     connection=engine,
                     scratch=target.parent,
                     in_memory=True,
-                    max_unzipped_bytes=max_unzipped_bytes,
+                    limits=limits,
                 ) as (found, chunks),
             ):
                 if found is not None:

@@ -17,7 +17,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ml_data_platform.errors import LandingError, bounded
-from ml_data_platform.landing.lines import MAX_UNZIPPED_BYTES, foreign_format, is_gzip, open_landed
+from ml_data_platform.landing.limits import LIMITS, Limits, too_large
+from ml_data_platform.landing.lines import foreign_format, is_gzip, open_landed
 from ml_data_platform.landing.typed_rows import landed_rows
 
 # Values that repeat are expanded a batch at a time, so batches are small; the other end of the pipe joins them.
@@ -26,28 +27,25 @@ BATCH_BYTES = 8 * 1024 * 1024
 COPY_BYTES = 1024 * 1024
 # Rows of a few distinct values cost almost nothing in Parquet: real logs stay far below, bombs do not.
 MAX_TEXT_PER_BYTE = 2_000
-MIN_TEXT_ALLOWED = 256 * 1024 * 1024
 
 _MAGIC = b"PAR1"
 _MIN_BYTES = 12
 
 
 @contextmanager
-def open_parquet(
-    path: Path, scratch: Path | None, max_unzipped_bytes: int = MAX_UNZIPPED_BYTES
-) -> Iterator[pq.ParquetFile]:
+def open_parquet(path: Path, scratch: Path | None, limits: Limits = LIMITS) -> Iterator[pq.ParquetFile]:
     """Open a Parquet file, decompressed first where it is gzip as a whole.
 
     Args:
         path: A regular file.
         scratch: Folder for the decompressed content; the caller removes it. None: it is held in memory.
-        max_unzipped_bytes: What a gzip may decode to, see ``lines.open_landed``.
+        limits: What the file may cost.
 
     Raises:
         LandingError: It is another format, truncated, damaged, or encrypted.
         MemoryError: The decompressed content does not fit.
     """
-    plain = _unzipped(path, scratch, max_unzipped_bytes)
+    plain = _unzipped(path, scratch, limits)
     _refuse_other_formats(plain)
     with _damage_as_landing_error():
         # 96-bit times reach further than nanoseconds do; buffered reading keeps no column chunk whole.
@@ -62,11 +60,11 @@ def open_parquet(
         yield parquet
 
 
-def _unzipped(path: Path, scratch: Path | None, max_unzipped_bytes: int) -> Path | io.BytesIO:
+def _unzipped(path: Path, scratch: Path | None, limits: Limits) -> Path | io.BytesIO:
     if not is_gzip(path):
         return path
     target = io.BytesIO() if scratch is None else scratch / "unzipped.parquet"
-    with open_landed(path, max_unzipped_bytes=max_unzipped_bytes) as stream:
+    with open_landed(path, limits=limits) as stream:
         if isinstance(target, io.BytesIO):
             shutil.copyfileobj(stream, target, COPY_BYTES)
         else:
@@ -75,12 +73,13 @@ def _unzipped(path: Path, scratch: Path | None, max_unzipped_bytes: int) -> Path
     return target
 
 
-def read_rows(parquet: pq.ParquetFile, size_bytes: int) -> Iterator[pa.RecordBatch]:
+def read_rows(parquet: pq.ParquetFile, size_bytes: int, limits: Limits = LIMITS) -> Iterator[pa.RecordBatch]:
     """Read the rows.
 
     Args:
         parquet: The opened file; its column names are distinct.
         size_bytes: Bytes of the file as landed.
+        limits: What the file may cost.
 
     Yields:
         Batches of schema ``CHUNK`` in file order; ``source_row`` counts from 1.
@@ -89,7 +88,9 @@ def read_rows(parquet: pq.ParquetFile, size_bytes: int) -> Iterator[pa.RecordBat
         LandingError: The file is damaged, holds another number of rows than its footer says, or decodes to far more
             than a file of its size.
     """
-    allowed = MIN_TEXT_ALLOWED + MAX_TEXT_PER_BYTE * size_bytes
+    allowed = max(limits.unzipped_bytes, MAX_TEXT_PER_BYTE * size_bytes)
+    limits.require_columns(parquet.metadata.num_columns)
+    limits.require_rows(parquet.metadata.num_rows)
     rows, text_bytes = 0, 0
     with _damage_as_landing_error():
         for batch in parquet.iter_batches(batch_size=_batch_rows(parquet.metadata), use_threads=False):
@@ -97,11 +98,11 @@ def read_rows(parquet: pq.ParquetFile, size_bytes: int) -> Iterator[pa.RecordBat
             rows += chunk.num_rows
             text_bytes += chunk.nbytes
             if text_bytes > allowed:
-                raise LandingError(
+                raise too_large(
                     "The Parquet file decodes to far more than a file of its size holds.",
-                    remedy="Ask the producer for the file; if it is meant so, split it.",
-                    expected=f"at most {allowed:,} bytes of text from {size_bytes:,} bytes",
-                    got=f"more than that by row {rows:,} of {parquet.metadata.num_rows:,}",
+                    "max_unzipped_size",
+                    f"at most {allowed:,} bytes of text from {size_bytes:,} bytes",
+                    f"more than that by row {rows:,} of {parquet.metadata.num_rows:,}",
                 )
             yield chunk
     if rows != parquet.metadata.num_rows:

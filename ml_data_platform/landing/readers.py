@@ -21,7 +21,8 @@ from ml_data_platform.landing.column_names import refuse_unknown_columns, refuse
 from ml_data_platform.landing.delimited import DelimitedReader
 from ml_data_platform.landing.guarded import read_parquet
 from ml_data_platform.landing.jsonl import read_json_lines
-from ml_data_platform.landing.lines import MAX_UNZIPPED_BYTES, open_landed
+from ml_data_platform.landing.limits import LIMITS, Limits
+from ml_data_platform.landing.lines import open_landed
 from ml_data_platform.storage.duck import connect_without_files
 
 
@@ -31,7 +32,7 @@ def read_chunks(
     *,
     connection: duckdb.DuckDBPyConnection | None = None,
     scratch: Path | None = None,
-    max_unzipped_bytes: int = MAX_UNZIPPED_BYTES,
+    limits: Limits = LIMITS,
 ) -> Iterator[pa.Table]:
     """Read the rows of a landed file, streaming; gzip is recognised by its first bytes.
 
@@ -40,9 +41,7 @@ def read_chunks(
     with ExitStack() as stack:
         engine = connection or stack.enter_context(connect_without_files())
         folder = scratch or Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        _, chunks = stack.enter_context(
-            open_rows(path, contract, connection=engine, scratch=folder, max_unzipped_bytes=max_unzipped_bytes)
-        )
+        _, chunks = stack.enter_context(open_rows(path, contract, connection=engine, scratch=folder, limits=limits))
         yield from chunks
 
 
@@ -54,7 +53,7 @@ def open_rows(
     connection: duckdb.DuckDBPyConnection,
     scratch: Path,
     in_memory: bool = False,
-    max_unzipped_bytes: int = MAX_UNZIPPED_BYTES,
+    limits: Limits = LIMITS,
 ) -> Iterator[tuple[list[str] | None, Iterator[pa.Table]]]:
     """Open a landed file for reading its rows, streaming; gzip is recognised by its first bytes.
 
@@ -64,7 +63,7 @@ def open_rows(
         connection: An engine to work with, single-threaded use.
         scratch: Private folder for temporary files.
         in_memory: Write nothing of the content to temporary files.
-        max_unzipped_bytes: What a gzip may decode to, see ``lines.open_landed``.
+        limits: What the file may cost.
 
     Yields:
         The names of its columns, None where each row has its own; and tables of at most 131,072 rows and about 16 MiB
@@ -78,22 +77,29 @@ def open_rows(
     """
     with ExitStack() as stack:
         if contract.format == "parquet":
-            names, tables = stack.enter_context(
-                read_parquet(path, scratch, in_memory=in_memory, max_unzipped_bytes=max_unzipped_bytes)
-            )
+            names, tables = stack.enter_context(read_parquet(path, scratch, in_memory=in_memory, limits=limits))
+            limits.require_columns(len(names))
             refuse_unusable_names(names, remedy="Send the file with one name for each column.")
             require_columns(names, contract)
             refuse_unknown_columns(names, contract)
-            yield names, tables
+            yield names, _counted(tables, limits)
             return
-        stream = stack.enter_context(open_landed(path, max_unzipped_bytes=max_unzipped_bytes))
+        stream = stack.enter_context(open_landed(path, limits=limits))
         if contract.format == "csv":
-            reader = DelimitedReader(stream, delimiter=contract.csv.delimiter, quote=contract.csv.quote)
+            reader = DelimitedReader(stream, delimiter=contract.csv.delimiter, quote=contract.csv.quote, limits=limits)
             require_columns(reader.header, contract)
             refuse_unknown_columns(reader.header, contract)
-            yield reader.header, reader.chunks(connection)
+            yield reader.header, _counted(reader.chunks(connection), limits)
             return
-        yield None, _objects(stream, contract, connection)
+        yield None, _counted(_objects(stream, contract, connection), limits)
+
+
+def _counted(chunks: Iterator[pa.Table], limits: Limits) -> Iterator[pa.Table]:
+    rows = 0
+    for chunk in chunks:
+        rows += chunk.num_rows
+        limits.require_rows(rows)
+        yield chunk
 
 
 def _objects(

@@ -25,7 +25,7 @@ from ml_data_platform.events.lateness import Admission
 from ml_data_platform.events.parsing import routing_query
 from ml_data_platform.events.schemas import LANDED_ROWS, UNDATED_ROWS, TableSchema
 from ml_data_platform.landing.arrivals import Timing, measure
-from ml_data_platform.landing.lines import MAX_UNZIPPED_BYTES
+from ml_data_platform.landing.limits import LIMITS, Limits
 from ml_data_platform.landing.masked_files import read_masked
 from ml_data_platform.landing.readers import read_chunks
 from ml_data_platform.storage import duck
@@ -113,7 +113,7 @@ def route_file(
     engine: duckdb.DuckDBPyConnection | None = None,
     admission: Admission | None = None,
     is_masked: bool = False,
-    max_unzipped_bytes: int = MAX_UNZIPPED_BYTES,
+    limits: Limits = LIMITS,
 ) -> RoutedFile:
     """Send the rows of a kept file to their event days.
 
@@ -131,7 +131,7 @@ def route_file(
         engine: An engine to work with, of these bounds; by default one is opened.
         admission: What was decided at the file's landing; by default its rows are not measured against any.
         is_masked: The kept bytes are masked rows, not what was landed.
-        max_unzipped_bytes: What a gzip may decode to, see ``lines.open_landed``.
+        limits: What the file may cost.
 
     Returns:
         One fragment of schema LANDED_ROWS and one of UNDATED_ROWS, each in its declared order.
@@ -151,9 +151,7 @@ def route_file(
                 rows = (
                     read_masked(kept, contract)
                     if is_masked
-                    else read_chunks(
-                        kept, contract, connection=engine, scratch=folder, max_unzipped_bytes=max_unzipped_bytes
-                    )
+                    else read_chunks(kept, contract, connection=engine, scratch=folder, limits=limits)
                 )
                 for chunk in rows:
                     account.rows += chunk.num_rows

@@ -15,7 +15,7 @@ import duckdb
 
 from ml_data_platform.errors import SettingsError
 from ml_data_platform.events.contracts import SourceContract
-from ml_data_platform.landing.lines import MAX_UNZIPPED_BYTES
+from ml_data_platform.landing.limits import LIMITS, Limits
 from ml_data_platform.landing.masking import MaskingKeys
 from ml_data_platform.storage import duck
 from ml_data_platform.storage.ledger import Ledger, LedgerRecord
@@ -61,7 +61,7 @@ class LandingTerms:
         max_future: An event later than its file's first landing by more has no usable day.
         memory_limit: Bound of the engine's memory, e.g. ``1GB``.
         threads: Threads of the engine.
-        max_unzipped_bytes: What a gzip may decode to, see ``lines.open_landed``.
+        limits: What the file may cost.
         key_id: Id of the key that user ids are hashed with, noted in the record.
         masking_keys: Keys of the masks; needed for sources with a ``pii`` section.
         mixed_sources: Sources of which nothing can be landed, and why, see `masking_state`.
@@ -77,7 +77,7 @@ class LandingTerms:
     max_future: timedelta = MAX_FUTURE
     memory_limit: str = "1GB"
     threads: int = 2
-    max_unzipped_bytes: int = MAX_UNZIPPED_BYTES
+    limits: Limits = LIMITS
     key_id: str | None = None
     masking_keys: MaskingKeys | None = None
     mixed_sources: Mapping[str, str] = field(default_factory=dict)

@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,8 +25,10 @@ from ml_data_platform.landing.landing import (
     reroute_outdated,
     restore_fragments,
 )
+from ml_data_platform.landing.limits import Limits
 from ml_data_platform.landing.masking_state import masking_notices, mixed_sources
 from ml_data_platform.landing.terms import with_one_engine
+from ml_data_platform.settings import Settings
 from ml_data_platform.stages.landing_place import at_hand, landing_folder, look, top_level
 from ml_data_platform.stages.platform import Platform
 from ml_data_platform.stages.state import landed_records, read_watermarks
@@ -79,9 +81,9 @@ def waiting_files(platform: Platform) -> WaitingFiles:
     for source in sorted(platform.contracts):
         seen = set(platform.store.objects.names(f"{SEEN_FOLDER}/{source}"))
         inbox = look(platform, source)
-        routing = platform.routing_hashes[source]
+        terms_id = _terms_id(platform, source)
         new = [file for file in inbox.ready if _seen_name(landing, file) not in seen]
-        found += [(source, file) for file in new if _refused_name(landing, file, routing) not in seen]
+        found += [(source, file) for file in new if _refused_name(landing, file, terms_id) not in seen]
         young = [file for file in inbox.unsettled if _seen_name(landing, file) not in seen]
         unsettled += [file.path.relative_to(landing).as_posix() for file in young]
         unfinished += [path.relative_to(landing).as_posix() for path in inbox.unfinished]
@@ -117,12 +119,14 @@ def land_inbox(platform: Platform, progress: Progress = _silent, *, is_historica
     if waiting.is_empty:
         return []
     results: list[LandedFile] = []
+    failed = _failed(platform)
     total = len(waiting.files) + waiting.outdated
     with with_one_engine(landing_terms(platform, is_historical=is_historical)) as terms:
         for source, file in waiting.files:
             name = file.path.relative_to(landing_folder(platform) / source).as_posix()
             with at_hand(platform, file) as path:
                 result = land_file(path, platform.contracts[source], terms, name=name)
+            _forget(platform, failed, result)
             if result.outcome != "unreadable":
                 _note_seen(platform, source, file, is_kept=result.record is not None)
             results.append(result)
@@ -155,10 +159,12 @@ def land_named(
     """
     contract = contract_of(platform, source)
     files = [found for path in paths for found in _files_in(path)]
-    results = []
+    results: list[LandedFile] = []
+    failed = _failed(platform)
     with with_one_engine(landing_terms(platform, is_historical=is_historical)) as terms:
         for path, name in files:
             results.append(land_file(path, contract, terms, name=name))
+            _forget(platform, failed, results[-1])
             progress(len(results), len(files), results[-1])
     return results
 
@@ -182,6 +188,16 @@ def restore_landed(platform: Platform, records: Iterable[LedgerRecord]) -> int:
         return 0
     with with_one_engine(landing_terms(platform)) as terms:
         return len(restore_fragments(gone, platform.contracts, terms))
+
+
+def limits_of(settings: Settings) -> Limits:
+    """Return what a landed file may cost."""
+    return Limits(
+        unzipped_bytes=settings.max_unzipped_bytes,
+        decoded_bytes=settings.max_decoded_bytes,
+        rows=settings.max_file_rows,
+        columns=settings.max_file_columns,
+    )
 
 
 def contract_of(platform: Platform, source: str) -> SourceContract:
@@ -215,7 +231,7 @@ def landing_terms(platform: Platform, *, is_historical: bool = False) -> Landing
         max_future=settings.max_future,
         memory_limit=settings.memory_limit,
         threads=settings.threads,
-        max_unzipped_bytes=settings.max_unzipped_bytes,
+        limits=limits_of(settings),
         key_id=platform.id_key.key_id,
         watermarks=read_watermarks(platform),
         is_historical=is_historical,
@@ -272,14 +288,28 @@ def _seen_name(landing: Path, file: ReadyFile) -> str:
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]
 
 
-def _refused_name(landing: Path, file: ReadyFile, routing_hash: str) -> str:
-    """Name of the note on a file of which nothing was kept: under another contract it is tried again."""
-    return hashlib.sha256(f"{_seen_name(landing, file)} {routing_hash}".encode()).hexdigest()[:32]
+def _refused_name(landing: Path, file: ReadyFile, terms_id: str) -> str:
+    """Name of the note on a file of which nothing was recorded: under another contract or limits it is tried again."""
+    return hashlib.sha256(f"{_seen_name(landing, file)} {terms_id}".encode()).hexdigest()[:32]
+
+
+def _failed(platform: Platform) -> frozenset[tuple[str, str]]:
+    return frozenset((failure.source, failure.path) for failure in platform.ledger.failures())
+
+
+def _forget(platform: Platform, failed: Collection[tuple[str, str]], result: LandedFile) -> None:
+    """Take back that a file could not be landed, once it was."""
+    if result.record is not None and (result.source, result.path) in failed:
+        platform.ledger.forget_failures(result.source, result.path)
+
+
+def _terms_id(platform: Platform, source: str) -> str:
+    return f"{platform.routing_hashes[source]} {limits_of(platform.settings)}"
 
 
 def _note_seen(platform: Platform, source: str, file: ReadyFile, *, is_kept: bool) -> None:
     landing = landing_folder(platform)
-    name = _seen_name(landing, file) if is_kept else _refused_name(landing, file, platform.routing_hashes[source])
+    name = _seen_name(landing, file) if is_kept else _refused_name(landing, file, _terms_id(platform, source))
     key = f"{SEEN_FOLDER}/{source}/{name}"
     facts = {"path": str(file.path), "size_bytes": file.size, "mtime_ns": file.mtime_ns}
     platform.store.objects.put_if_absent(key, json.dumps(facts, sort_keys=True).encode())

@@ -28,6 +28,7 @@ from ml_data_platform.landing.routing import RoutedFile, route_file
 from ml_data_platform.landing.sampling import Sample, sample_file
 from ml_data_platform.settings import Settings
 from ml_data_platform.stages import check_counts
+from ml_data_platform.stages.landed_files import limits_of
 from ml_data_platform.stages.row_judgement import judge_rows
 from ml_data_platform.storage import duck
 from ml_data_platform.validation.rules import Rule, with_tolerances
@@ -74,7 +75,7 @@ def check_source(
                 memory_limit=settings.memory_limit,
                 threads=settings.threads,
                 is_masked=is_masked,
-                max_unzipped_bytes=settings.max_unzipped_bytes,
+                limits=limits_of(settings),
             )
         except LandingError as refusal:
             report = replace(report, status="refused", refusal=str(refusal))
@@ -90,7 +91,7 @@ def check_source(
 def _masked(path: Path, contract: SourceContract, settings: Settings, folder: Path) -> Path:
     """Mask a file as landing would: nothing of it that its contract does not keep is shown or written."""
     target = folder / "masked.parquet"
-    write_masked(path, contract, MaskingKeys.throwaway(), target, max_unzipped_bytes=settings.max_unzipped_bytes)
+    write_masked(path, contract, MaskingKeys.throwaway(), target, limits=limits_of(settings))
     return target
 
 

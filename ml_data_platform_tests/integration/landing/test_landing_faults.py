@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,9 @@ from ml_data_platform.events.contracts import SourceContract
 from ml_data_platform.landing import keeping, landing, routing
 from ml_data_platform.landing.landing import LandingTerms, land_file
 from ml_data_platform.landing.terms import with_one_engine
+from ml_data_platform.settings import load_settings
+from ml_data_platform.stages.landed_files import land_inbox
+from ml_data_platform.stages.platform import open_platform
 from ml_data_platform.storage.ledger import Ledger
 from ml_data_platform.storage.local_objects import LocalObjectStore
 from ml_data_platform.storage.table_store import TableStore
@@ -107,6 +111,27 @@ def test_too_little_memory_is_noted_and_more_repairs_it(tmp_path):
     assert "too large for the engine's memory" in landed.reason
     enough = land_file(path, SHOP, replace(small, memory_limit="1GB"))
     assert (enough.outcome, dict(enough.record.rows_per_day)) == ("landed", {"2026-06-02": 90})
+
+
+def test_a_file_beyond_a_limit_is_refused_and_lands_under_a_higher_one(tmp_path):
+    """Nothing is recorded of it but why; the same file is tried again by itself once the setting was raised."""
+    place = tmp_path / "landing" / "demo_shop"
+    place.mkdir(parents=True)
+    (place / "many.jsonl").write_bytes(b'{"event_timestamp": 1780315200000}\n' * 3)
+    os.utime(place / "many.jsonl", (1_780_000_000, 1_780_000_000))
+    chosen = {"root": tmp_path / "root", "landing": tmp_path / "landing"}
+
+    def land(**settings):
+        return land_inbox(open_platform(load_settings({}, tmp_path, **chosen, **settings), lambda: NOW))
+
+    (refused,) = land(max_file_rows=2)
+    assert (refused.outcome, refused.record) == ("rejected", None)
+    assert "`max_file_rows`" in refused.reason
+    assert land(max_file_rows=2) == []
+    (landed,) = land(max_file_rows=3)
+    assert (landed.outcome, landed.record.rows) == ("landed", 3)
+    assert land(max_file_rows=3) == []
+    assert open_platform(load_settings({}, tmp_path, **chosen), lambda: NOW).ledger.failures() == ()
 
 
 def test_a_shared_engine_lands_the_next_file_after_one_that_was_too_large(tmp_path, undisturbed):

@@ -12,9 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ml_data_platform.errors import LandingError
+from ml_data_platform.errors import FileTooLargeError, LandingError
 from ml_data_platform.events.contracts import SourceContract
 from ml_data_platform.landing import guarded, lines
+from ml_data_platform.landing.limits import Limits
 from ml_data_platform.landing.readers import read_chunks
 
 PARQUET = SourceContract(source="shop", format="parquet", schema_version=2)
@@ -182,7 +183,7 @@ def test_pages_that_are_larger_than_memory_are_refused(tmp_path, encoding):
     assert path.stat().st_size < 1_000_000
     with (
         pytest.raises(LandingError, match=r"decode to more than the memory.*at most 67,108,864 bytes"),
-        guarded.read_parquet(path, tmp_path, max_decoded_bytes=64 * 1024 * 1024) as (_, tables),
+        guarded.read_parquet(path, tmp_path, limits=Limits(decoded_bytes=64 * 1024 * 1024)) as (_, tables),
     ):
         list(tables)
 
@@ -192,8 +193,11 @@ def test_more_text_than_a_file_of_its_size_holds_is_refused(tmp_path):
     same = pa.DictionaryArray.from_arrays(pa.array([0] * 100_000, pa.int32()), pa.array(["x" * 5_000]))
     path = write(tmp_path / "a.parquet", dict.fromkeys(GOOD, same))
     assert path.stat().st_size < 100_000
-    with pytest.raises(LandingError, match="far more than a file of its size"):
-        read(path)
+    with (
+        pytest.raises(FileTooLargeError, match=r"far more than a file of its size.*`max_unzipped_size`"),
+        guarded.read_parquet(path, tmp_path, limits=Limits(unzipped_bytes=64 * 1024 * 1024)) as (_, tables),
+    ):
+        list(tables)
 
 
 def test_a_decoder_that_crashes_is_the_files_fault(tmp_path, monkeypatch):
@@ -222,3 +226,20 @@ def test_the_guarded_process_ends_with_its_reader(tmp_path):
         assert next(tables).num_rows > 0
     with pytest.raises(subprocess.SubprocessError):
         subprocess.run(["pgrep", "-f", str(path)], check=True, capture_output=True)
+
+
+@pytest.mark.parametrize(
+    ("limits", "says"),
+    [
+        (Limits(rows=1), r"at most 1 rows.*got=2.*`max_file_rows`"),
+        (Limits(columns=1), r"at most 1 columns.*`max_file_columns`"),
+    ],
+)
+def test_what_a_footer_says_is_compared_with_the_limits_before_reading(tmp_path, limits, says):
+    """Too many rows or columns refuse the file by its footer, whatever its pages hold."""
+    path = write(tmp_path / "a.parquet", {"a": [1, 2], "b": [3, 4]})
+    with (
+        pytest.raises(FileTooLargeError, match=says),
+        guarded.read_parquet(path, tmp_path, limits=limits) as (_, tables),
+    ):
+        list(tables)

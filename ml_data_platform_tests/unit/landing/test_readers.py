@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from ml_data_platform.errors import LandingError
+from ml_data_platform.errors import FileTooLargeError, LandingError
 from ml_data_platform.events.contracts import SourceContract
-from ml_data_platform.landing import delimited, lines
+from ml_data_platform.landing import delimited, jsonl, line_feed, lines
+from ml_data_platform.landing.limits import Limits
 from ml_data_platform.landing.readers import read_chunks
 
 CSV = SourceContract(
@@ -304,3 +305,47 @@ def test_content_of_nothing_is_recognised(tmp_path):
     for content, expected in [(b"", True), (gzip.compress(b""), True), (b"\n", False), (gzip.compress(b"a"), False)]:
         path.write_bytes(content)
         assert lines.is_without_content(path) is expected
+
+
+@pytest.mark.parametrize("contract", [CSV, JSONL], ids=["csv", "jsonl"])
+@pytest.mark.parametrize("blank", [b"\n", b"\r\n"])
+def test_runs_of_blank_lines_are_passed_over_at_once(tmp_path, monkeypatch, contract, blank):
+    """Rows between very many blank lines are the same rows with the same numbers, and nothing is done per line."""
+    monkeypatch.setattr(lines.read_blocks, "__kwdefaults__", {"block_bytes": 65_536})
+    fed, split = [], []
+    next_line, filled_lines = line_feed.LineFeed.__next__, jsonl._filled_lines
+    monkeypatch.setattr(line_feed.LineFeed, "__next__", lambda feed: fed.append(1) or next_line(feed))
+    monkeypatch.setattr(jsonl, "_filled_lines", lambda data: split.append(filled_lines(data)) or split[-1])
+    content, numbers = (HEADER if contract is CSV else b""), []
+    for count, gap in enumerate([0, 1, 3, 5_000, 200_000, 2, 40_000], start=1):
+        content += blank * gap + (b"u,s,k,1" if contract is CSV else b'{"a":1}') + blank
+        numbers.append(count if contract is CSV else content.count(b"\n"))
+    got = read(tmp_path, content + blank * 100_000, contract)
+    assert [(row[0], row[2]) for row in got] == [(number, None) for number in numbers]
+    assert len(fed) + sum(len(found) for _, found in split) < 100
+
+
+def test_blank_lines_within_quotes_are_part_of_the_cell(tmp_path):
+    """Only between records are blank lines nothing."""
+    ((number, row, _),) = read(tmp_path, HEADER + b'\n\n"a\n\n\nb",s,k,1\n\n')
+    assert (number, row["user"]) == (1, "a\n\n\nb")
+
+
+@pytest.mark.parametrize("contract", [CSV, JSONL], ids=["csv", "jsonl"])
+def test_more_rows_than_allowed_refuse_the_file_and_name_the_setting(tmp_path, contract):
+    """As many as allowed are read; with one more the message names the bound and the setting that moves it."""
+    path = tmp_path / "landed"
+    path.write_bytes((HEADER if contract is CSV else b"") + (b"u,s,k,1\n" if contract is CSV else b'{"a":1}\n') * 5)
+    assert sum(chunk.num_rows for chunk in read_chunks(path, contract, limits=Limits(rows=5))) == 5
+    with pytest.raises(FileTooLargeError, match=r"at most 4 rows.*`max_file_rows`"):
+        list(read_chunks(path, contract, limits=Limits(rows=4)))
+
+
+def test_a_header_of_very_many_columns_refuses_the_file_at_once(tmp_path):
+    """A hundred thousand names are counted, not compared; the message is short and names the setting."""
+    path = tmp_path / "landed"
+    path.write_bytes((HEADER.decode().strip() + ",c" * 100_000 + "\n").encode())
+    with pytest.raises(FileTooLargeError, match=r"at most 10,000 columns.*got=100,004.*`max_file_columns`"):
+        list(read_chunks(path, CSV))
+    with pytest.raises(LandingError, match=r"repeated=\['c'\]"):
+        list(read_chunks(path, CSV, limits=Limits(columns=200_000)))

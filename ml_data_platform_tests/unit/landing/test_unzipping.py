@@ -11,6 +11,7 @@ import pytest
 from ml_data_platform.errors import LandingError
 from ml_data_platform.events.contracts import parse_contract
 from ml_data_platform.landing.guarded import read_parquet
+from ml_data_platform.landing.limits import Limits
 from ml_data_platform.landing.lines import MAX_UNZIPPED_PER_BYTE, open_landed
 from ml_data_platform.landing.readers import read_chunks
 
@@ -32,7 +33,7 @@ def test_a_bomb_is_refused_with_the_bound(tmp_path, form):
     columns = "columns: {user_id: user_id, session_uuid: session_uuid, event_type: event_type, event_timestamp: event_timestamp}"
     contract = parse_contract(f"source: a\nformat: {form}\nschema_version: 2\n{columns}\n", file="a.yaml")
     with pytest.raises(LandingError) as caught:
-        for _ in read_chunks(path, contract, scratch=tmp_path, max_unzipped_bytes=9 * MEGABYTE):
+        for _ in read_chunks(path, contract, scratch=tmp_path, limits=Limits(unzipped_bytes=9 * MEGABYTE)):
             pass
     allowed = max(9 * MEGABYTE, MAX_UNZIPPED_PER_BYTE * path.stat().st_size)
     assert f"at most {allowed:,} bytes" in str(caught.value)
@@ -44,7 +45,7 @@ def test_a_bomb_around_parquet_is_refused_before_the_disk_is_full(tmp_path):
     path = bomb(tmp_path / "bomb.gz", b"PAR1" * 250)
     with (
         pytest.raises(LandingError, match="decodes to far more"),
-        read_parquet(path, tmp_path, max_unzipped_bytes=9 * MEGABYTE),
+        read_parquet(path, tmp_path, limits=Limits(unzipped_bytes=9 * MEGABYTE)),
     ):
         pass
     assert sum(file.stat().st_size for file in tmp_path.iterdir()) < 12 * MEGABYTE
@@ -53,9 +54,9 @@ def test_a_bomb_around_parquet_is_refused_before_the_disk_is_full(tmp_path):
 def test_within_the_bound_or_of_a_usual_ratio_all_is_read(tmp_path):
     """Neither a small file of any ratio nor a large one that shrinks as logs do is refused."""
     small = bomb(tmp_path / "small.gz", b"x\n")
-    with open_landed(small, max_unzipped_bytes=20 * MEGABYTE) as stream:
+    with open_landed(small, limits=Limits(unzipped_bytes=20 * MEGABYTE)) as stream:
         assert len(stream.read()) == 20 * MEGABYTE
     usual = tmp_path / "usual.gz"
     usual.write_bytes(gzip.compress(b"".join(b"%d\n" % number for number in range(10_000)), mtime=0))
-    with open_landed(usual, max_unzipped_bytes=1) as stream:
+    with open_landed(usual, limits=Limits(unzipped_bytes=1)) as stream:
         assert len(stream.read()) == 48_890
