@@ -23,6 +23,7 @@ from ml_data_platform.storage.object_store import ObjectStore
 COPY_BYTES = 1024 * 1024
 # O_NONBLOCK: opening a FIFO that nobody writes to must not wait for ever.
 _OPEN_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_FOLDER_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 @dataclass(frozen=True)
@@ -44,12 +45,13 @@ class Kept:
     masking: Mapping[str, Any] | None = None
 
 
-def keep_bytes(path: Path, objects: ObjectStore) -> Kept:
+def keep_bytes(path: Path, objects: ObjectStore, *, below: Path | None = None) -> Kept:
     """Copy a file's bytes to ``raw/<sha256>``; bytes that are there already are not written again.
 
     Args:
         path: What a producer dropped; not necessarily a file.
         objects: Where the bytes are kept.
+        below: Folder that the path lies in: none of the folders from there on may be a link.
 
     Raises:
         LandingError: It is no regular file, cannot be opened or read, or changed while it was read; nothing
@@ -58,7 +60,7 @@ def keep_bytes(path: Path, objects: ObjectStore) -> Kept:
     """
     with objects.scratch() as folder:
         copy = folder / "landed"
-        with open_unchanging(path) as handle, copy.open("xb") as target:
+        with open_unchanging(path, below=below) as handle, copy.open("xb") as target:
             digest, size = hashlib.sha256(), 0
             for data in read_through(handle, path):
                 digest.update(data)
@@ -72,12 +74,13 @@ def keep_bytes(path: Path, objects: ObjectStore) -> Kept:
 
 
 @contextmanager
-def open_unchanging(path: Path, *, is_own: bool = False) -> Iterator[int]:
+def open_unchanging(path: Path, *, is_own: bool = False, below: Path | None = None) -> Iterator[int]:
     """Open what a producer dropped, and check at the end of the block that it is still the same.
 
     Args:
         path: What a producer dropped; not necessarily a file.
         is_own: The path was made here, so that where it leads is known.
+        below: Folder that the path lies in: none of the folders from there on may be a link.
 
     Yields:
         A handle at the file's beginning.
@@ -85,7 +88,7 @@ def open_unchanging(path: Path, *, is_own: bool = False) -> Iterator[int]:
     Raises:
         LandingError: It is no regular file, cannot be opened, or changed within the block.
     """
-    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC) if is_own else _open_regular(path)
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC) if is_own else _open_regular(path, below)
     try:
         before = os.fstat(handle)
         yield handle
@@ -106,23 +109,45 @@ def read_through(handle: int, path: Path) -> Iterator[bytes]:
         yield data
 
 
-def _open_regular(path: Path) -> int:
+def _open_regular(path: Path, below: Path | None) -> int:
     remedy = "Drop a plain file that the platform may read."
     try:
-        # Opening some devices does something to them, so they are recognised before.
-        mode = os.lstat(path).st_mode
-        if not stat.S_ISREG(mode):
-            raise _unreadable(f"it is {_kind(mode)}, not a regular file", path, remedy)
-        handle = os.open(path, _OPEN_FLAGS)
+        with _folder_of(path, below) as folder:
+            name = path if folder is None else path.name
+            # Opening some devices does something to them, so they are recognised before.
+            mode = os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode
+            if not stat.S_ISREG(mode):
+                raise _unreadable(f"it is {_kind(mode)}, not a regular file", path, remedy)
+            handle = os.open(name, _OPEN_FLAGS, dir_fd=folder)
     except OSError as error:
-        if error.errno == errno.ELOOP:
-            raise _unreadable("it is a symbolic link, not a regular file", path, remedy) from error
+        if error.errno == errno.ELOOP or (error.errno == errno.ENOTDIR and below is not None):
+            why = "it is a symbolic link, or lies behind one, not a regular file"
+            raise _unreadable(why, path, remedy) from error
         raise _unreadable(f"{error.strerror}", path, remedy) from error
     mode = os.fstat(handle).st_mode
     if not stat.S_ISREG(mode):
         os.close(handle)
         raise _unreadable(f"it is {_kind(mode)}, not a regular file", path, remedy)
     return handle
+
+
+@contextmanager
+def _folder_of(path: Path, below: Path | None) -> Iterator[int | None]:
+    """Open the folder of a path one step after the other, so that none is exchanged for a link on the way."""
+    if below is None:
+        yield None
+        return
+    handle = os.open(below, _FOLDER_FLAGS & ~os.O_NOFOLLOW)
+    try:
+        for part in path.relative_to(below).parts[:-1]:
+            if part == "..":
+                raise _unreadable("its path leads out of the landing folder", path, "Name files by plain paths.")
+            inner = os.open(part, _FOLDER_FLAGS, dir_fd=handle)
+            os.close(handle)
+            handle = inner
+        yield handle
+    finally:
+        os.close(handle)
 
 
 def _read(handle: int, path: Path) -> bytes:

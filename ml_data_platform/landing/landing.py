@@ -1,13 +1,13 @@
 """Landing: from a file that a producer dropped to its ledger record.
 
-Belongs here: the order of the steps, and what each outcome leaves behind. Does not belong here: reading
-(``readers``), routing (``routing``), finding files (``inbox``).
+Belongs here: the order of the steps, and what each outcome leaves behind. Does not belong here: reading (``readers``),
+routing (``routing``), finding files (``inbox``).
 
 Steps: 1. the bytes are kept under their hash, or their rows masked, where the contract has a ``pii`` section; 2. a
-content that the ledger knows under the contract's present routing ends here; 3. rows are routed into fragments; 4. fragments are published under their hashes;
-5. the ledger record, put if absent, is the commit point; 6. the name is noted, undated and too-late rows are shown. A
-crash before 5 leaves nothing that anyone reads, and landing again repeats it. Which rows came too late is decided by
-the first record of a content and taken over by every later one: reading it again decides nothing anew.
+content that the ledger knows under the contract's present routing ends here; 3. rows are routed into fragments; 4. these
+are published under their hashes; 5. the ledger record, put if absent, is the commit point; 6. the name is noted, undated
+and too-late rows are shown. A crash before 5 leaves nothing that anyone reads, and landing again repeats it. Which rows
+came too late is decided by the first record of a content and taken over by every later one.
 """
 
 from __future__ import annotations
@@ -45,7 +45,13 @@ __all__ = [
 
 
 def land_file(
-    path: Path, contract: SourceContract, terms: LandingTerms, *, name: str | None = None, origin: str | None = None
+    path: Path,
+    contract: SourceContract,
+    terms: LandingTerms,
+    *,
+    name: str | None = None,
+    origin: str | None = None,
+    below: Path | None = None,
 ) -> LandedFile:
     """Land one file.
 
@@ -54,6 +60,7 @@ def land_file(
         contract: The contract of its source.
         terms: See `LandingTerms`.
         name: The name by which it goes in the ledger; by default its file name.
+        below: Folder that the path lies in: none of the folders from there on may be a link.
         origin: Where it came from, when ``path`` is a passing copy; for the result and the ledger's failures.
 
     Returns:
@@ -69,8 +76,8 @@ def land_file(
         return _unreadable(contract.source, where, name, terms.mixed_sources[contract.source], terms)
     try:
         if contract.pii is not None:
-            return _land_masked(path, contract, terms, where=where, name=name, is_own=origin is not None)
-        kept = keep_bytes(path, terms.objects)
+            return _land_masked(path, contract, terms, where=where, name=name, is_own=origin is not None, below=below)
+        kept = keep_bytes(path, terms.objects, below=below)
         return _land_kept(kept, contract, terms, path=where, name=name)
     except FileTooLargeError as refusal:
         return _refused(contract.source, where, name, refusal, terms)
@@ -165,18 +172,20 @@ def show_undated(record: LedgerRecord, objects: ObjectStore) -> None:
 
 
 def _show(record: LedgerRecord, terms: LandingTerms) -> None:
+    standing = terms.ledger.decisions.standing(record.source, record.sha256) if record.too_late else UNDECIDED
     show_undated(record, terms.objects)
-    show_too_late(
-        record,
-        terms.store,
-        standing=terms.ledger.decisions.standing(record.source, record.sha256) if record.too_late else UNDECIDED,
-        memory_limit=terms.memory_limit,
-        threads=terms.threads,
-    )
+    show_too_late(record, terms.store, standing=standing, memory_limit=terms.memory_limit, threads=terms.threads)
 
 
 def _land_masked(
-    path: Path, contract: SourceContract, terms: LandingTerms, *, where: str, name: str, is_own: bool
+    path: Path,
+    contract: SourceContract,
+    terms: LandingTerms,
+    *,
+    where: str,
+    name: str,
+    is_own: bool,
+    below: Path | None,
 ) -> LandedFile:
     """Land a file of which nothing may be kept as it is: also when it is refused, nothing of it stays."""
     if terms.masking_keys is None:
@@ -189,6 +198,7 @@ def _land_masked(
             terms.objects,
             limits=terms.limits,
             is_own=is_own,
+            below=below,
         )
     except LandingError as refusal:
         return _refused(contract.source, where, name, refusal, terms)
@@ -274,9 +284,9 @@ def _route(kept: Kept, contract: SourceContract, terms: LandingTerms, *, name: s
                     limits=terms.limits,
                 )
                 status = "landed" if routed.account.rows else "header_only"
-        except FileTooLargeError:
-            raise
         except LandingError as error:
+            if isinstance(error, FileTooLargeError):
+                raise
             status, reason = "rejected", str(error)
         fragment = _publish(routed.fragment, LANDED_FILES, terms)
         undated_fragment = _publish(routed.undated_fragment, UNDATED_ROWS, terms)

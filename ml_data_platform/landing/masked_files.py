@@ -48,6 +48,7 @@ def keep_masked(
     *,
     limits: Limits = LIMITS,
     is_own: bool = False,
+    below: Path | None = None,
 ) -> Kept:
     """Mask a file's rows and keep them; no unmasked byte is written anywhere.
 
@@ -58,13 +59,14 @@ def keep_masked(
         objects: Where the rows are kept.
         limits: What the file may cost.
         is_own: The path was made here and leads to a passing copy that nobody else knows.
+        below: Folder that the path lies in: none of the folders from there on may be a link.
 
     Raises:
         LandingError: The file cannot be read as its contract says, or changed while it was read; nothing was kept,
             and the message quotes nothing of it.
         OSError: The rows could not be written.
     """
-    with objects.scratch() as folder, open_unchanging(path, is_own=is_own) as handle:
+    with objects.scratch() as folder, open_unchanging(path, is_own=is_own, below=below) as handle:
         sha256 = landed_id(read_through(handle, path), contract, keys)
         target = folder / "masked.parquet"
         write_masked(path, contract, keys, target, limits=limits)

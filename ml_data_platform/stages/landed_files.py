@@ -125,7 +125,7 @@ def land_inbox(platform: Platform, progress: Progress = _silent, *, is_historica
         for source, file in waiting.files:
             name = file.path.relative_to(landing_folder(platform) / source).as_posix()
             with at_hand(platform, file) as path:
-                result = land_file(path, platform.contracts[source], terms, name=name)
+                result = land_file(path, platform.contracts[source], terms, name=name, below=landing_folder(platform))
             _forget(platform, failed, result)
             if result.outcome != "unreadable":
                 _note_seen(platform, source, file, is_kept=result.record is not None)
