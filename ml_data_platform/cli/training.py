@@ -33,11 +33,13 @@ def train(
         float | None, typer.Option("--negatives-per-positive", metavar="N", help="Keep so many; by default all.")
     ] = None,
     shared_users: Annotated[
-        Literal["purge", "allow"],
+        Literal["divide", "purge", "allow"],
         typer.Option(
-            "--shared-users", help="Users that are tested: purge them from the train part, or allow them there."
+            "--shared-users",
+            help="Users on both sides of the cutoff. divide: half of all users are tested, the others learnt from. purge: they"
+            " are tested, and not learnt from. allow: both.",
         ),
-    ] = "purge",
+    ] = "divide",
     models: Annotated[
         Path | None, typer.Option("--models", metavar="FOLDER", help="Folder of training runs; by default the root's.")
     ] = None,
@@ -86,6 +88,8 @@ def _facts(trained: TrainedModel) -> dict[str, Any]:
 
 
 def _print(trained: TrainedModel) -> None:
+    from ml_data_platform.datasets.model_card import left_out_text
+
     run = trained.manifest
     word = "trained" if trained.outcome == "trained" else "trained before, the same bytes:"
     screen.say(f"{word} {run.run_id}", style="green", tail=f" on {run.version}, tested from {run.config['cutoff']} on")
@@ -99,8 +103,7 @@ def _print(trained: TrainedModel) -> None:
     screen.say(
         f"{run.rows['train']:,} rows learnt from, {run.rows['test']:,} tested; {run.positives['test']:,} of these positive"
     )
-    screen.say(f"model, manifest and card: {_shown(trained.folder)}")
-
-
-def _shown(folder: Path) -> str:
-    return str(folder)
+    screen.say(left_out_text(run))
+    if run.baseline_log_loss is not None:
+        screen.say(f"log loss of always saying the share of positives: {run.baseline_log_loss:.4f}")
+    screen.say(f"model, manifest and card: {trained.folder}")

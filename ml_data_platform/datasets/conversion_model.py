@@ -12,7 +12,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -31,8 +31,8 @@ from ml_data_platform.features.catalog import feature_columns
 from ml_data_platform.storage.records import canonical_json
 from ml_data_platform.training.folds import FoldChoice, compute_folds
 from ml_data_platform.training.sampling import recalibrated
-from ml_data_platform.training.scoring import Floats, Labels, average_precision, calibration, roc_auc, scores
-from ml_data_platform.training.temporal import SharedUsers, split_at_day
+from ml_data_platform.training.scoring import Floats, Labels, average_precision, calibration, log_loss, roc_auc, scores
+from ml_data_platform.training.temporal import SharedUsers, TemporalSplit, split_at_day
 
 Progress = Callable[[str], None]
 
@@ -49,17 +49,21 @@ class TrainingConfig:
         fold_count: Folds of the cross-validation; users stay whole.
         trees: Boosting rounds.
         leaves: Most leaves of a tree.
+        leaf_rows: Fewest rows of a leaf: conversions are rare, and a leaf of a few rows knows nothing of them.
         learning_rate: Of the boosting.
+        regularization: L2, of the leaves.
     """
 
     cutoff: dt.date
     seed: int = 0
     negatives_per_positive: float | None = None
-    shared_users: SharedUsers = "purge"
+    shared_users: SharedUsers = "divide"
     fold_count: int = 5
     trees: int = 100
-    leaves: int = 15
-    learning_rate: float = 0.1
+    leaves: int = 7
+    leaf_rows: int = 100
+    learning_rate: float = 0.05
+    regularization: float = 10.0
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
@@ -112,7 +116,7 @@ def train_model(
     if len(np.unique(train.labels)) < 2 or not len(test.labels):
         raise SplitError(
             "the train part has labels of one class only, or there is nothing to test on",
-            remedy="Choose another cutoff; where most users return, allow them in the train part with --shared-users allow.",
+            remedy="Choose another cutoff, or another of --shared-users: divide, purge, allow.",
             train_rows=len(train.labels),
             test_rows=len(test.labels),
         )
@@ -136,6 +140,8 @@ def train_model(
         config=config.to_json(),
         features=list(feature_columns("date_partitions")),
         rows={"train": len(train.labels), "test": len(test.labels)},
+        rows_left_out=_left_out(data, split, parts, train_is_sampled=config.negatives_per_positive is not None),
+        baseline_log_loss=log_loss(test.labels, np.full(len(test.labels), _base_rate(train.labels, rate))),
         positives={"train": int(train.labels.sum()), "test": int(test.labels.sum())},
         negative_sampling={"rate": rate, "salt": parts["train"].sampling.salt},
         firewall={each.check: each.passed for part in parts.values() for each in part.findings},
@@ -157,6 +163,22 @@ class _Rows:
     labels: Labels
 
 
+def _left_out(
+    data: PinnedData, split: TemporalSplit, parts: Mapping[str, Dataset], *, train_is_sampled: bool
+) -> dict[str, int | None]:
+    """Return by part how many rows of its time are not in it, for their user's or session's sake; none if sampled."""
+    days = {day.day: day.rows for day in data.manifest.days}
+    before, after = split.train_end.date().isoformat(), split.cutoff.date().isoformat()
+    train = sum(rows for day, rows in days.items() if day < before) - parts["train"].rows
+    test = sum(rows for day, rows in days.items() if day >= after) - parts["test"].rows
+    return {"train": None if train_is_sampled else train, "test": test}
+
+
+def _base_rate(labels: Labels, sampling_rate: float) -> float:
+    """Return the share of positives that would be in the train part without sampling of negatives."""
+    return recalibrated(float(labels.mean()), sampling_rate)
+
+
 def _matrix(dataset: Dataset) -> _Rows:
     table = dataset.to_arrow()
     features = np.column_stack([as_floats(table[name]) for name in feature_columns("date_partitions")])
@@ -170,6 +192,8 @@ def _fit(config: TrainingConfig, features: Floats, labels: Labels) -> Any:
     model = HistGradientBoostingClassifier(
         max_iter=config.trees,
         max_leaf_nodes=config.leaves,
+        min_samples_leaf=config.leaf_rows,
+        l2_regularization=config.regularization,
         learning_rate=config.learning_rate,
         early_stopping=False,
         random_state=config.seed,

@@ -34,7 +34,7 @@ def load_dataset(
     negatives_per_positive: float | None = None,
     folds: Sequence[int] | None = None,
     fold_strategy: Strategy | None = None,
-    shared_users: SharedUsers = "purge",
+    shared_users: SharedUsers = "divide",
     root: Path | str | None = None,
 ) -> Dataset:
     """Load rows of a version, and of nothing else.

@@ -41,16 +41,17 @@ def card_text(manifest: RunManifest) -> str:
         "|---|---|---|",
         *(f"| {name} | {_number(score['value'])} | {_interval(score)} |" for name, score in manifest.metrics.items()),
         "",
+        (
+            "Always saying the share of positives in the train part has a log loss of "
+            f"{_number(manifest.baseline_log_loss)}."
+        ),
+        "",
         f"ROC AUC of {len(folds)} folds of the train part, users whole: {spread}.",
         "",
         "## What it learnt from",
         "",
         f"{manifest.rows['train']:,} rows that end a day before {config['cutoff']}, {_share(manifest, 'train')} positive. "
-        + (
-            "Users of the test part are not among them. "
-            if config["shared_users"] == "purge"
-            else "Users of the test part may be among them, with earlier sessions. "
-        )
+        f"{left_out_text(manifest)} "
         + (f"Of the negatives {rate:.4f} were kept; probabilities are brought back by that rate." if rate < 1 else ""),
         "",
         f"Features: {', '.join(f'`{name}`' for name in manifest.features)}.",
@@ -71,6 +72,21 @@ def card_text(manifest: RunManifest) -> str:
         + f"; configuration `{config}`. The same of all these gives a model of SHA-256 `{manifest.model_sha256}`.",
     ]
     return "\n".join(lines) + "\n"
+
+
+_SHARED_USERS = {
+    "divide": "Half of the users, by a hash, are tested; the others are learnt from",
+    "purge": "Users who are tested are not learnt from",
+    "allow": "Users who are tested may be learnt from, with earlier sessions",
+}
+
+
+def left_out_text(manifest: RunManifest) -> str:
+    """Return a sentence on users of both sides, with the rows that are left out for their sake."""
+    left_out = manifest.rows_left_out
+    counts = [f"{rows:,} rows of the {part} part's time" for part, rows in left_out.items() if rows]
+    said = _SHARED_USERS[manifest.config["shared_users"]]
+    return f"{said}; left out: {' and '.join(counts)}." if counts else f"{said}."
 
 
 def plot(manifest: RunManifest, labels: Labels, predicted: Floats) -> bytes:

@@ -35,4 +35,4 @@ def pipeline_text(manifest: Manifest) -> str:
 
 def parameters_text(cutoff: dt.date, seed: int = 0) -> str:
     """Return ``params.yaml``: the first day that is tested, and the seed."""
-    return yaml.safe_dump({"cutoff": cutoff.isoformat(), "seed": seed, "shared_users": "purge"}, sort_keys=False)
+    return yaml.safe_dump({"cutoff": cutoff.isoformat(), "seed": seed, "shared_users": "divide"}, sort_keys=False)

@@ -35,10 +35,13 @@ class RunManifest(BaseModel):
         config: The choices.
         features: Columns of the matrix, in order.
         rows: Part to number of rows.
+        rows_left_out: Part to the rows of its time that are not in it since their user or session is, or may be, on the
+            other side; none where negatives are sampled.
         positives: Part to number of rows with label 1.
         negative_sampling: Rate and salt of the train part.
         firewall: Check to whether it passed; all did.
         metrics: Metric to value, low and high, on the test part.
+        baseline_log_loss: What always predicting the share of positives in the train part costs on the test part.
         cross_validation: One entry per fold of the train part.
         calibration: Bins of the test part.
         model_sha256: Hash of the model's file.
@@ -59,10 +62,12 @@ class RunManifest(BaseModel):
     config: dict[str, Any]
     features: list[str]
     rows: dict[str, int]
+    rows_left_out: dict[str, int | None] = {}
     positives: dict[str, int]
     negative_sampling: dict[str, Any]
     firewall: dict[str, bool]
     metrics: dict[str, dict[str, float | None]]
+    baseline_log_loss: float | None = None
     cross_validation: list[dict[str, Any]]
     calibration: list[dict[str, Any]]
     model_sha256: str

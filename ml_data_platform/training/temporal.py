@@ -18,7 +18,9 @@ from ml_data_platform.errors import SplitError
 from ml_data_platform.settings import LABEL_HORIZON
 
 Part = Literal["train", "test", "all"]
-SharedUsers = Literal["purge", "allow"]
+SharedUsers = Literal["divide", "purge", "allow"]
+# Another word than that of the folds, so that folds of the train part are as large as ever.
+_IS_TESTED = "(@hash32('tested:' || user_id) % 2 = 0)"
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
@@ -29,13 +31,15 @@ class TemporalSplit:
     Attributes:
         cutoff: Test rows are at or after it; aware.
         embargo: Train rows are earlier than the cutoff by more than this; at least the label horizon.
-        shared_users: ``purge``: users who are tested are not learnt from. ``allow``: they are, with their earlier
+        shared_users: ``divide``: of half of the users, by a stable hash, all that is tested comes, and of the others all
+            that is learnt from. ``purge``: users who come back after the cutoff are tested and not learnt from, which
+            leaves little to learn from where most come back. ``allow``: they are learnt from too, with their earlier
             sessions; for a model that will score known users. A session is never on both sides.
     """
 
     cutoff: dt.datetime
     embargo: dt.timedelta = LABEL_HORIZON
-    shared_users: SharedUsers = "purge"
+    shared_users: SharedUsers = "divide"
 
     def __post_init__(self) -> None:
         if self.cutoff.tzinfo is None:
@@ -55,7 +59,7 @@ class TemporalSplit:
 
 
 def split_at_day(
-    day: dt.date, *, embargo: dt.timedelta = LABEL_HORIZON, shared_users: SharedUsers = "purge"
+    day: dt.date, *, embargo: dt.timedelta = LABEL_HORIZON, shared_users: SharedUsers = "divide"
 ) -> TemporalSplit:
     """Return the split at the beginning of a UTC day."""
     return TemporalSplit(dt.datetime.combine(day, dt.time(), tzinfo=dt.UTC), embargo, shared_users)
@@ -107,12 +111,16 @@ def part_query(relation: str, split: TemporalSplit, part: Part, columns: str = "
     if part == "all":
         return f"SELECT {columns} FROM {relation}"
     is_test = f"@micros(event_timestamp) >= {_micros(split.cutoff)}"
+    if split.shared_users == "divide":
+        is_test += f" AND {_IS_TESTED}"
     if part == "test":
         return f"SELECT {columns} FROM {relation} WHERE {is_test}"
     conditions = [
         f"@micros(event_timestamp) < {_micros(split.train_end)}",
         f"session_uuid NOT IN (SELECT session_uuid FROM {relation} WHERE {is_test})",
     ]
+    if split.shared_users == "divide":
+        conditions.append(f"NOT {_IS_TESTED}")
     if split.shared_users == "purge":
         conditions.append(f"user_id NOT IN (SELECT user_id FROM {relation} WHERE {is_test})")
     return f"SELECT {columns} FROM {relation} WHERE {' AND '.join(conditions)}"

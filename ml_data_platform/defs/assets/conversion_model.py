@@ -1,6 +1,7 @@
 """The asset ``conversion_model``."""
 
 import base64
+from typing import Literal
 
 import dagster as dg
 from pydantic import Field
@@ -21,9 +22,12 @@ class TrainingChoice(dg.Config):
     cutoff: str | None = Field(default=None, description="First UTC day that is tested, YYYY-MM-DD.")
     seed: int = Field(default=0, description="Same seed, same bytes.")
     negatives_per_positive: float | None = Field(default=None, description="Keep so many negatives; none keeps all.")
-    allow_shared_users: bool = Field(
-        default=False,
-        description="Learn also from earlier sessions of users that are tested; else from none of theirs.",
+    shared_users: Literal["divide", "purge", "allow"] = Field(
+        default="divide",
+        description=(
+            "divide: half of the users are tested, the others learnt from; purge: users who come back after the cutoff are"
+            " not learnt from; allow: they are, with earlier sessions."
+        ),
     )
 
 
@@ -43,7 +47,7 @@ def conversion_model() -> dg.AssetsDefinition:
         """One model per training run, learnt from the rows of one version, with a manifest that traces it.
 
         Only rows that a version pins are used, after the leakage firewall has looked at them. Learnt from the past and
-        tested on what came after; users of the test part are not learnt from.
+        tested on what came after; by default no user is on both sides.
         """
         opened = platform.open()
         data = find_version(opened.settings, config.version)
@@ -51,7 +55,7 @@ def conversion_model() -> dg.AssetsDefinition:
             cutoff=parse_day(config.cutoff) if config.cutoff else default_cutoff(data.manifest),
             seed=config.seed,
             negatives_per_positive=config.negatives_per_positive,
-            shared_users="allow" if config.allow_shared_users else "purge",
+            shared_users=config.shared_users,
         )
         trained = train_model(
             data,
@@ -75,6 +79,7 @@ def conversion_model() -> dg.AssetsDefinition:
                 **metrics,
                 "train_rows": run.rows["train"],
                 "test_rows": run.rows["test"],
+                "baseline_log_loss": run.baseline_log_loss or 0.0,
                 "card": dg.MetadataValue.md((trained.folder / CARD_FILE).read_text(encoding="utf-8")),
                 "plots": dg.MetadataValue.md(f"![ROC and calibration](data:image/png;base64,{image})"),
                 "manifest": dg.MetadataValue.json(run.model_dump(mode="json")),

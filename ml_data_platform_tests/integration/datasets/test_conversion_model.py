@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
+import math
 import os
 import subprocess
 import sys
@@ -101,6 +102,19 @@ def test_the_manifest_says_on_what(root: Path, trained: TrainedModel) -> None:
     assert find_run(root / "models", run.run_id[:8]) == run
 
 
+def test_users_are_divided_and_who_is_left_out_is_counted(root: Path) -> None:
+    """By default no user is on both sides; with the rows that are left out, all rows of the two times are accounted for."""
+    run = train(root, TrainingConfig(nth(6), trees=5)).manifest
+    assert run.rows["train"] + run.rows_left_out["train"] == 4 * 250
+    assert run.rows["test"] + run.rows_left_out["test"] == 3 * 250
+    assert min(run.rows.values()) > 100
+    assert run.firewall["users_are_on_one_side"]
+    share = run.positives["train"] / run.rows["train"]
+    of_tested = run.positives["test"] / run.rows["test"]
+    expected = -of_tested * math.log(share) - (1 - of_tested) * math.log(1 - share)
+    assert run.baseline_log_loss == pytest.approx(expected)
+
+
 def test_users_stay_whole_in_cross_validation(trained: TrainedModel) -> None:
     """Every row of the train part is held out once."""
     assert sum(fold["rows"] for fold in trained.manifest.cross_validation) == trained.manifest.rows["train"]
@@ -160,7 +174,7 @@ def test_dvc_shows_and_runs_the_training_stage(root: Path, tmp_path: Path) -> No
     assert "train" in shown
     assert "data/date_partitions" in shown
     params = tmp_path / "clone" / "params.yaml"
-    params.write_text(params.read_text().replace("seed: 0", "seed: 3").replace("purge", "allow"))
+    params.write_text(params.read_text().replace("seed: 0", "seed: 3").replace("divide", "allow"))
     dvc("repro", "--quiet")
     (run,) = all_runs(tmp_path / "clone" / "models")
     assert (run.version, run.config["seed"]) == (tag, 3)

@@ -149,7 +149,7 @@ def test_commands_and_assets_make_the_same_version_and_model(built_root: Pipelin
 
     with dg.DagsterInstance.ephemeral() as instance:
         version = _materialise(root, "cut_version", "dataset_versions", {}, instance)
-        config = {"cutoff": str(day(4)), "allow_shared_users": True}
+        config = {"cutoff": str(day(4)), "shared_users": "allow"}
         model = _materialise(root, "train_model", "conversion_model", config, instance)
     assert (version["tag"], version["outcome"]) == (made["tag"], "unchanged")
     assert version["dagster/row_count"] == manifest_rows(manifest)

@@ -135,7 +135,7 @@ def test_parts_are_apart_in_time_and_users(root: Path) -> None:
     """Train ends a day before the cutoff and shares no user with the test part; sampling thins train's negatives only."""
     columns = ("event_id", "user_id", "event_timestamp", "label")
     train, test = (
-        load_dataset(root=root, split=s, cutoff=CUTOFF, columns=columns).to_arrow().to_pylist()
+        load_dataset(root=root, split=s, cutoff=CUTOFF, columns=columns, shared_users="purge").to_arrow().to_pylist()
         for s in ("train", "test")
     )
     rows = published()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import random
+from hashlib import md5
 
 import duckdb
 import pyarrow as pa
@@ -46,19 +47,26 @@ def select(rows: list[dict[str, object]], split: TemporalSplit, part: str) -> se
 
 
 @pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize("shared", ["purge", "allow"])
+@pytest.mark.parametrize("shared", ["divide", "purge", "allow"])
 def test_parts_follow_their_definition(seed: int, shared: str) -> None:
-    """Test: at or after the cutoff. Train: more than a day earlier, of sessions (and users) that are not tested."""
+    """Test: at or after the cutoff. Train: more than a day earlier, of sessions (and users) that are not tested.
+
+    Divided, half of the users by a hash are tested only, and the others learnt from only.
+    """
     rows = random_rows(seed)
     split = split_at_day(DAY, shared_users=shared)
-    tested = [row for row in rows if row["event_timestamp"] >= CUTOFF]
+    half = {row["user_id"]: int(md5(f"tested:{row['user_id']}".encode()).hexdigest()[:8], 16) % 2 for row in rows}
+    tested = [
+        row for row in rows if row["event_timestamp"] >= CUTOFF and (shared != "divide" or not half[row["user_id"]])
+    ]
     sessions, users = {row["session_uuid"] for row in tested}, {row["user_id"] for row in tested}
     expected = {
         row["n"]
         for row in rows
         if row["event_timestamp"] < CUTOFF - 24 * HOUR
         and row["session_uuid"] not in sessions
-        and (shared == "allow" or row["user_id"] not in users)
+        and (shared != "purge" or row["user_id"] not in users)
+        and (shared != "divide" or half[row["user_id"]])
     }
     assert select(rows, split, "test") == {row["n"] for row in tested}
     assert select(rows, split, "train") == expected
