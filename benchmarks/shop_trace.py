@@ -1,9 +1,10 @@
-"""A model of a real shop's log, traced to the file and the rows that it came from.
+"""A model of a real shop's log, traced to the file and the rows that it came from, and made again from them.
 
 Run by ``make shop-trace``; ends with status 1 when anything does not hold. The whole log is landed, six days of it with
 purchases are built, a version of them is cut, and a model is trained on it. Then the trace of the model and of events
 that it learnt from is followed down, and the row it names is looked up in the log by plain Python: the instant, and
-what the version says of it, recomputed from the log. The log is read where it lies (``../shared/data`` beside the
+what the version says of it, recomputed from the log. In the end all is built again in another place from the landed bytes
+and the ledger alone, and compared byte by byte. The log is read where it lies (``../shared/data`` beside the
 checkout, or where ``EVENT_LOGS_FOLDER`` says); the root is temporary.
 """
 
@@ -55,10 +56,10 @@ def main() -> int:
         out.print(f"the log of the shop is not in {FOLDER}; EVENT_LOGS_FOLDER names another place")
         return 1
     with tempfile.TemporaryDirectory(prefix="shop-trace-") as folder:
-        return _run(Path(folder) / "root", Path(folder) / "checkout")
+        return _run(Path(folder) / "root", Path(folder) / "checkout", Path(folder) / "again")
 
 
-def _run(root: Path, checkout: Path) -> int:
+def _run(root: Path, checkout: Path, again: Path) -> int:
     costs, verdicts, log = _build(root, checkout), Verdicts(), _read_log()
     trained = json.loads(costs[-1].output)
     trace = run_platform("trace the model", "trace", trained["run_id"], "--root", root, "--json")
@@ -73,8 +74,12 @@ def _run(root: Path, checkout: Path) -> int:
         "events of the version end at their rows of the log", lambda: _verify_events(lineage, chosen, log, trained)
     )
     verdicts.judge("the log leads to the version and the model", lambda: _verify_file(lineage, len(rows), trained))
+    rebuilt = run_platform(
+        "rebuild from what landed", "rebuild", "--root", root, "--to", again, "--model", "latest", "--json"
+    )
+    verdicts.judge("built again from what landed", lambda: _verify_rebuild(json.loads(rebuilt.output), root, again))
     print_verdicts(verdicts)
-    print_costs([*costs, trace])
+    print_costs([*costs, trace, rebuilt])
     return 0 if verdicts.all_hold else 1
 
 
@@ -154,6 +159,24 @@ def _verify_file(lineage: Lineage, rows: int, trained: dict[str, Any]) -> str:
     assert (version.name, version.facts["rows"]) == (trained["version"], rows), version
     assert [model.name for model in version.children] == [trained["run_id"]]
     return f"{rows} rows of it in one version, one model learnt from them"
+
+
+def _verify_rebuild(told: dict[str, Any], root: Path, again: Path) -> str:
+    """All tables, listings of the version and the model are the same bytes; files are hashed here once more."""
+    assert told["is_same"], told
+    digests = [
+        {
+            path.relative_to(place).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+            for pattern in ("data/**/*.parquet", "versions_remote/files/md5/*/*.dir")
+            for path in place.glob(pattern)
+        }
+        for place in (root, again)
+    ]
+    assert digests[0] == digests[1]
+    models = [next(place.glob("models/*/model.skops")).read_bytes() for place in (root, again)]
+    assert models[0] == models[1]
+    listings = sum(name.endswith(".dir") for name in digests[0])
+    return f"{told['same_partitions']} partitions, {listings} listings of DVC and the model: the same bytes"
 
 
 if __name__ == "__main__":

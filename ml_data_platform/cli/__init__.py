@@ -11,6 +11,7 @@ from ml_data_platform.cli import (
     building,
     feeding,
     quarantine,
+    rebuilding,
     replaying,
     serving,
     sourcing,
@@ -53,6 +54,7 @@ for command in (
     serving.demo,
     verifying.verify,
     verifying.gc,
+    rebuilding.rebuild,
 ):
     app.command(epilog=lesson(command.__name__))(command)
 app.add_typer(sourcing.app)

@@ -6,6 +6,7 @@ Belongs here: their arguments and output. Does not belong here: building and pla
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -67,8 +68,14 @@ def _has_days(settings: Settings) -> bool:
     return bool(expected_days(read_state(open_platform(settings))))
 
 
-def run_backfill(settings: Settings, days: Days) -> BackfillReport:
-    """Run a backfill in this process, with a progress bar."""
+def run_backfill(settings: Settings, days: Days, also: Iterable[dt.date] = ()) -> BackfillReport:
+    """Run a backfill in this process, with a progress bar.
+
+    Args:
+        settings: The settings of the root.
+        days: Which days.
+        also: Further days.
+    """
     from ml_data_platform.defs.antlr import antlr_notice, installed_antlr
     from ml_data_platform.defs.backfill import backfill as run
     from ml_data_platform.defs.instance import open_instance
@@ -96,7 +103,7 @@ def run_backfill(settings: Settings, days: Days) -> BackfillReport:
             name = f"{LAYER_NAMES[step.layer]} of {step.run.day}"
             bar.update(task, description=name, completed=step.done, total=step.total)
 
-        wanted = days.choose(expected_days(read_state(platform)))
+        wanted = sorted({*days.choose(expected_days(read_state(platform))), *also})
         return run(build_definitions(settings), instance, platform, wanted, on_progress)
 
 

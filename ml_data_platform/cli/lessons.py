@@ -96,6 +96,15 @@ LESSONS: Mapping[str, tuple[str, ...]] = {
         "JSON keys: made_from and contained_in; each node has kind, name, facts, children.",
         "Exit status: 0 shown, 1 nothing has this name, 2 wrong arguments.",
     ),
+    "rebuild": (
+        "Example: ml-data-platform rebuild --to /tmp/again --model latest",
+        (
+            "A partition that was not up to date in the original, or whose day was refused after its last good state, can"
+            " differ; the table says so."
+        ),
+        "JSON keys: copied, same_partitions, differences, version, model, is_same.",
+        "Exit status: 0 everything is the same, 1 something is not or an error is printed, 2 wrong arguments.",
+    ),
     "version cut": (
         "Example: ml-data-platform version cut",
         "Example: ml-data-platform version cut --from 2026-06-01 --to 2026-06-14 --dataset date_partitions",
