@@ -155,11 +155,14 @@ def what_failed(error: Any, user_failure: Any) -> tuple[bool, str]:
 def passing_errors() -> frozenset[str]:
     """Return the names of the errors that may be gone when the same work is tried again.
 
-    Storage, the network, a database that is locked, another writer, and the end of a process.
+    Storage, the network, a database that is locked, another writer, stored bytes that wait for their repair, and the end
+    of a process.
     """
     named = {"IOException", "OperationalError", "CommitConflictError", "CommitExpiredError", "CommitStateUnknownError"}
+    # Stored bytes that are damaged: a repair, or a copy from a backup, mends them without changing any input.
+    damaged = {"RecordError", "VerificationError"}
     ended = {"DagsterExecutionInterruptedError", "KeyboardInterrupt", "SystemExit"}
-    return frozenset(named | ended | {kind.__name__ for kind in _with_subclasses(OSError)})
+    return frozenset(named | damaged | ended | {kind.__name__ for kind in _with_subclasses(OSError)})
 
 
 def _with_subclasses(kind: type[BaseException]) -> set[type[BaseException]]:

@@ -48,22 +48,29 @@ def hold_owner_lock(home: Path) -> None:
 @lru_cache(maxsize=64)
 def _hold(path: Path) -> int:
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    fcntl.flock(descriptor, fcntl.LOCK_EX)
-    return descriptor
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if os.fstat(descriptor).st_nlink:
+            return descriptor
+        # It was reaped between its creation and our lock, so that nobody would find it.
+        os.close(descriptor)
 
 
 def _lock_path(home: Path, owner: str) -> Path:
     return home / OWNERS_FOLDER / f"{hashlib.sha256(owner.encode()).hexdigest()[:32]}.lock"
 
 
-def _holds_lock(path: Path) -> bool:
+def _holds_lock(path: Path, *, is_reaping: bool = False) -> bool:
     try:
         descriptor = os.open(path, os.O_RDWR)
     except FileNotFoundError:
         return True
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if is_reaping:
+            # While it is ours: who locks it next sees that it is gone.
+            path.unlink(missing_ok=True)
     except BlockingIOError:
         return True
     finally:
@@ -77,12 +84,7 @@ def reap_locks(home: Path) -> int:
     Args:
         home: Folder of the instance, whose orphaned runs were reported as failed already.
     """
-    removed = 0
-    for path in (home / OWNERS_FOLDER).glob("*.lock"):
-        if not _holds_lock(path):
-            path.unlink(missing_ok=True)
-            removed += 1
-    return removed
+    return sum(not _holds_lock(path, is_reaping=True) for path in (home / OWNERS_FOLDER).glob("*.lock"))
 
 
 def _start_time(pid: int) -> str:

@@ -40,6 +40,7 @@ __all__ = [
     "land_file",
     "reroute_outdated",
     "restore_fragments",
+    "show_again",
     "show_undated",
 ]
 
@@ -149,7 +150,7 @@ def restore_fragments(
                 source=record.source,
                 file=record.sha256,
             )
-        _show(record, terms)
+        show_again(record, terms)
         restored.append(record)
     return restored
 
@@ -171,7 +172,8 @@ def show_undated(record: LedgerRecord, objects: ObjectStore) -> None:
         objects.project(Layout.object_key(UNDATED_ROWS, record.undated_fragment), view)
 
 
-def _show(record: LedgerRecord, terms: LandingTerms) -> None:
+def show_again(record: LedgerRecord, terms: LandingTerms) -> None:
+    """Show a file's undated and too-late rows in the view, as they stand now; repeating it changes nothing."""
     standing = terms.ledger.decisions.standing(record.source, record.sha256) if record.too_late else UNDECIDED
     show_undated(record, terms.objects)
     show_too_late(record, terms.store, standing=standing, memory_limit=terms.memory_limit, threads=terms.threads)
@@ -249,7 +251,7 @@ def _land_kept(kept: Kept, contract: SourceContract, terms: LandingTerms, *, pat
             # Another process landed the same content meanwhile: its record holds.
             record, outcome = ledger.record(contract.source, kept.sha256, routing_hash) or record, "known"
     ledger.note_name(contract.source, kept.sha256, name, terms.landed_at)
-    _show(record, terms)
+    show_again(record, terms)
     return LandedFile(contract.source, path, name, outcome, record, record.reason)
 
 

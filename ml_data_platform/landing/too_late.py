@@ -18,6 +18,17 @@ from ml_data_platform.storage.table_store import TableStore
 _FILE_NAME = "too_late_rows.parquet"
 
 
+def too_late_rows(record: LedgerRecord, standing: Standing) -> int:
+    """Return how many rows of a file are too late now, and so are shown apart."""
+    return sum(record.too_late[day] for day in _days(record, standing))
+
+
+def _days(record: LedgerRecord, standing: Standing) -> list[str]:
+    if standing.is_retracted or record.fragment is None:
+        return []
+    return [day for day in sorted(record.too_late) if day not in standing.admitted]
+
+
 def show_too_late(
     record: LedgerRecord, store: TableStore, *, standing: Standing = UNDECIDED, memory_limit: str, threads: int
 ) -> None:
@@ -31,8 +42,8 @@ def show_too_late(
         threads: Threads of the engine.
     """
     objects, view = store.objects, Layout.too_late_view_key(record.source, record.sha256)
-    days = [day for day in sorted(record.too_late) if day not in standing.admitted]
-    if not days or standing.is_retracted or record.fragment is None:
+    days = _days(record, standing)
+    if not days or record.fragment is None:
         objects.withdraw(view)
         return
     fragment = objects.local_path(Layout.object_key(LANDED_FILES, record.fragment))

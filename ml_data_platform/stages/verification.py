@@ -10,20 +10,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ml_data_platform.errors import PlatformError, RecordError
-from ml_data_platform.landing.landing import restore_fragments, show_undated
-from ml_data_platform.stages.landed_files import landing_terms
+from ml_data_platform.landing.landing import restore_fragments, show_again, show_undated
+from ml_data_platform.landing.too_late import too_late_rows
+from ml_data_platform.stages.landed_files import landing_terms, restore_landed
 from ml_data_platform.stages.platform import Platform
-from ml_data_platform.stages.state import current_records
+from ml_data_platform.stages.state import current_records, landed_records
 from ml_data_platform.storage.defects import Defect, Kind
-from ml_data_platform.storage.layout import LANDED_FILES, UNDATED_ROWS, Layout
+from ml_data_platform.storage.layout import LANDED_FILES, TOO_LATE_ROWS, UNDATED_ROWS, Layout
 from ml_data_platform.storage.ledger import LedgerRecord
 from ml_data_platform.storage.mending import mend
 from ml_data_platform.storage.scrub import Progress, Scrub
 from ml_data_platform.storage.scrub_landed import OUTSIDE_OF_TABLES, foreign_files, scrub_landed
 
-_FRAGMENTS = frozenset({LANDED_FILES, UNDATED_ROWS})
+_FRAGMENTS = frozenset(OUTSIDE_OF_TABLES)
 _OBJECTS = frozenset({Kind.OBJECT_MISSING, Kind.OBJECT_ALTERED})
-_VIEWS = frozenset({Kind.VIEW_MISSING, Kind.VIEW_ALTERED})
+_VIEWS = frozenset({Kind.VIEW_MISSING, Kind.VIEW_STALE, Kind.VIEW_ALTERED})
 
 
 @dataclass(frozen=True)
@@ -66,8 +67,9 @@ def verify(platform: Platform, *, is_repair: bool = False, on_progress: Progress
     defects = [defect for asset in assets if asset not in OUTSIDE_OF_TABLES for defect in scrub.table(asset)]
     records, of_landing = scrub_landed(scrub, platform.ledger)
     defects += of_landing
-    defects += _hidden_rows(platform)
+    defects += _hidden_rows(platform, scrub)
     defects += foreign_files(scrub, dict.fromkeys([*assets, *OUTSIDE_OF_TABLES]))
+    defects += scrub.unread()
     if is_repair:
         defects = mend(platform.store.objects, platform.store.log, defects)
         defects = [_mend_landed(platform, defect, records) for defect in defects]
@@ -82,16 +84,34 @@ def _current(platform: Platform) -> tuple[LedgerRecord, ...]:
         return ()
 
 
-def _hidden_rows(platform: Platform) -> list[Defect]:
-    """Find rows without a usable day that plain readers should see and do not."""
-    objects = platform.store.objects
-    found = set(objects.list(Layout.view_root(UNDATED_ROWS)))
-    missing = [
-        Layout.undated_view_key(record.source, record.sha256)
-        for record in _current(platform)
-        if record.undated_fragment is not None
-    ]
-    return [Defect(Kind.VIEW_MISSING, key, UNDATED_ROWS) for key in missing if key not in found]
+def _hidden_rows(platform: Platform, scrub: Scrub) -> list[Defect]:
+    """Find rows without a usable day, or that came too late, that plain readers should see and do not."""
+    found, defects = set(platform.store.objects.list("data")), []
+    for record in _current(platform):
+        undated = Layout.undated_view_key(record.source, record.sha256)
+        if record.undated_fragment is not None and undated not in found:
+            defects.append(Defect(Kind.VIEW_MISSING, undated, UNDATED_ROWS))
+    for record, rows in _too_late(platform):
+        key = Layout.too_late_view_key(record.source, record.sha256)
+        detail = f"{rows} rows of {record.source}/{record.name} came too late"
+        if rows and key not in found:
+            defects.append(Defect(Kind.VIEW_MISSING, key, TOO_LATE_ROWS, detail=detail))
+        elif key in scrub.found and scrub.found[key].rows not in {rows, None}:
+            shown = scrub.found[key].rows
+            defects.append(Defect(Kind.VIEW_STALE, key, TOO_LATE_ROWS, detail=f"{detail}, {shown} are shown"))
+    return defects
+
+
+def _too_late(platform: Platform) -> list[tuple[LedgerRecord, int]]:
+    """Return the records of files with rows that came too late, and how many are shown apart; none where one is damaged."""
+    try:
+        return [
+            (record, too_late_rows(record, platform.ledger.decisions.standing(record.source, record.sha256)))
+            for record in landed_records(platform)
+            if record.too_late
+        ]
+    except RecordError:
+        return []
 
 
 def _mend_landed(platform: Platform, defect: Defect, records: Sequence[LedgerRecord]) -> Defect:
@@ -103,7 +123,7 @@ def _mend_landed(platform: Platform, defect: Defect, records: Sequence[LedgerRec
         return _show_again(platform, defect)
     for record in records:
         names = {LANDED_FILES: record.fragment, UNDATED_ROWS: record.undated_fragment}
-        if defect.kind in _OBJECTS and names[defect.asset] == sha256:
+        if defect.kind in _OBJECTS and names.get(defect.asset) == sha256:
             return replace(defect, is_repaired=_is_restored(platform, record))
     return defect
 
@@ -121,4 +141,18 @@ def _show_again(platform: Platform, defect: Defect) -> Defect:
             platform.store.objects.delete(defect.key)
             show_undated(record, platform.store.objects)
             return replace(defect, is_repaired=True)
+    for record, _ in _too_late(platform):
+        if defect.key == Layout.too_late_view_key(record.source, record.sha256):
+            return replace(defect, is_repaired=_is_shown_again(platform, record, defect.key))
     return defect
+
+
+def _is_shown_again(platform: Platform, record: LedgerRecord, key: str) -> bool:
+    try:
+        restore_landed(platform, [record])
+        # Their rows are made again from the fragment, so that what is shown now is worth nothing.
+        platform.store.objects.delete(key)
+        show_again(record, landing_terms(platform))
+    except PlatformError:
+        return False
+    return True

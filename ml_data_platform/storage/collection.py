@@ -14,16 +14,18 @@ name objects that are gone.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from ml_data_platform.errors import CommitExpiredError, SettingsError
 from ml_data_platform.storage.commit_log import CommitLog
+from ml_data_platform.storage.durability import file_sha256
 from ml_data_platform.storage.layout import (
     LANDED_FILES,
     LEDGER_FOLDER,
     SNAPSHOTS_FOLDER,
+    TOO_LATE_ROWS,
     UNDATED_ROWS,
     Layout,
 )
@@ -31,7 +33,7 @@ from ml_data_platform.storage.object_store import GRACE, ObjectStore, Stored
 from ml_data_platform.storage.recovery import logged_assets
 
 _HASH_IN_TEXT = re.compile(rb"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
-_FRAGMENTS = (LANDED_FILES, UNDATED_ROWS)
+_FRAGMENTS = (LANDED_FILES, UNDATED_ROWS, TOO_LATE_ROWS)
 
 
 class Deadline:
@@ -94,7 +96,7 @@ def collect(
     Kept are: the head and the last ``keep_last`` generations of each partition, generations that were
     replaced less than ``older_than`` ago, and whatever a snapshot names. Log records are kept for ever:
     they are the lineage; so are landed bytes. An object that no record ever named, of a partition or of a landed
-    file, is litter of a crash once it is older than ``older_than``.
+    file, is litter of a crash once it is older than ``older_than``; so are rows that came too late and are shown no more.
 
     Args:
         objects: The bytes.
@@ -130,7 +132,7 @@ def collect(
             # Read after the listing: what was committed meanwhile is live, and what is not listed is not removed.
             named_on: dict[str, set[str]] = {}
             if asset in _FRAGMENTS:
-                named = live = hashes_below(objects, LEDGER_FOLDER) if stored else set()
+                named = live = _needed_fragments(objects, asset, stored)
             else:
                 named_on, live = _named_and_live(log, asset, keep_last, now - older_than)
                 named = set(named_on)
@@ -175,6 +177,22 @@ def _named_and_live(
             if len(newer) < keep_last or datetime.fromisoformat(newer[0].committed_at) > kept_since:
                 live |= hashes
     return named, live
+
+
+def _needed_fragments(objects: ObjectStore, asset: str, stored: Mapping[str, Stored]) -> set[str]:
+    if not stored:
+        return set()
+    if asset != TOO_LATE_ROWS:
+        return hashes_below(objects, LEDGER_FOLDER)
+    # No record names them: they are made from fragments, and needed as long as they are shown.
+    shown = objects.stored(Layout.view_root(asset))
+    versions = {each.version for each in shown.values()}
+    needed = {_hash_in(key) for key, each in stored.items() if each.version in versions}
+    known = {each.version for each in stored.values()}
+    for key in (key for key, each in shown.items() if each.version not in known):
+        with objects.fetched(key) as path:
+            needed.add(file_sha256(path))
+    return needed
 
 
 def _hash_in(key: str) -> str:

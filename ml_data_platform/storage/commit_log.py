@@ -21,7 +21,7 @@ from ml_data_platform.errors import (
 from ml_data_platform.storage.layout import Layout, check_sha256, day_key
 from ml_data_platform.storage.object_store import ObjectStore, Version
 from ml_data_platform.storage.record_cache import RecordCache
-from ml_data_platform.storage.records import canonical_json, check_fields, check_instant, form_of, read_fields
+from ml_data_platform.storage.records import check_fields, check_instant, digest_of, form_of, read_fields, sealed
 
 FORMAT = 2
 _FORMAT_WITHOUT_DIGEST = 1
@@ -80,7 +80,7 @@ class LogRecord:
     def to_json(self) -> bytes:
         """Return the record as it is stored: JSON with sorted keys, and a digest of all the rest."""
         fields = asdict(self)
-        return canonical_json({"format": FORMAT, "digest": _digest(fields), **fields}) + b"\n"
+        return sealed(fields, form=FORMAT)
 
     @classmethod
     def from_json(cls, data: bytes, *, where: str) -> LogRecord:
@@ -110,13 +110,9 @@ def _read(data: bytes, where: str) -> dict[str, Any]:
     if form_of(data) == _FORMAT_WITHOUT_DIGEST:
         return read_fields(data, where=where, types=_FIELD_TYPES, form=_FORMAT_WITHOUT_DIGEST)
     fields = read_fields(data, where=where, types={**_FIELD_TYPES, "digest": _TEXT}, form=FORMAT)
-    if fields.pop("digest") != _digest(fields):
+    if fields.pop("digest") != digest_of(fields):
         raise RecordError("A commit record was changed after it was written.", file=where)
     return fields
-
-
-def _digest(fields: Mapping[str, Any]) -> str:
-    return hashlib.sha256(canonical_json(dict(fields))).hexdigest()
 
 
 _TEXT: tuple[type, ...] = (str,)

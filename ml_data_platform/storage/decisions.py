@@ -17,7 +17,7 @@ from ml_data_platform.storage.layout import Layout, check_sha256, parse_day
 from ml_data_platform.storage.ledger_record import LedgerRecord
 from ml_data_platform.storage.object_store import ObjectStore
 from ml_data_platform.storage.record_cache import RecordCache
-from ml_data_platform.storage.records import canonical_json, check_instant, read_fields
+from ml_data_platform.storage.records import check_instant, read_fields, sealed
 
 ADMIT, RETRACT, REINSTATE = "admit", "retract", "reinstate"
 KINDS = frozenset({ADMIT, RETRACT, REINSTATE})
@@ -56,8 +56,8 @@ class Decision:
         return Layout.decision_key(self.source, self.sha256, self.number)
 
     def to_json(self) -> bytes:
-        """Return the record as it is stored: JSON with sorted keys."""
-        return canonical_json({"format": FORMAT, **asdict(self)}) + b"\n"
+        """Return the record as it is stored: JSON with sorted keys and a digest."""
+        return sealed(asdict(self), form=FORMAT)
 
     @classmethod
     def from_json(cls, data: bytes, *, where: str) -> Decision:

@@ -24,6 +24,7 @@ class Kind(StrEnum):
     KEPT_BYTES_MISSING = "kept_bytes_missing"
     KEPT_BYTES_ALTERED = "kept_bytes_altered"
     LEDGER_RECORD_DAMAGED = "ledger_record_damaged"
+    FILE_UNREADABLE = "file_unreadable"
     FOREIGN_FILE = "foreign_file"
 
 
@@ -52,7 +53,14 @@ MEANINGS: Mapping[Kind, tuple[str, str]] = {
         "The landed bytes of a file have changed.",
         "Run `verify --repair`, which sets them aside, and land the same file again.",
     ),
-    Kind.LEDGER_RECORD_DAMAGED: ("A record of the ledger cannot be read, or contradicts itself.", _BACKUP),
+    Kind.LEDGER_RECORD_DAMAGED: (
+        "A record of the ledger, or of a decision, cannot be read, was changed after it was written, or contradicts itself.",
+        f"{_BACKUP} What failed over it is tried again by itself, within an hour; `backfill` does so at once.",
+    ),
+    Kind.FILE_UNREADABLE: (
+        "A file cannot be read: its permissions forbid it, or the disk fails.",
+        "Let the platform's user read it, or restore it from a backup of the root; then verify again.",
+    ),
     Kind.FOREIGN_FILE: (
         "A file that the platform did not write; readers of the view may read it.",
         "Move it away yourself: the platform never deletes what is not its own.",

@@ -12,7 +12,7 @@ from typing import Any
 from ml_data_platform.errors import PlatformError, RecordError, StageFailedError
 from ml_data_platform.events.lateness import Admission
 from ml_data_platform.storage.layout import Layout, check_sha256, parse_day
-from ml_data_platform.storage.records import canonical_json, check_fields, check_instant, read_fields
+from ml_data_platform.storage.records import check_fields, check_instant, read_fields, sealed
 
 FORMAT = 1
 STATUSES = frozenset({"landed", "empty", "header_only", "rejected"})
@@ -99,9 +99,9 @@ class LedgerRecord:
         return Layout.ledger_key(self.source, self.sha256, self.routing_hash)
 
     def to_json(self) -> bytes:
-        """Return the record as it is stored: JSON with sorted keys, fields of later versions only where they say more."""
+        """Return the record as it is stored: sorted JSON with a digest; fields of later versions only where they say more."""
         said = {name: value for name, value in asdict(self).items() if value or name not in _OPTIONAL_TYPES}
-        return canonical_json({"format": FORMAT, **said}) + b"\n"
+        return sealed(said, form=FORMAT)
 
     @classmethod
     def from_json(cls, data: bytes, *, where: str) -> LedgerRecord:

@@ -5,6 +5,7 @@ Belongs here: the form that all records share. Does not belong here: the fields 
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from datetime import datetime
@@ -25,12 +26,22 @@ def canonical_json(value: Any) -> bytes:
         raise StageFailedError("A record holds a value that JSON cannot hold.", got=error) from error
 
 
+def digest_of(fields: Mapping[str, Any]) -> str:
+    """Return the hash, hex, by which a record that was edited is told from one that was written."""
+    return hashlib.sha256(canonical_json(dict(fields))).hexdigest()
+
+
+def sealed(fields: Mapping[str, Any], *, form: int) -> bytes:
+    """Return fields as a stored record of format ``form``, with a digest of all the rest."""
+    return canonical_json({"format": form, "digest": digest_of(fields), **fields}) + b"\n"
+
+
 Types = Mapping[str, tuple[type, ...]]
 _NONE: Types = {}
 
 
 def read_fields(data: bytes, *, where: str, types: Types, form: int, optional: Types = _NONE) -> dict[str, Any]:
-    """Return the fields of a stored record of format ``form``.
+    """Return the fields of a stored record of format ``form``, as it was written: a digest that it has must hold.
 
     Args:
         data: Its bytes.
@@ -40,7 +51,7 @@ def read_fields(data: bytes, *, where: str, types: Types, form: int, optional: T
         optional: Fields that it may have, and their types.
 
     Raises:
-        RecordError: The bytes are no JSON object of these fields and types, or of another format.
+        RecordError: The bytes are no JSON object of these fields and types, of another format, or were edited.
     """
     try:
         value = json.loads(data)
@@ -49,6 +60,11 @@ def read_fields(data: bytes, *, where: str, types: Types, form: int, optional: T
     found = value.pop("format", None) if isinstance(value, dict) else None
     if type(found) is not int or found != form:
         raise RecordError("A record has another format.", file=where, expected=f"an object of format {form}")
+    # Records that were written before there was a digest are good as they are.
+    if "digest" in value and "digest" not in types:
+        digest = value.pop("digest")
+        if digest != digest_of(value):
+            raise RecordError("A record was changed after it was written.", file=where)
     return check_fields(value, where=where, types=types, optional=optional)
 
 

@@ -8,6 +8,7 @@ Others may write meanwhile. So what looks wrong is looked at again, from the new
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -23,6 +24,8 @@ from ml_data_platform.storage.durability import file_sha256
 from ml_data_platform.storage.layout import SNAPSHOTS_FOLDER, STORE, Layout, check_name
 from ml_data_platform.storage.object_store import ObjectStore, Stored
 from ml_data_platform.storage.staging import commit_id
+
+_DENIED = frozenset({errno.EACCES, errno.EPERM, errno.EIO})
 
 Progress = Callable[[str, int, int], None]
 
@@ -46,6 +49,7 @@ class Scrub:
         threads: Files read at once.
         on_progress: Called with what is read, how many are done and how many there are.
         found: The contents of the objects that were read, by key.
+        unreadable: What the system said of those that it does not let read, by key.
         counts: What was looked at.
     """
 
@@ -54,6 +58,7 @@ class Scrub:
     threads: int = 2
     on_progress: Progress = lambda _what, _done, _total: None
     found: dict[str, Content] = field(default_factory=dict)
+    unreadable: dict[str, str] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
 
     def assets(self) -> list[str]:
@@ -117,6 +122,17 @@ class Scrub:
                 return Content(file_sha256(path), path.stat().st_size, rows)
         except FileNotFoundError:
             return None
+        except OSError as error:
+            if error.errno not in _DENIED:
+                raise
+            self.unreadable[key] = str(error.strerror)
+            return None
+
+    def unread(self) -> Iterator[Defect]:
+        """Yield the files that the system did not let read."""
+        for key, why in sorted(self.unreadable.items()):
+            asset = key.split("/")[1] if key.startswith((f"{STORE}/", "data/")) else ""
+            yield Defect(Kind.FILE_UNREADABLE, key, asset, detail=why)
 
     def _histories(self, asset: str) -> tuple[dict[str, list[LogRecord]], list[Defect]]:
         histories: dict[str, list[LogRecord]] = {}
@@ -205,6 +221,8 @@ class Scrub:
             for file in head.files:
                 key = Layout.view_key(asset, day, file.name)
                 content = self._content(key)
+                if key in self.unreadable:
+                    continue
                 if content is None:
                     yield Defect(Kind.VIEW_MISSING, key, asset, day, f"generation {head.generation}")
                 elif content.sha256 != file.sha256:

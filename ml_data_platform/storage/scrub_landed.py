@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from ml_data_platform.errors import PlatformError, bounded
+from ml_data_platform.storage.decisions import Decision
 from ml_data_platform.storage.defects import Defect, Kind
 from ml_data_platform.storage.layout import (
     DAMAGED_FOLDER,
+    DECISIONS_FOLDER,
     INSTANCE_KEY,
     KEY_ID_KEY,
     KEY_IDS_FOLDER,
@@ -52,6 +54,7 @@ def scrub_landed(scrub: Scrub, ledger: Ledger) -> tuple[list[LedgerRecord], list
         key = Layout.raw_key(record.bytes_sha256)
         if key not in kept and not scrub.objects.exists(key):
             defects.append(Defect(Kind.KEPT_BYTES_MISSING, key, detail=f"landed as {record.source}/{record.name}"))
+    defects += _decisions(scrub)
     for asset in OUTSIDE_OF_TABLES:
         defects += _fragments(scrub, asset, records)
     return records, _once(defects)
@@ -92,6 +95,27 @@ def _records(scrub: Scrub, ledger: Ledger) -> tuple[list[LedgerRecord], list[Def
             else:
                 defects.append(Defect(Kind.LEDGER_RECORD_DAMAGED, key, detail=f"it belongs under {record.key}"))
     return records, defects
+
+
+def _decisions(scrub: Scrub) -> Iterator[Defect]:
+    numbers: dict[tuple[str, str], set[int]] = {}
+    for key in scrub.objects.list(DECISIONS_FOLDER):
+        folder, _, name = key.rpartition("/")
+        place = Layout.decision_place(name)
+        if place is None:
+            yield Defect(Kind.FOREIGN_FILE, key)
+            continue
+        scrub.count("records_read")
+        source = folder.rpartition("/")[2]
+        numbers.setdefault((source, place[0]), set()).add(place[1])
+        try:
+            Decision.from_json(scrub.objects.read_bytes(key), where=key)
+        except PlatformError as error:
+            yield Defect(Kind.LEDGER_RECORD_DAMAGED, key, detail=bounded(error.what))
+    for (source, sha256), known in sorted(numbers.items()):
+        for missing in sorted(set(range(1, max(known))) - known):
+            key = Layout.decision_key(source, sha256, missing)
+            yield Defect(Kind.LOG_GAP, key, detail=f"the newest decision is {max(known)}")
 
 
 def _fragments(scrub: Scrub, asset: str, records: list[LedgerRecord]) -> Iterator[Defect]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from dataclasses import replace
 
 import pytest
 
+from ml_data_platform.storage import scrub as scrub_module
 from ml_data_platform.storage.defects import MEANINGS, Kind
 from ml_data_platform.storage.layout import Layout
 from ml_data_platform.storage.local_objects import LocalObjectStore
@@ -137,6 +139,29 @@ def hide(store):
     return view
 
 
+def empty_an_object(store):
+    """Cut all bytes of an object, as a disk that was full does."""
+    key = head_object(store)
+    overwrite(store, key, b"")
+    return key
+
+
+def swap_objects(store):
+    """Exchange the bytes of two generations' objects."""
+    first, last = head_object(store, generation=2), head_object(store)
+    bytes_of_first, bytes_of_last = store.objects.read_bytes(first), store.objects.read_bytes(last)
+    overwrite(store, first, bytes_of_last)
+    overwrite(store, last, bytes_of_first)
+    return last
+
+
+def add_a_generation(store):
+    """Copy the newest record under the next number."""
+    key = Layout.log_key(SINGLE.name, DAY, 4)
+    store.objects.put_if_absent(key, store.objects.read_bytes(Layout.log_key(SINGLE.name, DAY, 3)))
+    return key
+
+
 def strew(store, key):
     """Put down a file that nobody asked for."""
     store.objects.put_if_absent(key, b"mine")
@@ -154,6 +179,9 @@ PLANTED = [
     (forge, Kind.RECORD_DAMAGED, False),
     (miscount, Kind.RECORD_CONTRADICTS_OBJECT, False),
     (cut_the_log, Kind.LOG_GAP, False),
+    (empty_an_object, Kind.OBJECT_ALTERED, True),
+    (swap_objects, Kind.OBJECT_ALTERED, True),
+    (add_a_generation, Kind.RECORD_DAMAGED, False),
     (lag, Kind.VIEW_STALE, True),
     (paint, Kind.VIEW_ALTERED, True),
     (hide, Kind.VIEW_MISSING, True),
@@ -166,7 +194,17 @@ PLANTED = [
 ]
 
 
-IN_A_BUCKET = (flip_a_byte, delete_an_object, delete_object_and_view, forge, cut_the_log, lag, paint, hide)
+IN_A_BUCKET = (
+    flip_a_byte,
+    delete_an_object,
+    delete_object_and_view,
+    forge,
+    cut_the_log,
+    lag,
+    paint,
+    hide,
+    empty_an_object,
+)
 CASES = [("local", *case) for case in PLANTED] + [("s3", *case) for case in PLANTED if case[0] in IN_A_BUCKET]
 
 
@@ -183,7 +221,7 @@ def test_every_planted_defect_is_found_and_named(store, plant, kind, is_mendable
         each: store.objects.read_bytes(each) for each in store.objects.list("_store") + store.objects.list("data")
     }
     mended = mend(store.objects, TableStore(store.objects, present).log, found)
-    assert [defect.is_repaired for defect in mended if defect.kind is kind] == [is_mendable]
+    assert {defect.is_repaired for defect in mended if defect.kind is kind} == {is_mendable}
     assert (look(store) == []) == is_mendable
     if is_mendable:
         assert_whole(store, SINGLE, {3})
@@ -208,3 +246,20 @@ def test_every_kind_says_what_it_means_and_what_to_do():
     """No defect without a sentence for people."""
     assert set(MEANINGS) == set(Kind)
     assert all(meaning.endswith(".") and remedy.endswith(".") for meaning, remedy in MEANINGS.values())
+
+
+@pytest.mark.parametrize("medium", ["local"])
+def test_a_file_that_the_system_does_not_let_read_is_named_and_the_rest_is_looked_at(store, monkeypatch):
+    """Neither a forbidden file nor a failing disk ends the look; what it says stands beside the file."""
+    key = head_object(store)
+    real = scrub_module.file_sha256
+
+    def denied(path):
+        if path == store.objects.local_path(key):
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return real(path)
+
+    monkeypatch.setattr(scrub_module, "file_sha256", denied)
+    scrub = Scrub(store.objects, store.log)
+    defects = [*(defect for asset in scrub.assets() for defect in scrub.table(asset)), *scrub.unread()]
+    assert [(defect.kind, defect.key, defect.asset) for defect in defects] == [(Kind.FILE_UNREADABLE, key, SINGLE.name)]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from ml_data_platform.defs import owners
 from ml_data_platform.defs.owners import hold_owner_lock, is_alive, reap_locks, this_process
 from ml_data_platform.defs.standby import other_daemon
 
@@ -88,3 +89,23 @@ def test_locks_of_the_dead_are_removed_and_ours_is_kept(
     other[0].wait(10)
     assert reap_locks(tmp_path) == 1
     assert len(list((tmp_path / "owners").iterdir())) == 1
+
+
+def test_a_lock_that_was_reaped_before_it_was_held_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the making of the file and the lock a collector removes it: the owner notices, and can be found."""
+    real, removed = owners.fcntl.flock, []
+
+    def reap_first(descriptor: int, operation: int) -> None:
+        if operation == owners.fcntl.LOCK_EX and not removed:
+            removed.append(1)
+            assert reap_locks(tmp_path) == 1
+        real(descriptor, operation)
+
+    monkeypatch.setattr(owners.fcntl, "flock", reap_first)
+    hold_owner_lock(tmp_path)
+    assert removed
+    monkeypatch.setattr("socket.gethostname", lambda: "another-host")
+    assert len(list((tmp_path / "owners").iterdir())) == 1
+    assert reap_locks(tmp_path) == 0
