@@ -115,7 +115,7 @@ LESSONS: Mapping[str, tuple[str, ...]] = {
             " users allow; stratified deals rows, and where users have several it wants --accept 'rows of one user may be in"
             " several folds'."
         ),
-        "JSON keys: outcome (cut, unchanged, dry run), copied, and those of `version list`.",
+        "JSON keys: outcome (cut, unchanged, dry run), copied, unbuilt_days, and those of `version list`.",
         "Exit status: 0 there is a version of what is published, 1 it was not cut and a message says why, 2 wrong arguments.",
     ),
     "version list": (

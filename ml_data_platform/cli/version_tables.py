@@ -45,13 +45,14 @@ def version_json(version: Manifest, restated: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def cut_json(cut: Cut) -> dict[str, Any]:
+def cut_json(cut: Cut, unbuilt: Sequence[str]) -> dict[str, Any]:
     """Return what a cut did as plain values for scripts."""
-    return {"outcome": cut.outcome, "copied": list(cut.copied), **version_json(cut.manifest, ())}
+    facts = version_json(cut.manifest, ())
+    return {"outcome": cut.outcome, "copied": list(cut.copied), **facts, "unbuilt_days": list(unbuilt)}
 
 
-def print_cut(cut: Cut) -> None:
-    """Print what a cut did."""
+def print_cut(cut: Cut, unbuilt: Sequence[str]) -> None:
+    """Print what a cut did, and which of its days have changed inputs that are not built yet."""
     version = cut.manifest
     if cut.outcome == "unchanged":
         say("nothing changed", style="green", tail=f" since {version.tag}")
@@ -61,6 +62,8 @@ def print_cut(cut: Cut) -> None:
         say("would be cut", style="yellow", tail=f": {counted(len(cut.copied), 'file')} to copy")
     _print_facts(version)
     _print_left_out(version.left_out)
+    if unbuilt:
+        say(f"not built yet from what is there now: {_some(unbuilt)}; backfill, then cut again", style="yellow")
 
 
 def print_versions(found: Sequence[tuple[Manifest, Sequence[str]]]) -> None:

@@ -66,7 +66,7 @@ def cut(
     from ml_data_platform.datasets.dataset_versions import cut_version, preview_version
     from ml_data_platform.datasets.selection import DATASETS, Request
     from ml_data_platform.stages.platform import open_platform
-    from ml_data_platform.stages.settled_days import unsettled_days
+    from ml_data_platform.stages.settled_days import unbuilt_days, unsettled_days
     from ml_data_platform.training.folds import parse_choice
 
     settings, days = root_and_days(root, sources, first, last)
@@ -96,10 +96,11 @@ def cut(
             )
     if result.outcome == "cut":
         _show_in_ui(settings, result)
+    unbuilt = unbuilt_days(platform, [day.day for day in result.manifest.days])
     if as_json:
-        screen.print_json(version_tables.cut_json(result))
+        screen.print_json(version_tables.cut_json(result, unbuilt))
     else:
-        version_tables.print_cut(result)
+        version_tables.print_cut(result, unbuilt)
 
 
 def _show_in_ui(settings: Settings, result: Cut) -> None:

@@ -26,7 +26,8 @@ from ml_data_platform.errors import SplitError, UnknownVersionError, VersionErro
 
 TAG_PREFIX = "data/"
 _POLL_SECONDS = 0.1
-_NOT_TRACKED = "/.incoming/\n"
+# Of a training run that somebody started here, by `dvc repro`, nothing gets into a version.
+_NOT_TRACKED = "/.incoming/\n/models/\n/dvc.lock\n"
 _FIRST_MESSAGE = "Begin the history of versions"
 
 

@@ -1,15 +1,16 @@
-"""Days of which rows may still arrive within their producers' time.
+"""Days that are not as they will be: rows may still arrive within their producers' time, or came and are not built.
 
-Belongs here: what makes a version of the data provisional. Does not belong here: watermarks (``events.lateness``), and
+Belongs here: what makes a version of the data provisional, and what it may lack. Does not belong here: watermarks (``events.lateness``), and
 what a version is (``datasets``).
 """
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from ml_data_platform.events.lateness import is_complete
+from ml_data_platform.events.planning import Status, plan
 from ml_data_platform.stages.platform import Platform
 from ml_data_platform.stages.state import read_state
 
@@ -26,6 +27,13 @@ def unsettled_days(platform: Platform) -> frozenset[str]:
         for day in state.landed
         if not is_settled(day, {source: state.watermarks.get(source) for source in state.sources_of(day)}, graces)
     )
+
+
+def unbuilt_days(platform: Platform, days: Iterable[str]) -> tuple[str, ...]:
+    """Return those of the days ``YYYY-MM-DD`` of which a table is not built from what is there now."""
+    wanted = {dt.date.fromisoformat(day) for day in days}
+    decisions = plan(read_state(platform), wanted)
+    return tuple(sorted({each.day.isoformat() for each in decisions if each.status in {Status.DIRTY, Status.WAITING}}))
 
 
 def is_settled(day: dt.date, watermarks: Mapping[str, dt.datetime | None], graces: Mapping[str, dt.timedelta]) -> bool:

@@ -16,6 +16,7 @@ from ml_data_platform.datasets.checkout import check_out, verify_versions
 from ml_data_platform.datasets.comparison import compare_versions, restated_days
 from ml_data_platform.datasets.selection import Request
 from ml_data_platform.errors import CorruptVersionError, UnknownVersionError, VersionError, VersionsBusyError
+from ml_data_platform.stages.settled_days import unbuilt_days
 from ml_data_platform_tests.faults.datasets.killed_cuts import cut_now, repository_at
 from ml_data_platform_tests.integration.datasets.conftest import DATASETS, TwoVersions
 from ml_data_platform_tests.pipeline_root import PipelineRoot, day, shop_lines
@@ -179,6 +180,37 @@ def test_a_version_before_its_days_have_settled_is_provisional(copied_root: Pipe
     assert [each.dir_md5 for each in final.manifest.datasets] == [
         each.dir_md5 for each in provisional.manifest.datasets
     ]
+
+
+def test_rows_that_are_not_built_yet_are_told(copied_root: PipelineRoot) -> None:
+    """Landed after the last backfill: the day of these rows is named, a moment ago it was not, and once built no more."""
+    days = [day(number).isoformat() for number in range(1, 6)]
+    assert unbuilt_days(copied_root.platform, days) == ()
+    copied_root.drop("late.jsonl", shop_lines(day(2), 3, name="late"))
+    assert day(2).isoformat() in unbuilt_days(copied_root.platform, days)
+    assert day(5).isoformat() not in unbuilt_days(copied_root.platform, days)
+    assert copied_root.backfill().is_successful
+    assert unbuilt_days(copied_root.platform, days) == ()
+
+
+def test_what_training_leaves_in_the_repository_is_in_no_version(tmp_path: Path) -> None:
+    """Somebody runs `dvc repro` where versions are cut, and looks at an old one: the next version holds data alone."""
+    root = tmp_path / "root"
+    publish_days(store_at(root), 1, rows=20)
+    first = cut_now(root).manifest.tag
+    publish_features(store_at(root), nth(1), feature_rows(nth(1), rows=30))
+    cut_now(root)
+    repository = repository_at(root)
+    (repository.folder / "models").mkdir()
+    (repository.folder / "models" / "model.skops").write_text("a model", encoding="utf-8")
+    (repository.folder / "dvc.lock").write_text("schema: '2.0'", encoding="utf-8")
+    run(repository.folder, "git", "checkout", "--quiet", first)
+    publish_features(store_at(root), nth(1), feature_rows(nth(1), rows=40))
+    made = cut_now(root)
+    listed = repository.git("ls-tree", "-r", "--name-only", made.manifest.tag).splitlines()
+    assert not [name for name in listed if name == "dvc.lock" or name.startswith("models")]
+    assert [len(repository.git("rev-list", tag).splitlines()) for tag in repository.tags()] == [2, 3, 4]
+    assert made.manifest.rows == 40
 
 
 def test_a_second_cut_says_who_holds_the_lock(two_versions: TwoVersions) -> None:
