@@ -15,6 +15,7 @@ from pathlib import Path
 from ml_data_platform.errors import SettingsError
 from ml_data_platform.storage.durability import make_folder, sync_folder
 from ml_data_platform.storage.layout import check_name
+from ml_data_platform.storage.scratch import file_lock
 
 USER_ID, PII, FILE_ID = "user_id", "pii", "file_id"
 """The keys: of user ids, of masks, and of the ids of files whose rows are masked."""
@@ -92,9 +93,10 @@ def _name(temp: Path, path: Path) -> None:
     except FileExistsError:
         return
     except OSError:
-        # A file system without links: the name is taken by whoever creates it.
-        if not path.exists():
-            temp.rename(path)
+        # A file system without links: the name is taken by whoever holds the lock first.
+        with file_lock(path.with_name(f".{path.name}.lock")):
+            if not path.exists():
+                temp.rename(path)
 
 
 def _with_id(text: str, path: Path) -> tuple[str, bytes]:

@@ -56,6 +56,8 @@ class LocalObjectStore(ObjectStore):
         self.root = Path(root)
         self._lasting: set[Path] = set()
         self._settled = Settled()
+        # By file of the view that is no link: the object whose bytes it has, and the states in which they were compared.
+        self._copies: dict[Path, tuple[Path, Version, Version]] = {}
 
     @property
     def local_folder(self) -> Path:
@@ -191,11 +193,13 @@ class LocalObjectStore(ObjectStore):
         self._settled.settle(self.local_path(folder), self._flush)
 
     def is_projected(self, object_key: str, view_key: str, shown: Stored | None = None) -> bool:  # noqa: ARG002
-        """Tell, without reading bytes, whether the view's file is the object itself."""
+        """Tell, without reading bytes, whether the view's file is the object itself, or a copy that was compared."""
+        source, target = self.local_path(object_key), self.local_path(view_key)
         try:
-            return self.local_path(object_key).samefile(self.local_path(view_key))
+            one, other = source.stat(), target.stat()
         except FileNotFoundError:
             return False
+        return os.path.samestat(one, other) or self._copies.get(target) == (source, _version(one), _version(other))
 
     def project(self, object_key: str, view_key: str, *, generation: int | None = None) -> bool:  # noqa: ARG002
         """Show an object under a name of the view; readers see the whole old file or the whole new one.
@@ -218,13 +222,14 @@ class LocalObjectStore(ObjectStore):
             return False
         with self.scratch() as folder:
             temp = folder / "view"
-            if not self._link_or_copy(source, temp, target):
-                return False
-            temp.replace(target)
-            # rename(2) between two links of one inode does nothing and leaves the temp behind.
-            temp.unlink(missing_ok=True)
+            is_new = self._link_or_copy(source, temp, target)
+            if is_new:
+                temp.replace(target)
+                # rename(2) between two links of one inode does nothing and leaves the temp behind.
+                temp.unlink(missing_ok=True)
+        # Also where a copy is shown already: who showed it may have died before it was flushed.
         sync_folder(target.parent)
-        return True
+        return is_new
 
     def scratch(self) -> AbstractContextManager[Path]:
         """Give a private folder that is removed at the end, or by `reap_scratch` after its owner died."""
@@ -331,11 +336,17 @@ class LocalObjectStore(ObjectStore):
                     raise
             else:
                 return True
-        if target.exists() and file_sha256(target) == file_sha256(source):
-            return False
+        original = _version(source.stat())
+        with suppress(FileNotFoundError):
+            # Looked at before it is read: another may take its place meanwhile.
+            shown = _version(target.stat())
+            if file_sha256(target) == file_sha256(source):
+                self._copies[target] = source, original, shown
+                return False
         shutil.copyfile(source, temp)
         temp.chmod(READ_ONLY)
         sync_file(temp)
+        self._copies[target] = source, original, _version(temp.stat())
         return True
 
 

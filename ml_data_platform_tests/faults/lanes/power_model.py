@@ -29,6 +29,8 @@ STEPS = ("fsync", "link", "replace", "rename", "mkdir", "unlink", "rmdir")
 RANDOM_IMAGES = 2
 CUTS_AFTER_A_DEATH = 0.1
 Content = tuple[bytes, int]
+# What a cut may leave, what was acknowledged before it, and where it was.
+Cut = tuple[Tree, str | None, str]
 
 
 class DiedError(BaseException):
@@ -128,7 +130,7 @@ def cut_power_on_a_model(plan: Plan) -> Figures:
         images = _images(plan, figures, scenario, chooser, dies_at)
         is_over = figures.notes.get("outlived its death", 0) > outlived
         places[scenario.name] = 0 if is_over else places[scenario.name] + 1
-        for number, (image, acknowledged, where) in enumerate(images):
+        for number, (image, acknowledged, where) in enumerate(_some_of(images, plan.trials // len(names), chooser)):
             key = scenario.name, acknowledged, str(image.folders), str(image.files), str(image.contents)
             if hash(key) in seen:
                 continue
@@ -147,9 +149,7 @@ def cut_power_on_a_model(plan: Plan) -> Figures:
     return figures
 
 
-def _images(
-    plan: Plan, figures: Figures, scenario: Scenario, chooser: random.Random, dies_at: int | None
-) -> list[tuple[Tree, str | None, str]]:
+def _images(plan: Plan, figures: Figures, scenario: Scenario, chooser: random.Random, dies_at: int | None) -> list[Cut]:
     """Do some work on a modelled disk; return what a power cut before each of its steps, and after it, could leave."""
     root = plan.folder / "model"
     scenario.prepared.write(root)
@@ -174,6 +174,13 @@ def _images(
             cut("at the end", acknowledged)
     remove(root)
     return images
+
+
+def _some_of(images: list[Cut], most: int, chooser: random.Random) -> list[Cut]:
+    """Return those after an acknowledgement, and of the others as many as let every scenario have its turn."""
+    after = [each for each in images if each[1] is not None]
+    others = [each for each in images if each[1] is None]
+    return [*chooser.sample(others, max(0, min(len(others), most - len(after)))), *after]
 
 
 @contextlib.contextmanager

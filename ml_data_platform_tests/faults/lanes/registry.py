@@ -35,7 +35,7 @@ LANES: dict[str, Lane] = {
             kills.kill_at_calls,
             control="view_is_not_recovered",
             short=60,
-            long=4_500,
+            long=9_000,
             missing=missing_strace,
         ),
         Lane(
@@ -78,7 +78,7 @@ LANES: dict[str, Lane] = {
             power_model.cut_power_on_a_model,
             control="nothing_is_flushed",
             short=300,
-            long=6_000,
+            long=16_000,
         ),
         Lane(
             "images",

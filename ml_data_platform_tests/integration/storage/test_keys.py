@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
 import stat
+import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -30,6 +34,24 @@ def test_all_that_start_at_once_read_the_same_key(tmp_path):
         keys = list(pool.map(lambda _: load_or_create_key(tmp_path / "secrets"), range(16)))
     assert len(set(keys)) == 1
     assert len(list((tmp_path / "secrets").iterdir())) == 1
+
+
+def test_they_do_so_too_where_there_are_no_hard_links(tmp_path, monkeypatch):
+    """No key takes the place of one that was read already, however slowly each gets its name."""
+    real = Path.rename
+
+    def refused(*_, **__):
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    def slowly(self, target):
+        time.sleep(0.02)
+        return real(self, target)
+
+    monkeypatch.setattr(os, "link", refused)
+    monkeypatch.setattr(Path, "rename", slowly)
+    with ThreadPoolExecutor(8) as pool:
+        keys = list(pool.map(lambda _: load_or_create_key(tmp_path / "secrets"), range(8)))
+    assert set(keys) == {load_or_create_key(tmp_path / "secrets")}
 
 
 @pytest.mark.parametrize("text", ["", "zz" * 32, "ab" * 15, "abc", "hunter2-hunter2-hunter2"])
