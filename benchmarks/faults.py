@@ -5,7 +5,7 @@ Belongs here: choosing lanes and lengths, the table, the exit status. Does not b
 
 Examples::
 
-    python -m benchmarks.faults                                  all lanes, then the gate: about half an hour on two cores
+    python -m benchmarks.faults                                  all lanes, then the gate: about an hour on two cores
     python -m benchmarks.faults --quick                          the short versions that the tests run
     python -m benchmarks.faults --lanes kills,readers --count 100
     python -m benchmarks.faults --results faults.json            stopped and called again, it goes on with the next lane

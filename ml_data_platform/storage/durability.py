@@ -12,8 +12,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-SETTLED_AFTER_SECONDS = 600.0
-"""Age after which a change of a folder has been written back unasked: Linux does so within seconds (ext4 5, others 30)."""
+SETTLED_AFTER_SECONDS = 120.0
+"""Age after which a change of a folder has been written back unasked: Linux does so within 5 (ext4) to 30 seconds."""
 # Changes in a row may bear the same time: only one of some age is known to be the last.
 _SHARED_TIME_SECONDS = 1.0
 

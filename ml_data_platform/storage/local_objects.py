@@ -190,7 +190,7 @@ class LocalObjectStore(ObjectStore):
 
     def settle(self, folder: str) -> None:
         """Do the same unless this store did so since the folder changed, or it has not changed for long."""
-        self._settled.settle(self.local_path(folder), self._flush)
+        self._settled.settle(self.local_path(folder), self._settle_up)
 
     def is_projected(self, object_key: str, view_key: str, shown: Stored | None = None) -> bool:  # noqa: ARG002
         """Tell, without reading bytes, whether the view's file is the object itself, or a copy that was compared."""
@@ -290,6 +290,15 @@ class LocalObjectStore(ObjectStore):
     def _flush(self, folder: Path) -> None:
         self._make_lasting(folder)
         sync_folder(folder)
+
+    def _settle_up(self, folder: Path) -> None:
+        """Flush a folder, and those above it that have changed lately: it is no older than its name in them."""
+        sync_folder(folder)
+        while folder != self.root.parent:
+            folder = folder.parent
+            with suppress(PermissionError):
+                # of the folder that the root lies in, which need not be ours
+                self._settled.settle(folder, sync_folder)
 
     def _make_young(self, key: str) -> None:
         path = self.local_path(key)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from ml_data_platform_tests.faults.lanes import numbered
+from ml_data_platform_tests.faults.lanes.flushes import flushing_functions
 from ml_data_platform_tests.faults.lanes.lane import fault_folder
 from ml_data_platform_tests.faults.lanes.power_model import DiedError, Disk, watched
 from ml_data_platform_tests.faults.lanes.scenarios import SCENARIOS
@@ -69,3 +70,13 @@ def test_what_a_dead_process_did_not_flush_is_flushed_before_it_is_built_on(fold
         disk.image(None).write(folder / "after")
     scenario.check(folder / "after", acknowledged)
     assert numbered.numbers(Path(folder / "after"), scenario.table) == list(scenario.after)
+
+
+@pytest.mark.parametrize("name", ["first_commit", "recommit", "nothing_new", "rebase", "multi_file"])
+def test_a_commit_flushes_its_log_entry_once(folder, name):
+    """Whoever has just flushed the log does not do so again to show it; only what another wrote is flushed."""
+    scenario, root = SCENARIOS[name], folder / "root"
+    scenario.prepared.write(root)
+    found = flushing_functions(lambda: scenario.act(root))
+    assert "sync_folder.put_if_absent" in found
+    assert "sync_folder.project_head" not in found
