@@ -38,6 +38,7 @@ from ml_data_platform.storage.object_store import (
     wrong_object,
 )
 from ml_data_platform.storage.scratch import file_lock, private_folder, reap_dead
+from ml_data_platform.storage.view_files import ViewFiles, file_version
 
 _NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EXDEV})
 
@@ -56,8 +57,7 @@ class LocalObjectStore(ObjectStore):
         self.root = Path(root)
         self._lasting: set[Path] = set()
         self._settled = Settled()
-        # By file of the view that is no link: the object whose bytes it has, and the states in which they were compared.
-        self._copies: dict[Path, tuple[Path, Version, Version]] = {}
+        self._view_files = ViewFiles()
 
     @property
     def local_folder(self) -> Path:
@@ -152,7 +152,7 @@ class LocalObjectStore(ObjectStore):
             with suppress(FileNotFoundError):
                 state = os.lstat(path)
                 modified = datetime.fromtimestamp(state.st_mtime, UTC)
-                found[key] = Stored(state.st_size, modified, _version(state))
+                found[key] = Stored(state.st_size, modified, file_version(state))
         return found
 
     def list(self, prefix: str) -> Names:
@@ -174,7 +174,7 @@ class LocalObjectStore(ObjectStore):
             with os.scandir(self.local_path(folder)) as entries:
                 for entry in entries:
                     with suppress(FileNotFoundError):
-                        versions[entry.name] = _version(entry.stat(follow_symlinks=False))
+                        versions[entry.name] = file_version(entry.stat(follow_symlinks=False))
         except (FileNotFoundError, NotADirectoryError):
             return {}
         return versions
@@ -194,12 +194,7 @@ class LocalObjectStore(ObjectStore):
 
     def is_projected(self, object_key: str, view_key: str, shown: Stored | None = None) -> bool:  # noqa: ARG002
         """Tell, without reading bytes, whether the view's file is the object itself, or a copy that was compared."""
-        source, target = self.local_path(object_key), self.local_path(view_key)
-        try:
-            one, other = source.stat(), target.stat()
-        except FileNotFoundError:
-            return False
-        return os.path.samestat(one, other) or self._copies.get(target) == (source, _version(one), _version(other))
+        return self._view_files.is_shown(self.local_path(object_key), self.local_path(view_key))
 
     def project(self, object_key: str, view_key: str, *, generation: int | None = None) -> bool:  # noqa: ARG002
         """Show an object under a name of the view; readers see the whole old file or the whole new one.
@@ -222,7 +217,7 @@ class LocalObjectStore(ObjectStore):
             return False
         with self.scratch() as folder:
             temp = folder / "view"
-            is_new = self._link_or_copy(source, temp, target)
+            is_new = self._view_files.make(source, temp, target, links_work=self.links_work)
             if is_new:
                 temp.replace(target)
                 # rename(2) between two links of one inode does nothing and leaves the temp behind.
@@ -334,33 +329,6 @@ class LocalObjectStore(ObjectStore):
                 return False
             temp.rename(target)
         return True
-
-    def _link_or_copy(self, source: Path, temp: Path, target: Path) -> bool:
-        if self.links_work:
-            try:
-                os.link(source, temp)
-            except OSError as error:
-                # An object that very many days share (an empty one) can run out of links.
-                if error.errno != errno.EMLINK:
-                    raise
-            else:
-                return True
-        original = _version(source.stat())
-        with suppress(FileNotFoundError):
-            # Looked at before it is read: another may take its place meanwhile.
-            shown = _version(target.stat())
-            if file_sha256(target) == file_sha256(source):
-                self._copies[target] = source, original, shown
-                return False
-        shutil.copyfile(source, temp)
-        temp.chmod(READ_ONLY)
-        sync_file(temp)
-        self._copies[target] = source, original, _version(temp.stat())
-        return True
-
-
-def _version(state: os.stat_result) -> Version:
-    return state.st_ino, state.st_size, state.st_mtime_ns
 
 
 def _raise_unless_gone(error: OSError) -> None:

@@ -61,7 +61,7 @@ FLUSHES: dict[str, tuple[str, ...]] = {
     "sync_folder.record": ("ledger_asked_after_a_death",),
     "sync_folder.of": ("decision",),
     "sync_folder.forget_failures": ("forgotten_failure",),
-    "sync_file._link_or_copy": ("recommit_without_links",),
+    "sync_file.make": ("recommit_without_links",),
     "_generate.load_or_create_key": ("key",),
     "sync_folder._flush_names": ("key",),
 }

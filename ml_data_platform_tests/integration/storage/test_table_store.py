@@ -21,7 +21,7 @@ from ml_data_platform.errors import (
     StageFailedError,
     VerificationError,
 )
-from ml_data_platform.storage import local_objects
+from ml_data_platform.storage import view_files
 from ml_data_platform.storage.layout import Layout
 from ml_data_platform.storage.table_store import TableStore
 from ml_data_platform_tests.storage_tables import (
@@ -246,7 +246,7 @@ def test_when_an_object_has_no_links_left_the_view_is_a_copy(tmp_path, monkeypat
     anew = TableStore(tmp_path, present)
     assert anew.recover().views_repaired == 0
     # Compared once, byte by byte, a copy is known by its state: a look costs no reading.
-    monkeypatch.setattr(local_objects, "file_sha256", refuse_to_read)
+    monkeypatch.setattr(view_files, "file_sha256", refuse_to_read)
     assert store.recover().views_repaired == 0
     assert anew.recover().views_repaired == 0
     monkeypatch.undo()
