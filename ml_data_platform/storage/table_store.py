@@ -28,7 +28,7 @@ from ml_data_platform.storage.object_store import GRACE, ObjectStore
 from ml_data_platform.storage.parquet import verify_file
 from ml_data_platform.storage.partition_ref import PartitionRef
 from ml_data_platform.storage.records import canonical_json
-from ml_data_platform.storage.staging import Commit, StagedTable
+from ml_data_platform.storage.staging import Commit, Outcome, StagedTable
 
 __all__ = ["Commit", "PartitionRef", "StagedTable", "TableStore", "never_current"]
 
@@ -175,7 +175,7 @@ class TableStore:
             head = self.log.head(staged.asset, staged.day)
             generation = head.generation if head else 0
             if own := self._find_own(staged, generation):
-                return Commit(own, "committed" if own.run_id == run_id else "unchanged")
+                return Commit(own, _outcome_of_own(own, staged, run_id))
             overtaken = generation != staged.expected_generation
             if head and _says_the_same(head, staged, whole=not overtaken):
                 # Who wrote it may have died before it was durable, and it is promised now.
@@ -215,6 +215,12 @@ class TableStore:
             committed_at=now.astimezone(UTC).isoformat(timespec="microseconds"),
             verdict=staged.verdict,
         )
+
+
+def _outcome_of_own(own: LogRecord, staged: StagedTable, run_id: str) -> Outcome:
+    if own.run_id != run_id:
+        return "unchanged"
+    return "committed" if own.generation == staged.expected_generation + 1 else "rebased"
 
 
 def _says_the_same(head: LogRecord, staged: StagedTable, *, whole: bool) -> bool:

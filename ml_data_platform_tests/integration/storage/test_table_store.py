@@ -91,6 +91,16 @@ def test_a_retry_recognises_its_own_commit_also_after_others_went_on(store):
     assert assert_whole(store, SINGLE, {2}).generation == 2
 
 
+def test_a_retry_of_an_overtaken_commit_is_told_that_it_was_overtaken(store):
+    """The run that asks again, its first answer lost, hears what that said; another run hears that nothing was due."""
+    publish(store, SINGLE, 1, expected=0)
+    with store.scratch() as scratch:
+        staged = stage(store, scratch, SINGLE, 2, expected=0)
+        for run_id, outcome in (("ours", "rebased"), ("ours", "rebased"), ("later", "unchanged")):
+            assert store.commit(staged, run_id=run_id, inputs_are_current=lambda _: True).outcome == outcome
+    assert store.head(SINGLE.name, DAY).generation == 2
+
+
 def test_a_writer_that_expects_a_generation_that_never_was_is_refused(store):
     """A log has no gaps: also inputs that are current cannot skip a generation."""
     with pytest.raises(CommitConflictError):
