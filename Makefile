@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 PLATFORM := $(BIN)/ml-data-platform
 export ML_DATA_PLATFORM_ROOT := $(ROOT)
 
-.PHONY: help demo dev test faults fault-tools real-data globo-late real-sources bucket schedules late-rows planning-cost kills lint format lock clean browser leaks shop-trace cuts torch loading
+.PHONY: help demo dev test faults fault-tools real-data globo-late real-sources bucket ministack schedules late-rows planning-cost kills lint format lock clean browser leaks shop-trace cuts torch loading
 
 help: ## Show what can be done
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -40,8 +40,12 @@ globo-late: $(VENV)/.installed ## The same clicks hour by hour: late rows, how l
 real-sources: $(VENV)/.installed ## Three real logs and generated events, decades apart, in one root; needs the files beside the checkout
 	@$(BIN)/python -m benchmarks.four_sources
 
-bucket: $(VENV)/.installed ## The demo and a day of real clicks in a folder and in a bucket (served here): the same bytes, and what it costs
-	@$(BIN)/python -m benchmarks.bucket
+bucket: $(VENV)/.installed ## The demo and real clicks in a folder and in a bucket (served here): the same bytes, and what it costs; SERVER=ministack DAYS=1
+	@$(BIN)/python -m benchmarks.bucket $(if $(SERVER),--server $(SERVER)) $(if $(DAYS),--days $(DAYS))
+
+ministack: ## Install a second S3 server, in .ministack, for `make faults` and `make bucket SERVER=ministack`
+	@$(PYTHON) -m venv .ministack
+	@.ministack/bin/python -m pip install -qq --disable-pip-version-check ministack==1.5.33
 
 schedules: $(VENV)/.installed ## SCHEDULES=500 random schedules of files, crashes and restarts, each against one clean build
 	@SCHEDULES=$${SCHEDULES:-500} $(BIN)/python -m pytest ml_data_platform_tests/property/pipeline/test_any_schedule.py

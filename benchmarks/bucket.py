@@ -1,13 +1,15 @@
-"""The demo and a day of real clicks, once in a folder and once in a bucket: the same bytes, and what each costs.
+"""The demo and days of real clicks, once in a folder and once in a bucket: the same bytes, and what each costs.
 
-Run by ``make bucket``; ends with status 1 when a content hash differs. The bucket is served by moto over HTTP on
-127.0.0.1 by this process, so that times show the platform's own work and requests, not a network. The clicks are read
+Run by ``make bucket``; ends with status 1 when a content hash differs. The bucket is served over HTTP on 127.0.0.1, by
+moto in this process or by ministack in another, so that times show the platform's own work and requests, not a network. The clicks are read
 where they lie (``../shared/data`` beside the checkout, or where ``EVENT_LOGS_FOLDER`` says); without them only the demo
 is compared. Everything is temporary.
 """
 
 from __future__ import annotations
 
+import argparse
+import datetime as dt
 import os
 import shutil
 import sys
@@ -21,24 +23,35 @@ from ml_data_platform.settings import load_settings
 from ml_data_platform.stages.platform import Platform, open_platform
 from ml_data_platform.stages.state import TABLES
 from ml_data_platform_tests.globo_log import SOURCE, clicks_folder, hourly_files
-from ml_data_platform_tests.s3_server import s3_server
+from ml_data_platform_tests.ministack_server import ministack, missing_ministack
+from ml_data_platform_tests.s3_server import moto, s3_server
 
 DEMO = ("--start", "2026-06-01", "--days", "3", "--events-per-day", "2000")
-CLICKS_DAY = "2017-10-01"
-HOURS = range(24)
+FIRST_CLICKS = dt.date(2017, 10, 1)
+SERVERS = {"moto": moto, "ministack": ministack}
 Lane = tuple[str, str, Sequence[Path], Sequence[str]]
 
 
 def main() -> int:
     """Run the lane and print its tables; returns the exit status."""
-    clicks = hourly_files(clicks_folder(os.environ), HOURS)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.bucket")
+    parser.add_argument(
+        "--server", choices=SERVERS, default="moto", help="what serves the bucket (default: %(default)s)"
+    )
+    parser.add_argument("--days", type=int, default=1, help="days of real clicks (default: %(default)s)")
+    options = parser.parse_args()
+    if options.server == "ministack" and (why := missing_ministack()):
+        print(f"skipped: {why}")
+        return 0
+    clicks = hourly_files(clicks_folder(os.environ), range(24 * options.days))
     verdicts, costs = Verdicts(), list[Cost]()
-    with tempfile.TemporaryDirectory(prefix="bucket-") as folder, s3_server() as server:
+    with tempfile.TemporaryDirectory(prefix="bucket-") as folder, s3_server(SERVERS[options.server]) as server:
         top = Path(folder)
         run_platform("generate", "generate", "--out", top / "dropped", *DEMO)
         lanes: list[Lane] = [("demo", "demo_shop", [top / "dropped" / "demo_shop"], ())]
         if all(path.is_file() for path in clicks):
-            lanes.append(("clicks", SOURCE, clicks, ("--from", CLICKS_DAY, "--to", CLICKS_DAY)))
+            last = FIRST_CLICKS + dt.timedelta(days=options.days - 1)
+            lanes.append(("clicks", SOURCE, clicks, ("--from", str(FIRST_CLICKS), "--to", str(last))))
         for lane in lanes:
             name = lane[0]
             folder_root, home = top / name, top / f"{name}-home"

@@ -12,7 +12,7 @@ import socket
 import threading
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from io import BytesIO
@@ -73,17 +73,29 @@ def hang_up(environ: Environ, start_response: Any) -> list[bytes]:
 
 
 @contextmanager
-def s3_server() -> Iterator[S3Server]:
-    """Run a server in this process, on a free port, with credentials for it in the environment."""
+def moto() -> Iterator[Serve]:
+    """Give what serves requests from the memory of this process."""
     from moto.server import DomainDispatcherApplication, create_backend_app
-    from werkzeug.serving import make_server
 
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
     application, one_at_a_time = DomainDispatcherApplication(create_backend_app), threading.Lock()
 
     def serve(environ: Environ, start_response: Any) -> list[bytes]:
         with one_at_a_time:
             return list(application(environ, start_response))
+
+    yield serve
+
+
+@contextmanager
+def s3_server(backend: Callable[[], AbstractContextManager[Serve]] = moto) -> Iterator[S3Server]:
+    """Run a server in this process, on a free port, with credentials for it in the environment.
+
+    Args:
+        backend: Gives what serves its requests.
+    """
+    from werkzeug.serving import make_server
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
 
     def take(environ: Environ, start_response: Any) -> list[bytes]:
         # The body comes from the network: a slow sender must hold up nobody else.
@@ -91,14 +103,15 @@ def s3_server() -> Iterator[S3Server]:
         meddle = running.meddle
         return meddle(environ, start_response, serve) if meddle else serve(environ, start_response)
 
-    server = make_server("127.0.0.1", 0, take, threaded=True)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    running = S3Server(f"http://127.0.0.1:{server.server_port}")
-    try:
-        with mock.patch.dict(os.environ, running.environment):
-            yield running
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with backend() as serve:
+        server = make_server("127.0.0.1", 0, take, threaded=True)
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        running = S3Server(f"http://127.0.0.1:{server.server_port}")
+        try:
+            with mock.patch.dict(os.environ, running.environment):
+                yield running
+        finally:
+            server.shutdown()
+            thread.join()
+            server.server_close()

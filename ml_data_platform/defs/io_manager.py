@@ -15,7 +15,6 @@ from ml_data_platform.defs.resources import PlatformResource
 from ml_data_platform.errors import CommitConflictError, CommitStateUnknownError
 from ml_data_platform.events.lateness import ONE_DAY
 from ml_data_platform.events.planning import changed_inputs, required_inputs
-from ml_data_platform.locations import is_s3_url
 from ml_data_platform.stages.platform import Platform
 from ml_data_platform.stages.state import read_state
 from ml_data_platform.storage.layout import Layout, parse_day
@@ -96,16 +95,13 @@ def publish(platform: Platform, staged: StagedTable, run_id: str) -> dict[str, d
     commit = platform.store.commit(staged, run_id=run_id, inputs_are_current=inputs_are_current)
     return {
         "dagster/partition_row_count": commit.record.rows,
-        "dagster/uri": _place(platform.store.objects.uri(Layout.view_folder(staged.asset, day))),
+        # In a bucket too: the UI copies a path, and would make a link that no browser opens of a URL.
+        "dagster/uri": dg.MetadataValue.path(platform.store.objects.uri(Layout.view_folder(staged.asset, day))),
         "bytes": sum(entry.size_bytes for entry in commit.record.files),
         "generation": commit.record.generation,
         "content": commit.record.content,
         "commit": commit.outcome,
     }
-
-
-def _place(uri: str) -> dg.MetadataValue:
-    return dg.MetadataValue.url(uri) if is_s3_url(uri) else dg.MetadataValue.path(uri)
 
 
 class CommittedTables(dg.ConfigurableIOManager):

@@ -51,14 +51,20 @@ class DagsterDev:
         log: File that takes its output.
         environment: The whole environment of the process.
         command: What starts it, e.g. `dg dev`; host and port are added.
+        host: Options that name the host; a command that knows no other needs none.
     """
 
     def __init__(
-        self, folder: Path, log: Path, environment: Mapping[str, str], command: Sequence[str] = DAGSTER_DEV
+        self,
+        folder: Path,
+        log: Path,
+        environment: Mapping[str, str],
+        command: Sequence[str] = DAGSTER_DEV,
+        host: Sequence[str] = ("--host", "127.0.0.1"),
     ) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        self._folder, self._log, self._environment, self._command = folder, log, dict(environment), list(command)
+        self._folder, self._log, self._environment, self._command = folder, log, dict(environment), [*command, *host]
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -72,10 +78,9 @@ class DagsterDev:
 
     def start(self) -> None:
         """Start the process and wait until its code location answers."""
-        address = ["--host", "127.0.0.1", "--port", str(self.port)]
         with self._log.open("ab") as log, _heeded_interrupts():
             self._process = subprocess.Popen(
-                [*self._command, *address],
+                [*self._command, "--port", str(self.port)],
                 cwd=self._folder,
                 env=self._environment,
                 stdin=subprocess.DEVNULL,

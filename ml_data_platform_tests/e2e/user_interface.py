@@ -47,6 +47,11 @@ _EXECUTIONS = """query($asset: AssetKeyInput!, $check: String!, $partition: Stri
     description metadataEntries { label ... on TextMetadataEntry { text } ... on IntMetadataEntry { intValue }
         ... on FloatMetadataEntry { floatValue } ... on MarkdownMetadataEntry { mdStr }
         ... on JsonMetadataEntry { jsonString } } } } }"""
+_PLACE = """query($asset: AssetKeyInput!, $days: [String!]) { assetNodeOrError(assetKey: $asset) { ... on AssetNode {
+    latestMaterializationByPartition(partitions: $days) { partition metadataEntries { label
+        ... on PathMetadataEntry { path } } } } } }"""
+_RESOURCES = """query($repository: RepositorySelector!) { allTopLevelResourceDetailsOrError(
+    repositorySelector: $repository) { ... on ResourceDetailsList { results { name configuredValues { key value } } } } }"""
 _SENSOR = """query($sensor: SensorSelector!) { sensorOrError(sensorSelector: $sensor) { ... on Sensor { id
     minIntervalSeconds sensorState { selectorId status ticks(limit: 5) { status skipReason error { message } } } } } }"""
 _START_SENSOR = """mutation($sensor: SensorSelector!) { startSensor(sensorSelector: $sensor) { __typename
@@ -178,6 +183,16 @@ class UserInterface:
             entry["label"]: next((value for key, value in entry.items() if key != "label"), None) for entry in entries
         }
         return {"status": execution["status"], "severity": execution["evaluation"]["severity"], **metadata}
+
+    def place(self, asset: str, day: str) -> str:
+        """Return where the page of a partition says that its newest files lie."""
+        node = self.dagster.query(_PLACE, asset={"path": [asset]}, days=[day])["assetNodeOrError"]
+        (newest,) = node["latestMaterializationByPartition"]
+        return next(str(each["path"]) for each in newest["metadataEntries"] if each["label"] == "dagster/uri")
+
+    def resources(self) -> str:
+        """Return all that the page of the resources shows."""
+        return str(self.dagster.query(_RESOURCES, repository=REPOSITORY)["allTopLevelResourceDetailsOrError"])
 
     def sensor(self, name: str = SENSORS[0]) -> dict[str, Any]:
         """Return the state of a sensor: status, interval, newest ticks."""

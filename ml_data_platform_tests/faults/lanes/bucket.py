@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import random
 import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -31,7 +33,7 @@ from ml_data_platform_tests.faults.lanes.bucket_audit import (
 )
 from ml_data_platform_tests.faults.lanes.bucket_faults import ATTEMPTS, TIMEOUT_SECONDS, Meddler
 from ml_data_platform_tests.faults.lanes.lane import Figures, Plan
-from ml_data_platform_tests.s3_server import S3Server, s3_server
+from ml_data_platform_tests.s3_server import S3Server, Serve, moto, s3_server
 from ml_data_platform_tests.storage_tables import PARTED, SINGLE, present
 
 PARTITIONS: list[Partition] = [(SINGLE, "2026-03-04"), (SINGLE, "2026-03-05"), (PARTED, "2026-03-04")]
@@ -46,14 +48,14 @@ _MAX_TRIES = 10
 _EXCUSED = (StorageUnavailableError, CommitStateUnknownError)
 
 
-def commit_through_faults(plan: Plan) -> Figures:
+def commit_through_faults(plan: Plan, backend: Callable[[], AbstractContextManager[Serve]] = moto) -> Figures:
     """Commit to one new bucket after the other, by one writer or two; compare promises with what is there."""
     figures, chooser = Figures(), plan.chooser
     each_round = max(FEWEST_EACH_ROUND, plan.trials // MOST_ROUNDS)
     with (
         mutants.applied(plan.mutant),
         mock.patch.object(s3_requests, "FIRST_PAUSE_SECONDS", 0.005),
-        s3_server() as server,
+        s3_server(backend) as server,
     ):
         meddler = Meddler(chooser.randrange(2**32))
         if DEAF in (plan.scenarios or SCENARIOS):

@@ -150,6 +150,12 @@ MUTANTS: dict[str, Mutant] = {
     "conditions_are_ignored": Mutant(
         "a bucket ignores conditions, and is not tried", "bucket", bucket_changes.conditions_are_ignored, ("commits",)
     ),
+    "conditions_are_ignored, ministack": Mutant(
+        "another bucket ignores conditions, and is not tried",
+        "ministack",
+        bucket_changes.conditions_are_ignored,
+        ("commits",),
+    ),
     "store_is_not_probed": Mutant(
         "a bucket that ignores conditions is not refused", "bucket", bucket_changes.store_is_not_probed, ("deaf",)
     ),

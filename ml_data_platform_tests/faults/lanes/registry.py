@@ -5,6 +5,8 @@ Belongs here: their names, lengths and controls. Does not belong here: what any 
 
 from __future__ import annotations
 
+from functools import partial
+
 from ml_data_platform_tests.faults.lanes import (
     bucket,
     damage,
@@ -17,6 +19,7 @@ from ml_data_platform_tests.faults.lanes import (
 )
 from ml_data_platform_tests.faults.lanes.lane import Lane
 from ml_data_platform_tests.faults.lanes.tracing import missing_strace
+from ml_data_platform_tests.ministack_server import ministack, missing_ministack
 
 LANES: dict[str, Lane] = {
     lane.name: lane
@@ -104,6 +107,15 @@ LANES: dict[str, Lane] = {
             control="conditions_are_ignored",
             short=24,
             long=1_000,
+        ),
+        Lane(
+            "ministack",
+            "The same with another server behind the faults, in a process of its own.",
+            partial(bucket.commit_through_faults, backend=ministack),
+            control="conditions_are_ignored, ministack",
+            short=24,
+            long=1_000,
+            missing=missing_ministack,
         ),
     )
 }
