@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 PLATFORM := $(BIN)/ml-data-platform
 export ML_DATA_PLATFORM_ROOT := $(ROOT)
 
-.PHONY: help demo dev test faults fault-tools real-data globo-late real-sources bucket ministack schedules late-rows planning-cost kills lint format lock clean browser leaks shop-trace cuts torch loading
+.PHONY: help demo dev test faults fault-tools real-data globo-late real-sources bucket ministack backfills schedules late-rows planning-cost kills lint format lock clean browser leaks shop-trace cuts torch loading
 
 help: ## Show what can be done
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -58,6 +58,9 @@ planning-cost: $(VENV)/.installed ## What a look of the sensors costs among 1,00
 
 kills: $(VENV)/.installed ## A real dagster dev, fed by another process and killed again and again; ROUNDS=5
 	@$(BIN)/python -m benchmarks.killed_daemons --rounds $(ROUNDS)
+
+backfills: $(VENV)/.installed ## Eight backfills at once on one root while a late file comes, on a disk and in a bucket
+	@BACKFILLS=1 $(BIN)/python -m pytest ml_data_platform_tests/faults/pipeline/test_backfills_at_once.py
 
 leaks: $(VENV)/.installed ## The tutorial way against ours on a real shop's log: the leaked AUC and the honest one
 	@$(BIN)/python -m benchmarks.leaks

@@ -202,4 +202,6 @@ def _note_blocked(platform: Platform, days: Sequence[dt.date], layer: Sequence[s
             report.blocked.append(decision)
         elif decision.status in {Status.DIRTY, Status.WAITING} and (decision.asset, decision.day) not in failed:
             behind = f"not built: it waits for what failed before it on {decision.day}"
+            if not report.failed:
+                behind = "not built: what it is built from changed meanwhile; another backfill builds it"
             report.failed.append(Failure(decision.asset, decision.day, behind, ""))

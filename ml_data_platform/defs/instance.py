@@ -3,6 +3,10 @@
 Belongs here: where the instance keeps its files, opening it, and refusing another. Does not belong here: runs.
 """
 
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +21,7 @@ from ml_data_platform.settings import Settings
 
 CODE_LOCATION = "ml_data_platform"
 WORKSPACE_FILE = "workspace.yaml"
+LOCK_FILE = "opening.lock"
 
 
 def instance_config(home: str) -> dict[str, Any]:
@@ -57,14 +62,9 @@ def workspace_config() -> dict[str, Any]:
 
 
 def prepare_home(settings: Settings) -> Path:
-    """Write the instance's and the workspace's configuration into the root; return the folder, for ``DAGSTER_HOME``."""
-    home = settings.dagster_home
-    home.mkdir(parents=True, exist_ok=True)
-    for name, config in (("dagster.yaml", instance_config(str(home))), (WORKSPACE_FILE, workspace_config())):
-        content, target = yaml.safe_dump(config, sort_keys=False), home / name
-        if not target.is_file() or target.read_text(encoding="utf-8") != content:
-            target.write_text(content, encoding="utf-8")
-    return home
+    """Write configurations of instance and workspace into the root, and make its history; return ``DAGSTER_HOME``."""
+    with open_instance(settings):
+        return settings.dagster_home
 
 
 def require_own_folder(settings: Settings, instance: dg.DagsterInstance) -> None:
@@ -90,6 +90,30 @@ def require_own_folder(settings: Settings, instance: dg.DagsterInstance) -> None
 
 
 def open_instance(settings: Settings) -> dg.DagsterInstance:
-    """Open the instance of a root for this process, with its history kept open; use it as a context manager."""
-    home = str(prepare_home(settings))
-    return dg.DagsterInstance.from_ref(keep_open(InstanceRef.from_dir(home), f"{home}/storage"))
+    """Open the instance of a root for this process, with its history kept open; use it as a context manager.
+
+    Processes that open a new one at once wait for the one that makes it: two that make the same databases would leave
+    them in a state that no process opens any more.
+    """
+    home = settings.dagster_home
+    home.mkdir(parents=True, exist_ok=True)
+    with _opening(home):
+        _write_configurations(home)
+        return dg.DagsterInstance.from_ref(keep_open(InstanceRef.from_dir(str(home)), f"{home}/storage"))
+
+
+@contextmanager
+def _opening(home: Path) -> Iterator[None]:
+    descriptor = os.open(home / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _write_configurations(home: Path) -> None:
+    for name, config in (("dagster.yaml", instance_config(str(home))), (WORKSPACE_FILE, workspace_config())):
+        content, target = yaml.safe_dump(config, sort_keys=False), home / name
+        if not target.is_file() or target.read_text(encoding="utf-8") != content:
+            target.write_text(content, encoding="utf-8")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import io
 import json
+import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import pytest
 from ml_data_platform.locations import S3Location
 from ml_data_platform.settings import default_home
 from ml_data_platform.stages.state import TABLES
-from ml_data_platform_tests.e2e.checkout import CHECKOUT, installed
+from ml_data_platform_tests.e2e.checkout import CHECKOUT, COMMAND_SECONDS, installed
 from ml_data_platform_tests.e2e.conftest import TEST_SECONDS
 from ml_data_platform_tests.e2e.dagster_process import DagsterDev, clean_environment
 from ml_data_platform_tests.e2e.killed_daemons import UNFINISHED
@@ -72,9 +73,23 @@ class Deployment:
         text = "".join(json.dumps(line) + "\n" for line in shop_lines(of, count, name=name))
         self._put(f"drops/{SHOP}/{name}.jsonl", text.encode())
 
-    def offer(self, of: dt.date) -> None:
-        """Put a file of events where the contract says that they are pulled from."""
-        self._put(f"exports/dt={of}/a.jsonl", offer(of, PULLED, "pulled").content)
+    def offer(self, on: dt.date, of: dt.date) -> None:
+        """Put a file of events of some day where the contract says that they are pulled from on another."""
+        self._put(f"exports/dt={on}/a.jsonl", offer(of, PULLED, "pulled").content)
+
+    def run(self, *arguments: str) -> None:
+        """Run a command of the platform, which must end well."""
+        done = subprocess.run(
+            [str(installed("ml-data-platform")), *arguments],
+            cwd=self.folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=COMMAND_SECONDS,
+            check=False,
+        )
+        (self.folder / f"{arguments[0]}.log").write_text(done.stdout + done.stderr, encoding="utf-8")
+        assert done.returncode == 0, done.stderr
 
     def rows(self, asset: str, of: dt.date) -> int:
         """Count the rows of a partition in the view, with a plain client."""
@@ -96,51 +111,49 @@ class Deployment:
 
 
 def settled(dagster: DagsterDev, ui: UserInterface, known: set[str]) -> list[Run]:
-    """Wait until runs that were not known have ended, and all sensors say that there is nothing to do; return the runs."""
+    """Wait until days were refreshed and all sensors say that there is nothing to do; return the runs not known before."""
 
     def found() -> list[Run] | None:
-        new = [run for run in ui.runs() if run.run_id not in known]
-        if not any(run.job == "refresh_day" for run in new) or ui.runs(statuses=UNFINISHED):
+        if ui.runs(statuses=UNFINISHED):
             return None
+        new = [run for run in ui.runs() if run.run_id not in known]
         said = [ui.sensor(name)["ticks"] for name in ("landing_sensor", "pull_sensor", "late_data_sensor")]
         reasons = [str(ticks[0]["skipReason"]) if ticks else "" for ticks in said]
         wanted = ("no file to take in", "nothing new at the addresses", " clean")
-        return new if all(each in reason for each, reason in zip(wanted, reasons, strict=True)) else None
+        is_done = all(each in reason for each, reason in zip(wanted, reasons, strict=True))
+        return new if is_done and any(run.job == "refresh_day" for run in new) else None
 
     return dagster.wait_until(found, REST_SECONDS, "all is done")
 
 
 def test_a_day_on_a_bucket(tmp_path: Path, s3: S3Server) -> None:
-    """Dropped and pulled files become green partitions; after a restart a late file runs its own days, and no other.
+    """Days were built by the command line; of files that are dropped and pulled then, the daemon runs only what they touch.
 
-    Afterwards the credentials are in no file of the instance, in no log, in no object, and on no page of the UI.
+    Everything is green, and its pages say where in the bucket it lies. The credentials are in no file of the instance,
+    in no log, in no object, and on no page of the UI.
     """
     mine = Deployment(tmp_path, s3, s3.new_bucket())
-    yesterday = mine.today - dt.timedelta(days=1)
-    mine.drop("first", LONG_AGO, EVENTS)
-    mine.offer(yesterday)
+    touched, untouched = LONG_AGO, LONG_AGO + dt.timedelta(days=10)
+    for of in (touched, untouched):
+        mine.drop(f"first-{of}", of, EVENTS)
+    mine.run("land", "--historical")
+    mine.run("backfill", "--json")
+    mine.drop("late", touched, LATE)
+    mine.offer(mine.today - dt.timedelta(days=1), touched)
     with mine.dev() as dagster:
         ui = UserInterface(dagster)
-        first = settled(dagster, ui, set())
-        assert {run.status for run in first} == {"SUCCESS"}, [ui.failures(run.run_id) for run in first]
-        built = {asset: ui.partitions(asset) for asset in TABLES}
+        before = {run.run_id for run in ui.runs() if "ml_data_platform/due" not in run.tags}
+        new = settled(dagster, ui, before)
+        assert {run.status for run in new} == {"SUCCESS"}, [ui.failures(run.run_id) for run in new]
+        assert {run.day for run in new if "raw_events" in run.assets} == {str(touched)}
+        assert str(untouched) not in {run.day for run in new}
         for asset in TABLES:
-            days = {str(LONG_AGO), str(yesterday)}
-            assert {built[asset].get(of) for of in days} == {"MATERIALIZED"}, asset
-            assert {found.get(of) for found in ui.checks(asset).values() for of in days} == {"SUCCEEDED"}, asset
-        assert ui.place("validated_events", str(LONG_AGO)) == f"{mine.root}/data/validated_events/dt={LONG_AGO}"
-    assert (mine.rows("validated_events", LONG_AGO), mine.rows("validated_events", yesterday)) == (EVENTS, PULLED)
-
-    mine.drop("late", LONG_AGO, LATE)
-    with mine.dev() as dagster:
-        ui = UserInterface(dagster)
-        again = settled(dagster, ui, {run.run_id for run in first})
-        assert {run.status for run in again} == {"SUCCESS"}
-        assert {run.day for run in again if "raw_events" in run.assets} == {str(LONG_AGO)}
-        assert str(yesterday) not in {run.day for run in again}
-        assert {asset: ui.partitions(asset) for asset in TABLES} == built
+            assert ui.partitions(asset)[str(touched)] == "MATERIALIZED", asset
+            assert {found.get(str(touched)) for found in ui.checks(asset).values()} == {"SUCCEEDED"}, asset
+        assert ui.place("validated_events", str(touched)) == f"{mine.root}/data/validated_events/dt={touched}"
         shown = ui.resources()
-    assert mine.rows("date_partitions", LONG_AGO) == EVENTS + LATE
+    assert mine.rows("validated_events", touched) == EVENTS + LATE + PULLED
+    assert mine.rows("validated_events", untouched) == EVENTS
 
     secrets = [CREDENTIALS["AWS_SECRET_ACCESS_KEY"], CREDENTIALS["AWS_ACCESS_KEY_ID"]]
     written = [*mine.written(), ("the page of the resources", shown.encode())]

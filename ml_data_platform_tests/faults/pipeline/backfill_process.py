@@ -9,7 +9,8 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+import traceback
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -40,9 +41,10 @@ class Backfills:
         self.process.stdin.flush()
         return json.loads(self.process.stdout.readline())
 
-    def start(self, *arguments: object, output: Path) -> int:
-        """Run `ml-data-platform backfill` with these arguments; return its process id."""
-        return int(self.ask(do="start", arguments=["backfill", *map(str, arguments)], output=output))
+    def start(self, *arguments: object, output: Path, environment: Sequence[str] = ()) -> int:
+        """Run `ml-data-platform backfill` with these arguments and more variables (``NAME=VALUE``); return its process id."""
+        command = ["backfill", *map(str, arguments)]
+        return int(self.ask(do="start", arguments=command, output=output, environment=list(environment)))
 
     def is_running(self, child: int) -> bool:
         """Tell whether a backfill still runs."""
@@ -83,11 +85,12 @@ def serve() -> None:
         print(json.dumps(answer), flush=True)
 
 
-def _start(arguments: list[str], output: str) -> int:
+def _start(arguments: list[str], output: str, environment: list[str]) -> int:
     child = os.fork()
     if child:
         return child
     status = 1
+    os.environ.update(each.split("=", 1) for each in environment)
     try:
         with Path(output).open("a", encoding="utf-8") as stream:
             for handle in (1, 2):
@@ -97,8 +100,11 @@ def _start(arguments: list[str], output: str) -> int:
         status = 0
     except SystemExit as error:
         status = int(error.code or 0)
+    except Exception:
+        traceback.print_exc()
     finally:
         sys.stdout.flush()
+        sys.stderr.flush()
         os._exit(status)
 
 
