@@ -49,7 +49,7 @@ CACHE_FOLDER = "cache"
 ABSENT = "*"
 # One PutObject takes 5 GB; beyond a part, parts are cheaper to repeat than the whole.
 LARGEST_SINGLE_PUT_BYTES = 64 << 20
-LARGEST_VIEW_BYTES = 5_000_000_000
+LARGEST_VIEW_PUT_BYTES = 5_000_000_000
 MAX_ROUNDS = 100
 _SHA256, _GENERATION = "sha256", "generation"
 
@@ -195,8 +195,10 @@ class S3ObjectStore(ObjectStore):
     def project(self, object_key: str, view_key: str, *, generation: int | None = None) -> bool:
         """Show an object under a name of the view, unless a newer generation is shown.
 
+        One of more than 5 GB is copied in parts by the store itself: one request takes no more.
+
         Raises:
-            VerificationError: The object is missing, or too large for one conditional request.
+            VerificationError: The object is missing.
         """
         self.prepare()
         wanted, full = _hash_in(object_key), self._full(view_key)
@@ -205,14 +207,12 @@ class S3ObjectStore(ObjectStore):
             shown = self.requests.head(full)
             if shown is not None and _is_as_new(shown, wanted, generation):
                 return False
-            path = self._source_of(object_key)
             seen = shown.etag if shown else None
             try:
-                etag = self.requests.put(full, path, metadata, if_match=seen, if_none_match=None if seen else ABSENT)
+                etag = self._show(object_key, view_key, metadata, seen)
             except (ConditionFailedError, FileNotFoundError):
                 # Another writer was here since the look; or our own first attempt, whose answer was lost.
                 continue
-            self._check(view_key, etag, path, wanted)
             self._shown[view_key] = (etag, wanted)
             return True
         raise VerificationError("A file of the view never stood still.", key=self.uri(view_key), rounds=MAX_ROUNDS)
@@ -304,18 +304,24 @@ class S3ObjectStore(ObjectStore):
         if self.cache.find(name) is None:
             self.cache.add(name, source)
 
-    def _source_of(self, object_key: str) -> Path:
+    def _show(self, object_key: str, view_key: str, metadata: dict[str, str], seen: str | None) -> str:
+        """Put an object in the place of what was seen in the view, or of nothing; returns its new entity tag.
+
+        Raises:
+            ConditionFailedError: Something else is there meanwhile.
+            VerificationError: The object is missing, or the store holds other bytes than were sent.
+        """
         # A copy in the cache must not hide that the object itself is gone.
-        if not self.exists(object_key):
+        there, wanted, full = self.requests.head(self._full(object_key)), metadata[_SHA256], self._full(view_key)
+        if there is None:
             raise missing_object(self.uri(object_key))
+        only_if = {"if_match": seen} if seen else {"if_none_match": ABSENT}
+        if there.size_bytes > LARGEST_VIEW_PUT_BYTES:
+            return self.requests.copy_parts(self._full(object_key), there, full, metadata, **only_if)
         path = self.local_path(object_key)
-        if path.stat().st_size > LARGEST_VIEW_BYTES:
-            raise VerificationError(
-                "A file is too large to be shown in a bucket: one conditional request takes 5 GB.",
-                key=self.uri(object_key),
-                got=path.stat().st_size,
-            )
-        return path
+        etag = self.requests.put(full, path, metadata, **only_if)
+        self._check(view_key, etag, path, wanted)
+        return etag
 
     def _full(self, key: str) -> str:
         return f"{self._beginning}{check_key(key)}"

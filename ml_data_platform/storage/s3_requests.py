@@ -32,6 +32,8 @@ Answer = TypeVar("Answer")
 CHUNK_BYTES = 1 << 20
 PART_BYTES = 16 << 20
 """Larger files are sent in parts of this size: what is lost on the way is sent again, not the whole."""
+COPIED_PART_BYTES = 1 << 30
+"""The store copies its own bytes; a part may have 5 GB, and many take long enough to fail on the way."""
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.2, 10.0
 _PASSING_STATUS = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
 _PASSING_CODES = frozenset({"InternalError", "OperationAborted", "RequestTimeout", "ServiceUnavailable", "SlowDown"})
@@ -42,6 +44,7 @@ _ALWAYS_TOLD = {
     "get_object": ("ContentLength",),
     "put_object": ("ETag",),
     "upload_part": ("ETag",),
+    "upload_part_copy": ("CopyPartResult",),
     "create_multipart_upload": ("UploadId",),
     "complete_multipart_upload": ("ETag",),
     "list_objects_v2": ("IsTruncated",),
@@ -161,7 +164,68 @@ class S3Requests:
                     number = len(parts) + 1
                     sent = self._send("upload_part", key, UploadId=upload, PartNumber=number, Body=data)
                     parts.append({"PartNumber": number, "ETag": sent["ETag"]})
+            return self._complete(key, upload, parts, metadata)
+        except BaseException:
+            self.abort_parts(key, upload)
+            raise
+
+    def _complete(self, key: str, upload: str, parts: list[dict[str, Any]], metadata: dict[str, str]) -> str:
+        try:
             answer = self._send("complete_multipart_upload", key, UploadId=upload, MultipartUpload={"Parts": parts})
+        except FileNotFoundError:
+            # An upload that has ended is not known any more: the first answer was lost.
+            there = self.head(key)
+            if there is None or there.metadata != metadata:
+                raise
+            return there.etag
+        return str(answer["ETag"])
+
+    def copy_parts(
+        self,
+        source: str,
+        there: Head,
+        key: str,
+        metadata: dict[str, str],
+        *,
+        if_match: str | None = None,
+        if_none_match: str | None = None,
+    ) -> str:
+        """Store what another key holds under a key, in parts that the store copies itself; returns its entity tag.
+
+        Args:
+            source: The other key.
+            there: What the store tells of it; that very version is copied.
+            key: Where to.
+            metadata: Kept with it.
+            if_match: Only where the object has this entity tag when all parts are there.
+            if_none_match: ``*``: only where there is no object then. Some stores heed neither in this request.
+
+        Raises:
+            ConditionFailedError: The condition does not hold, or the other key holds another version.
+        """
+        conditions = {"IfMatch": if_match, "IfNoneMatch": if_none_match}
+        upload = self._send("create_multipart_upload", key, Metadata=metadata)["UploadId"]
+        parts: list[dict[str, Any]] = []
+        try:
+            for start in range(0, there.size_bytes, COPIED_PART_BYTES):
+                end = min(start + COPIED_PART_BYTES, there.size_bytes) - 1
+                copied = self._send(
+                    "upload_part_copy",
+                    key,
+                    UploadId=upload,
+                    PartNumber=len(parts) + 1,
+                    CopySource={"Bucket": self.bucket, "Key": source},
+                    CopySourceIfMatch=there.etag,
+                    CopySourceRange=f"bytes={start}-{end}",
+                )
+                parts.append({"PartNumber": len(parts) + 1, "ETag": copied["CopyPartResult"]["ETag"]})
+            answer = self._send(
+                "complete_multipart_upload",
+                key,
+                UploadId=upload,
+                MultipartUpload={"Parts": parts},
+                **{name: tag for name, tag in conditions.items() if tag is not None},
+            )
         except BaseException:
             self.abort_parts(key, upload)
             raise

@@ -100,7 +100,7 @@ def _start(arguments: list[str], output: str, environment: list[str]) -> int:
         status = 0
     except SystemExit as error:
         status = int(error.code or 0)
-    except Exception:
+    except Exception:  # noqa: BLE001 - whatever ends a child is what its output must say
         traceback.print_exc()
     finally:
         sys.stdout.flush()

@@ -13,6 +13,7 @@ import pytest
 
 from ml_data_platform.errors import (
     CommitStateUnknownError,
+    ConditionFailedError,
     PlatformError,
     SettingsError,
     StorageKeyError,
@@ -86,6 +87,16 @@ def lose_answer(environ, start_response, serve):
     """Do what is asked and hang up before the answer."""
     serve(environ, lambda *_: None)
     return hang_up(environ, start_response)
+
+
+def lose_answer_of_complete(environ, start_response, serve):
+    """Lose the answer to the request that ends an upload, and of no other."""
+    return (lose_answer if "uploadId" in environ["QUERY_STRING"] else serve_plainly)(environ, start_response, serve)
+
+
+def serve_plainly(environ, start_response, serve):
+    """Let the server answer."""
+    return serve(environ, start_response)
 
 
 def lose_request(environ, start_response, _serve):
@@ -308,6 +319,67 @@ def test_a_large_file_goes_in_parts_is_verified_and_leaves_no_part(s3, store, mo
             size_bytes=second.stat().st_size,
         )
     assert list(objects.requests.uploads("")) == []
+    # The upload ended, and its answer is lost: asked again, the store knows it no more.
+    ended = on(s3, "POST", "/objects/", lose_answer_of_complete, times=2)
+    assert objects.put_object(
+        Layout.object_key(SINGLE.name, file_sha256(second)),
+        second,
+        sha256=file_sha256(second),
+        size_bytes=second.stat().st_size,
+    )
+    assert len(ended) == 2
+
+
+def test_a_file_too_large_for_one_request_is_copied_by_the_store(s3, store, monkeypatch, tmp_path):
+    """What is shown are the object's bytes, in three parts that are not sent again; an older generation stays behind."""
+    data = os.urandom((11 << 20) + 5)
+    path = tmp_path / "large"
+    path.write_bytes(data)
+    key = Layout.object_key("daily_events", file_sha256(path))
+    store.objects.put_object(key, path, sha256=file_sha256(path), size_bytes=len(data))
+    monkeypatch.setattr(module, "LARGEST_VIEW_PUT_BYTES", 10 << 20)
+    # No part but the last may be smaller than this.
+    monkeypatch.setattr(s3_requests, "COPIED_PART_BYTES", 5 << 20)
+    lost = on(s3, "PUT", VIEW, lose_answer)
+    copied = []
+    s3.meddle = note_copies(copied, s3.meddle)
+    assert store.objects.project(key, VIEW, generation=2)
+    s3.meddle = None
+    assert lost
+    assert sorted(set(copied)) == ["bytes=0-5242879", "bytes=10485760-11534340", "bytes=5242880-10485759"]
+    assert store.objects.read_bytes(VIEW) == data
+    assert store.objects.is_projected(key, VIEW, store.objects.stored("data")[VIEW])
+    assert not list(store.objects.requests.uploads(""))
+    assert not store.objects.project(key, VIEW, generation=1)
+    monkeypatch.setattr(store.objects.requests, "copy_parts", _overtaken(store, VIEW))
+    other = tmp_path / "other"
+    other.write_bytes(data + b"more")
+    newer = Layout.object_key("daily_events", file_sha256(other))
+    store.objects.put_object(newer, other, sha256=file_sha256(other), size_bytes=len(data) + 4)
+    assert not store.objects.project(newer, VIEW, generation=3)
+    assert store.objects.requests.head(store.objects._full(VIEW)).metadata["generation"] == "4"
+
+
+def _overtaken(store, view):
+    """Return what stands in for copying: another machine shows a newer generation meanwhile, so the condition fails."""
+
+    def copy_parts(*_, if_match=None, **__):
+        assert if_match
+        store.objects.requests.put(store.objects._full(view), b"newer", {"sha256": "0" * 64, "generation": "4"})
+        raise ConditionFailedError("overtaken")
+
+    return copy_parts
+
+
+def note_copies(copied, meddle):
+    """Return what notes the ranges that the store is asked to copy, before other faults strike."""
+
+    def take(environ, start_response, serve):
+        if span := environ.get("HTTP_X_AMZ_COPY_SOURCE_RANGE"):
+            copied.append(span)
+        return meddle(environ, start_response, serve)
+
+    return take
 
 
 def test_uploads_that_never_ended_are_collected_when_they_are_old(s3, store):
