@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 PLATFORM := $(BIN)/ml-data-platform
 export ML_DATA_PLATFORM_ROOT := $(ROOT)
 
-.PHONY: help demo dev test faults fault-tools real-data globo-late real-sources bucket ministack backfills schedules late-rows planning-cost kills lint format lock clean browser leaks shop-trace cuts torch loading
+.PHONY: help demo dev test faults fault-tools real-data globo-late real-sources bucket ministack bucket-requests backfills schedules late-rows planning-cost kills lint format lock clean browser leaks shop-trace cuts torch loading
 
 help: ## Show what can be done
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -55,6 +55,9 @@ late-rows: $(VENV)/.installed ## Five late rows in 90 built days: exactly what t
 
 planning-cost: $(VENV)/.installed ## What a look of the sensors costs among 1,000 days and 10,000 files
 	@$(BIN)/python -m benchmarks.planning
+
+bucket-requests: $(VENV)/.installed ## How many requests a look takes of a bucket with 1,000 days of all tables
+	@$(BIN)/python -m benchmarks.bucket_requests
 
 kills: $(VENV)/.installed ## A real dagster dev, fed by another process and killed again and again; ROUNDS=5
 	@$(BIN)/python -m benchmarks.killed_daemons --rounds $(ROUNDS)

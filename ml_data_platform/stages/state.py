@@ -138,7 +138,8 @@ def read_state(
             if record.admission and record.admission.is_too_late(day):
                 # Only a decision can have put them there.
                 inputs[f"admitted/{of_file}"] = "replayed"
-    heads = {asset: _heads(platform, asset, days) for asset in UPSTREAM}
+    heads = _heads(platform, [*UPSTREAM, QUARANTINED_EVENTS.name], days)
+    verdicts = heads.pop(QUARANTINED_EVENTS.name)
     for ref in pinned:
         for day, head in ref.days.items():
             heads[ref.asset].pop(dt.date.fromisoformat(day), None)
@@ -148,7 +149,7 @@ def read_state(
     return State(
         landed=landed,
         heads=heads,
-        verdicts=_heads(platform, "quarantined_events", days),
+        verdicts=verdicts,
         watermarks=read_watermarks(platform),
         configuration={asset: _configuration(platform, asset) for asset in UPSTREAM},
         contracts={source: contract.content_hash for source, contract in platform.contracts.items()},
@@ -156,11 +157,21 @@ def read_state(
     )
 
 
-def _heads(platform: Platform, asset: str, days: Sequence[dt.date] | None) -> dict[dt.date, Head]:
+def _heads(platform: Platform, assets: Sequence[str], days: Sequence[dt.date] | None) -> dict[str, dict[dt.date, Head]]:
+    """Return what is published, by asset and day; all is asked for at once, where it is far away."""
     if days is None:
-        return {dt.date.fromisoformat(day): _as_head(head) for day, head in platform.store.heads(asset).items()}
-    found = platform.store.objects.each(lambda day: platform.store.head(asset, day), days)
-    return {day: _as_head(head) for day, head in zip(days, found, strict=True) if head is not None}
+        every = platform.store.log.heads_of(assets)
+        return {
+            asset: {dt.date.fromisoformat(day): _as_head(head) for day, head in found.items()}
+            for asset, found in every.items()
+        }
+    wanted = [(asset, day) for asset in assets for day in days]
+    heads: dict[str, dict[dt.date, Head]] = {asset: {} for asset in assets}
+    read = platform.store.objects.each(lambda one: platform.store.head(*one), wanted)
+    for (asset, day), head in zip(wanted, read, strict=True):
+        if head is not None:
+            heads[asset][day] = _as_head(head)
+    return heads
 
 
 def _as_head(record: LogRecord) -> Head:

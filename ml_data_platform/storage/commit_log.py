@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -163,14 +163,29 @@ class CommitLog:
 
     def heads(self, asset: str) -> dict[str, LogRecord]:
         """Return the newest generation of every published day, by day in order."""
-        generations = self.generations(asset)
-        newest = {day: {max(versions): versions[max(versions)]} for day, versions in generations.items()}
-        return {day: history[-1] for day, history in self._read_all(asset, newest).items()}
+        return self.heads_of([asset])[asset]
+
+    def heads_of(self, assets: Sequence[str]) -> dict[str, dict[str, LogRecord]]:
+        """Return by asset the newest generation of every published day, by day in order; all are asked for at once."""
+        listed = zip(assets, self.objects.each(self.generations, assets), strict=True)
+        newest = [
+            (asset, day, max(versions), versions[max(versions)])
+            for asset, days in listed
+            for day, versions in days.items()
+        ]
+        found: dict[str, dict[str, LogRecord]] = {asset: {} for asset in assets}
+        for record in self.objects.each(lambda one: self.at(*one), newest):
+            found[record.asset][record.day] = record
+        return found
 
     def at(self, asset: str, day: str, generation: int, version: Version) -> LogRecord:
         """Return one generation, read only where ``version``, from a listing, is not the one read before."""
         key = Layout.log_key(asset, day, generation)
-        return self._known.get(key, version, lambda _: self.read(asset, day, generation))
+        return self._known.get(
+            key,
+            version,
+            lambda key, version: self._parsed(asset, day, generation, self.objects.read_version(key, version)),
+        )
 
     def histories(self, asset: str) -> dict[str, tuple[LogRecord, ...]]:
         """Return every generation of every published day, by day in order, oldest first."""
@@ -205,6 +220,10 @@ class CommitLog:
             raise MissingPartitionError(
                 "The partition has no such generation.", asset=asset, partition=day, generation=generation
             ) from None
+        return self._parsed(asset, day, generation, data)
+
+    def _parsed(self, asset: str, day: str, generation: int, data: bytes) -> LogRecord:
+        key = Layout.log_key(asset, day, generation)
         record = LogRecord.from_json(data, where=key)
         if (record.asset, record.day, record.generation) != (asset, day, generation):
             got = f"{record.asset} {record.day} generation {record.generation}"

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field, replace
 from ml_data_platform.errors import CommitConflictError, PlatformError, RecordError
 from ml_data_platform.storage.layout import Layout, check_sha256, parse_day
 from ml_data_platform.storage.ledger_record import LedgerRecord
-from ml_data_platform.storage.object_store import ObjectStore
+from ml_data_platform.storage.object_store import ObjectStore, Version
 from ml_data_platform.storage.record_cache import RecordCache
 from ml_data_platform.storage.records import check_instant, read_fields, sealed
 
@@ -146,7 +146,7 @@ class Decisions:
         # Who decides what holds already is told so: who wrote it may have died before it was flushed.
         self.objects.settle(folder)
         found = [(f"{folder}/{name}", version) for name, version in versions if Layout.decision_place(name)]
-        return tuple(self._known.get(key, version, self._read) for key, version in found)
+        return tuple(self.objects.each(lambda known: self._known.get(*known, self._read), found))
 
     def standings(self, source: str) -> dict[str, Standing]:
         """Return what holds for each content of a source about which anything was decided."""
@@ -205,8 +205,8 @@ class Decisions:
         decision.check()
         return self.objects.put_if_absent(decision.key, decision.to_json())
 
-    def _read(self, key: str) -> Decision:
-        return Decision.from_json(self.objects.read_bytes(key), where=key)
+    def _read(self, key: str, version: Version) -> Decision:
+        return Decision.from_json(self.objects.read_version(key, version), where=key)
 
 
 def _contended(source: str, sha256: str) -> CommitConflictError:

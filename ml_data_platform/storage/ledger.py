@@ -90,7 +90,7 @@ class Ledger:
         current: dict[tuple[str, str], LedgerRecord] = {}
         for source in self.sources():
             keys = self.record_keys(source).items()
-            for record in self.objects.each(lambda known: self._known.get(*known, self._read), keys):
+            for record in self.objects.each(lambda known: self._known.get(*known, self._read_version), keys):
                 kept = current.get((source, record.sha256))
                 if kept is None or _rank(record, wanted.get(source)) > _rank(kept, wanted.get(source)):
                     current[source, record.sha256] = record
@@ -150,6 +150,9 @@ class Ledger:
 
     def _read(self, key: str) -> LedgerRecord:
         return LedgerRecord.from_json(self.objects.read_bytes(key), where=key)
+
+    def _read_version(self, key: str, version: Version) -> LedgerRecord:
+        return LedgerRecord.from_json(self.objects.read_version(key, version), where=key)
 
     def _fields(self, key: str, types: Mapping[str, tuple[type, ...]]) -> dict[str, Any]:
         return read_fields(self.objects.read_bytes(key), where=key, types=types, form=FORMAT)

@@ -131,6 +131,13 @@ class ObjectStore(ABC):
     def read_bytes(self, key: str) -> bytes:
         """Return the bytes under ``key``; raises FileNotFoundError where there are none."""
 
+    def read_version(self, key: str, version: Version) -> bytes:  # noqa: ARG002 - for stores that are far away
+        """Return the bytes under ``key``, of which a listing told ``version``, or newer ones.
+
+        A store that is far away may keep a copy of that very version here.
+        """
+        return self.read_bytes(key)
+
     @abstractmethod
     def exists(self, key: str) -> bool:
         """Tell whether something is stored under ``key``."""

@@ -20,15 +20,15 @@ class RecordCache(Generic[Record]):
     def __init__(self) -> None:
         self._read: dict[str, tuple[Hashable, Record]] = {}
 
-    def get(self, key: str, version: Hashable, read: Callable[[str], Record]) -> Record:
+    def get(self, key: str, version: Hashable, read: Callable[[str, Hashable], Record]) -> Record:
         """Return the record under ``key``, reading it only where its version is not the one read before.
 
         Args:
             key: Where it is stored.
             version: Taken before reading, so that bytes that change in between are read again the next time.
-            read: Returns the record under a key; its errors are passed on, and nothing is remembered then.
+            read: Returns the record under a key, of that version or a newer one; its errors are passed on, and nothing is remembered then.
         """
         known = self._read.get(key)
         if known is None or known[0] != version:
-            known = self._read[key] = version, read(key)
+            known = self._read[key] = version, read(key, version)
         return known[1]

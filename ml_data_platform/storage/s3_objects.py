@@ -37,6 +37,7 @@ from ml_data_platform.storage.object_store import (
     missing_object,
     wrong_object,
 )
+from ml_data_platform.storage.record_files import RecordFiles
 from ml_data_platform.storage.s3_client import S3Connection
 from ml_data_platform.storage.s3_requests import (
     Head,
@@ -45,7 +46,7 @@ from ml_data_platform.storage.s3_requests import (
 )
 
 _PROBE = b"The platform tries here whether this store keeps conditions.\n"
-CACHE_FOLDER = "cache"
+CACHE_FOLDER, RECORDS_FOLDER = "cache", "records"
 ABSENT = "*"
 # One PutObject takes 5 GB; beyond a part, parts are cheaper to repeat than the whole.
 LARGEST_SINGLE_PUT_BYTES = 64 << 20
@@ -77,6 +78,7 @@ class S3ObjectStore(ObjectStore):
         self.location = location
         self.requests = S3Requests(location.bucket, connection)
         self.cache = ObjectCache(local_folder / CACHE_FOLDER, cache_bytes)
+        self.records = RecordFiles(local_folder / CACHE_FOLDER / RECORDS_FOLDER)
         self.local = LocalObjectStore(local_folder)
         self._threads = connection.connections
         self._beginning = f"{location.prefix}/" if location.prefix else ""
@@ -148,6 +150,14 @@ class S3ObjectStore(ObjectStore):
     def read_bytes(self, key: str) -> bytes:
         """Return the bytes under ``key``; raises FileNotFoundError where there are none."""
         return self.requests.get(self._full(key))
+
+    def read_version(self, key: str, version: Version) -> bytes:
+        """Return the bytes under ``key``, of a listed version or newer ones; a record that was read before is kept here."""
+        kept = self.records.find(version)
+        if kept is None:
+            kept = self.read_bytes(key)
+            self.records.keep(version, kept)
+        return kept
 
     def exists(self, key: str) -> bool:
         """Tell whether something is stored under ``key``."""

@@ -149,7 +149,9 @@ def test_a_day_on_a_bucket(tmp_path: Path, s3: S3Server) -> None:
         assert str(untouched) not in {run.day for run in new}
         for asset in TABLES:
             assert ui.partitions(asset)[str(touched)] == "MATERIALIZED", asset
-            assert {found.get(str(touched)) for found in ui.checks(asset).values()} == {"SUCCEEDED"}, asset
+            red = {check for check, found in ui.checks(asset).items() if found.get(str(touched)) != "SUCCEEDED"}
+            # That many of its rows came late is warned of.
+            assert red <= {"late_share_is_within_tolerance"}, asset
         assert ui.place("validated_events", str(touched)) == f"{mine.root}/data/validated_events/dt={touched}"
         shown = ui.resources()
     assert mine.rows("validated_events", touched) == EVENTS + LATE + PULLED

@@ -420,6 +420,21 @@ def test_the_cache_is_verified_bounded_and_safe_to_remove(s3, store):
     assert second.exists()
 
 
+def test_another_process_reads_no_record_again_and_believes_no_damaged_copy(s3, store, objects):
+    """Heads are read from local copies by a store that is new; one that was damaged is fetched again."""
+    publish(store, SINGLE, 1, expected=0)
+    publish(store, SINGLE, 2, expected=1)
+    head = TableStore(objects, present).head(SINGLE.name, DAY)
+    asked = on(s3, "GET", "/log/", serve_plainly, times=99)
+    assert TableStore(objects, present).head(SINGLE.name, DAY) == head
+    assert asked == []
+    for path in objects.records.folder.rglob("*"):
+        if path.is_file():
+            path.write_bytes(b"damaged")
+    assert TableStore(objects, present).head(SINGLE.name, DAY) == head
+    assert len(asked) == 1
+
+
 def test_a_stored_object_with_other_bytes_is_never_read(s3, store):
     """Bytes that do not have the hash of their name are refused, whoever wrote them."""
     publish(store, SINGLE, 1, expected=0)
