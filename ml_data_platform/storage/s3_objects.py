@@ -39,11 +39,8 @@ from ml_data_platform.storage.object_store import (
 )
 from ml_data_platform.storage.record_files import RecordFiles
 from ml_data_platform.storage.s3_client import S3Connection
-from ml_data_platform.storage.s3_requests import (
-    Head,
-    S3Requests,
-    expected_etag,
-)
+from ml_data_platform.storage.s3_parts import S3Parts, expected_etag
+from ml_data_platform.storage.s3_requests import Head, S3Requests
 
 _PROBE = b"The platform tries here whether this store keeps conditions.\n"
 CACHE_FOLDER, RECORDS_FOLDER = "cache", "records"
@@ -77,6 +74,7 @@ class S3ObjectStore(ObjectStore):
     ) -> None:
         self.location = location
         self.requests = S3Requests(location.bucket, connection)
+        self.parts = S3Parts(self.requests)
         self.cache = ObjectCache(local_folder / CACHE_FOLDER, cache_bytes)
         self.records = RecordFiles(local_folder / CACHE_FOLDER / RECORDS_FOLDER)
         self.local = LocalObjectStore(local_folder)
@@ -205,8 +203,6 @@ class S3ObjectStore(ObjectStore):
     def project(self, object_key: str, view_key: str, *, generation: int | None = None) -> bool:
         """Show an object under a name of the view, unless a newer generation is shown.
 
-        One of more than 5 GB is copied in parts by the store itself: one request takes no more.
-
         Raises:
             VerificationError: The object is missing.
         """
@@ -237,9 +233,9 @@ class S3ObjectStore(ObjectStore):
 
     def reap_uploads(self, older_than: timedelta, now: datetime) -> int:
         """Remove uploads in parts that were begun longer ago than ``older_than`` and never finished."""
-        begun = [each for each in self.requests.uploads(self._beginning) if now - each[2] > older_than]
+        begun = [each for each in self.parts.uploads(self._beginning) if now - each[2] > older_than]
         for key, upload, _ in begun:
-            self.requests.abort_parts(key, upload)
+            self.parts.abort(key, upload)
         return len(begun)
 
     def lock(self, key: str, *, shared: bool = False) -> AbstractContextManager[None]:
@@ -289,7 +285,7 @@ class S3ObjectStore(ObjectStore):
             raise VerificationError("A staged file changed.", file=source, expected=size_bytes, got=got)
         metadata = {_SHA256: sha256}
         if size_bytes > LARGEST_SINGLE_PUT_BYTES:
-            etag = self.requests.put_parts(self._full(key), source, metadata)
+            etag = self.parts.put(self._full(key), source, metadata)
         else:
             etag = self.requests.put(self._full(key), source, metadata)
         self._check(key, etag, source, sha256)
@@ -322,12 +318,13 @@ class S3ObjectStore(ObjectStore):
             VerificationError: The object is missing, or the store holds other bytes than were sent.
         """
         # A copy in the cache must not hide that the object itself is gone.
+        # One request takes 5 GB: the store copies what is larger in parts.
         there, wanted, full = self.requests.head(self._full(object_key)), metadata[_SHA256], self._full(view_key)
         if there is None:
             raise missing_object(self.uri(object_key))
         only_if = {"if_match": seen} if seen else {"if_none_match": ABSENT}
         if there.size_bytes > LARGEST_VIEW_PUT_BYTES:
-            return self.requests.copy_parts(self._full(object_key), there, full, metadata, **only_if)
+            return self.parts.copy(self._full(object_key), there, full, metadata, **only_if)
         path = self.local_path(object_key)
         etag = self.requests.put(full, path, metadata, **only_if)
         self._check(view_key, etag, path, wanted)
@@ -348,8 +345,6 @@ def _is_as_new(shown: Head, wanted: str, generation: int | None) -> bool:
     """Tell whether what is shown may stay: the very object, or a newer generation."""
     number = shown.metadata.get(_GENERATION, "")
     shown_generation = int(number) if number.isdecimal() else 0
-    if generation is None:
-        return shown.metadata.get(_SHA256) == wanted
-    if shown_generation == generation:
+    if generation is None or shown_generation == generation:
         return shown.metadata.get(_SHA256) == wanted
     return shown_generation > generation

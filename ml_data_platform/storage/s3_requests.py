@@ -30,14 +30,10 @@ from ml_data_platform.storage.s3_client import S3Connection, s3_client
 
 Answer = TypeVar("Answer")
 CHUNK_BYTES = 1 << 20
-PART_BYTES = 16 << 20
-"""Larger files are sent in parts of this size: what is lost on the way is sent again, not the whole."""
-COPIED_PART_BYTES = 1 << 30
-"""The store copies its own bytes; a part may have 5 GB, and many take long enough to fail on the way."""
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.2, 10.0
 _PASSING_STATUS = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
 _PASSING_CODES = frozenset({"InternalError", "OperationAborted", "RequestTimeout", "ServiceUnavailable", "SlowDown"})
-_PASSING_ERRORS = (BotoCoreError, HTTPError, ConnectionError, TimeoutError)
+PASSING_ERRORS = (BotoCoreError, HTTPError, ConnectionError, TimeoutError)
 # An answer that breaks off within its headers reads as a success that says nothing: a listing as that of an empty bucket.
 _ALWAYS_TOLD = {
     "head_object": ("ETag", "ContentLength", "LastModified"),
@@ -89,7 +85,7 @@ class S3Requests:
     def head(self, key: str) -> Head | None:
         """Return what the store tells of an object; None where there is none."""
         try:
-            found = self._send("head_object", key)
+            found = self.send("head_object", key)
         except FileNotFoundError:
             return None
         return Head(found["ETag"], found["ContentLength"], found["LastModified"], found["Metadata"])
@@ -148,106 +144,11 @@ class S3Requests:
         def send() -> str:
             more = {"Metadata": dict(metadata), **{name: tag for name, tag in conditions.items() if tag is not None}}
             if isinstance(source, bytes):
-                return str(self._call("put_object", key, Body=source, **more)["ETag"])
+                return str(self.call("put_object", key, Body=source, **more)["ETag"])
             with source.open("rb") as stream:
-                return str(self._call("put_object", key, Body=stream, **more)["ETag"])
+                return str(self.call("put_object", key, Body=stream, **more)["ETag"])
 
         return self._repeat("put_object", key, send)[0]
-
-    def put_parts(self, key: str, source: Path, metadata: dict[str, str]) -> str:
-        """Store a large file in parts, without a condition; returns its entity tag."""
-        upload = self._send("create_multipart_upload", key, Metadata=metadata)["UploadId"]
-        parts: list[dict[str, Any]] = []
-        try:
-            with source.open("rb") as stream:
-                while data := stream.read(PART_BYTES):
-                    number = len(parts) + 1
-                    sent = self._send("upload_part", key, UploadId=upload, PartNumber=number, Body=data)
-                    parts.append({"PartNumber": number, "ETag": sent["ETag"]})
-            return self._complete(key, upload, parts, metadata)
-        except BaseException:
-            self.abort_parts(key, upload)
-            raise
-
-    def _complete(self, key: str, upload: str, parts: list[dict[str, Any]], metadata: dict[str, str]) -> str:
-        try:
-            answer = self._send("complete_multipart_upload", key, UploadId=upload, MultipartUpload={"Parts": parts})
-        except FileNotFoundError:
-            # An upload that has ended is not known any more: the first answer was lost.
-            there = self.head(key)
-            if there is None or there.metadata != metadata:
-                raise
-            return there.etag
-        return str(answer["ETag"])
-
-    def copy_parts(
-        self,
-        source: str,
-        there: Head,
-        key: str,
-        metadata: dict[str, str],
-        *,
-        if_match: str | None = None,
-        if_none_match: str | None = None,
-    ) -> str:
-        """Store what another key holds under a key, in parts that the store copies itself; returns its entity tag.
-
-        Args:
-            source: The other key.
-            there: What the store tells of it; that very version is copied.
-            key: Where to.
-            metadata: Kept with it.
-            if_match: Only where the object has this entity tag when all parts are there.
-            if_none_match: ``*``: only where there is no object then. Some stores heed neither in this request.
-
-        Raises:
-            ConditionFailedError: The condition does not hold, or the other key holds another version.
-        """
-        conditions = {"IfMatch": if_match, "IfNoneMatch": if_none_match}
-        upload = self._send("create_multipart_upload", key, Metadata=metadata)["UploadId"]
-        parts: list[dict[str, Any]] = []
-        try:
-            for start in range(0, there.size_bytes, COPIED_PART_BYTES):
-                end = min(start + COPIED_PART_BYTES, there.size_bytes) - 1
-                copied = self._send(
-                    "upload_part_copy",
-                    key,
-                    UploadId=upload,
-                    PartNumber=len(parts) + 1,
-                    CopySource={"Bucket": self.bucket, "Key": source},
-                    CopySourceIfMatch=there.etag,
-                    CopySourceRange=f"bytes={start}-{end}",
-                )
-                parts.append({"PartNumber": len(parts) + 1, "ETag": copied["CopyPartResult"]["ETag"]})
-            answer = self._send(
-                "complete_multipart_upload",
-                key,
-                UploadId=upload,
-                MultipartUpload={"Parts": parts},
-                **{name: tag for name, tag in conditions.items() if tag is not None},
-            )
-        except BaseException:
-            self.abort_parts(key, upload)
-            raise
-        return str(answer["ETag"])
-
-    def abort_parts(self, key: str, upload: str) -> None:
-        """Remove the parts of an upload; nothing happens where it ended, or where the store cannot be reached."""
-        try:
-            self._call("abort_multipart_upload", key, UploadId=upload)
-        except (ClientError, *_PASSING_ERRORS):
-            return
-
-    def uploads(self, prefix: str) -> Iterator[tuple[str, str, datetime]]:
-        """Yield the key, id and beginning of every upload in parts below ``prefix`` that has not ended."""
-        markers: dict[str, str] = {}
-        while True:
-            page = self._send("list_multipart_uploads", None, Prefix=prefix, **markers)
-            for each in page.get("Uploads", ()):
-                yield each["Key"], each["UploadId"], each["Initiated"]
-            if not page.get("IsTruncated"):
-                return
-            markers = {"KeyMarker": page["NextKeyMarker"], "UploadIdMarker": page["NextUploadIdMarker"]}
 
     def listing(self, prefix: str) -> Iterator[tuple[str, Stored]]:
         """Yield every key that begins with ``prefix``, in order, with what a listing tells of it."""
@@ -265,23 +166,23 @@ class S3Requests:
 
     def is_empty(self, prefix: str) -> bool:
         """Tell whether no key begins with ``prefix``."""
-        return not self._send("list_objects_v2", None, Prefix=prefix, MaxKeys=1).get("Contents")
+        return not self.send("list_objects_v2", None, Prefix=prefix, MaxKeys=1).get("Contents")
 
     def delete(self, key: str) -> None:
         """Remove an object; nothing happens where there is none."""
-        self._send("delete_object", key)
+        self.send("delete_object", key)
 
     def _pages(self, **asked: str) -> Iterator[dict[str, Any]]:
         more: dict[str, str] = {}
         while True:
-            page = self._send("list_objects_v2", None, **asked, **more)
+            page = self.send("list_objects_v2", None, **asked, **more)
             yield page
             if not page.get("IsTruncated"):
                 return
             more = {"ContinuationToken": page["NextContinuationToken"]}
 
     def _chunks(self, key: str) -> Iterator[bytes]:
-        answer = self._call("get_object", key)
+        answer = self.call("get_object", key)
         read = 0
         with closing(answer["Body"]) as body:
             for chunk in body.iter_chunks(CHUNK_BYTES):
@@ -290,7 +191,8 @@ class S3Requests:
         if read != answer["ContentLength"]:
             raise ConnectionError(f"{read} of {answer['ContentLength']} bytes arrived")
 
-    def _call(self, operation: str, key: str | None, **arguments: Any) -> dict[str, Any]:
+    def call(self, operation: str, key: str | None, **arguments: Any) -> dict[str, Any]:
+        """Send a request once; returns its whole answer, and raises what the client raises."""
         of_key = {} if key is None else {"Key": key}
         answer: dict[str, Any] = getattr(self._client, operation)(Bucket=self.bucket, **of_key, **arguments)
         untold = [name for name in _ALWAYS_TOLD.get(operation, ()) if name not in answer]
@@ -300,8 +202,9 @@ class S3Requests:
             raise ConnectionError(f"an answer does not tell {untold}")
         return answer
 
-    def _send(self, operation: str, key: str | None, **arguments: Any) -> dict[str, Any]:
-        return self._repeat(operation, key, lambda: self._call(operation, key, **arguments))[0]
+    def send(self, operation: str, key: str | None, **arguments: Any) -> dict[str, Any]:
+        """Send a request of an operation as the client names it, again where that may help; returns its answer."""
+        return self._repeat(operation, key, lambda: self.call(operation, key, **arguments))[0]
 
     def _repeat(self, operation: str, key: str | None, send: Callable[[], Answer]) -> tuple[Answer, int]:
         """Return what ``send`` answers, and how often it was sent before."""
@@ -323,7 +226,7 @@ class S3Requests:
                     "profile (`s3_profile_name`), or a role of the machine.",
                     bucket=self.bucket,
                 ) from error
-            except _PASSING_ERRORS as error:
+            except PASSING_ERRORS as error:
                 failure = error
         raise self._unavailable(operation, key, failure, attempt + 1) from None
 
@@ -362,23 +265,6 @@ class S3Requests:
 def _shared_client(connection: S3Connection) -> Any:
     # Making one takes half a second, mostly for reading what S3 is.
     return s3_client(connection)
-
-
-def expected_etag(source: bytes | Path, *, in_parts: bool = False) -> str:
-    """Return the entity tag that a store gives to bytes which it keeps as they are (with its own keys it gives others)."""
-    whole = hashlib.md5(usedforsecurity=False)
-    if isinstance(source, bytes):
-        whole.update(source)
-        return f'"{whole.hexdigest()}"'
-    parts = []
-    with source.open("rb") as stream:
-        while data := stream.read(PART_BYTES):
-            whole.update(data)
-            if in_parts:
-                parts.append(hashlib.md5(data, usedforsecurity=False).digest())
-    if not in_parts:
-        return f'"{whole.hexdigest()}"'
-    return f'"{hashlib.md5(b"".join(parts), usedforsecurity=False).hexdigest()}-{len(parts)}"'
 
 
 def _code(error: ClientError) -> str:

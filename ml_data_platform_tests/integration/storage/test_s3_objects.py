@@ -22,7 +22,7 @@ from ml_data_platform.errors import (
 )
 from ml_data_platform.locations import S3Location
 from ml_data_platform.storage import s3_objects as module
-from ml_data_platform.storage import s3_requests
+from ml_data_platform.storage import s3_parts, s3_requests
 from ml_data_platform.storage.durability import file_sha256
 from ml_data_platform.storage.layout import Layout
 from ml_data_platform.storage.table_store import TableStore
@@ -295,7 +295,7 @@ def test_a_slow_writer_of_another_machine_cannot_bring_an_older_generation_back(
 def test_a_large_file_goes_in_parts_is_verified_and_leaves_no_part(s3, store, monkeypatch, tmp_path):
     """Its object is whole, its tag is the one computed here; a part that fails for good leaves no upload."""
     monkeypatch.setattr(module, "LARGEST_SINGLE_PUT_BYTES", 1 << 20)
-    monkeypatch.setattr(s3_requests, "PART_BYTES", 5 << 20)
+    monkeypatch.setattr(s3_parts, "PART_BYTES", 5 << 20)
     source = tmp_path / "large"
     source.write_bytes(os.urandom(12 << 20))
     sha256 = file_sha256(source)
@@ -318,7 +318,7 @@ def test_a_large_file_goes_in_parts_is_verified_and_leaves_no_part(s3, store, mo
             sha256=file_sha256(second),
             size_bytes=second.stat().st_size,
         )
-    assert list(objects.requests.uploads("")) == []
+    assert list(objects.parts.uploads("")) == []
     # The upload ended, and its answer is lost: asked again, the store knows it no more.
     ended = on(s3, "POST", "/objects/", lose_answer_of_complete, times=2)
     assert objects.put_object(
@@ -339,7 +339,7 @@ def test_a_file_too_large_for_one_request_is_copied_by_the_store(s3, store, monk
     store.objects.put_object(key, path, sha256=file_sha256(path), size_bytes=len(data))
     monkeypatch.setattr(module, "LARGEST_VIEW_PUT_BYTES", 10 << 20)
     # No part but the last may be smaller than this.
-    monkeypatch.setattr(s3_requests, "COPIED_PART_BYTES", 5 << 20)
+    monkeypatch.setattr(s3_parts, "COPIED_PART_BYTES", 5 << 20)
     lost = on(s3, "PUT", VIEW, lose_answer)
     copied = []
     s3.meddle = note_copies(copied, s3.meddle)
@@ -349,9 +349,9 @@ def test_a_file_too_large_for_one_request_is_copied_by_the_store(s3, store, monk
     assert sorted(set(copied)) == ["bytes=0-5242879", "bytes=10485760-11534340", "bytes=5242880-10485759"]
     assert store.objects.read_bytes(VIEW) == data
     assert store.objects.is_projected(key, VIEW, store.objects.stored("data")[VIEW])
-    assert not list(store.objects.requests.uploads(""))
+    assert not list(store.objects.parts.uploads(""))
     assert not store.objects.project(key, VIEW, generation=1)
-    monkeypatch.setattr(store.objects.requests, "copy_parts", _overtaken(store, VIEW))
+    monkeypatch.setattr(store.objects.parts, "copy", _overtaken(store, VIEW))
     other = tmp_path / "other"
     other.write_bytes(data + b"more")
     newer = Layout.object_key("daily_events", file_sha256(other))
@@ -385,10 +385,10 @@ def note_copies(copied, meddle):
 def test_uploads_that_never_ended_are_collected_when_they_are_old(s3, store):
     """A writer that was killed between two parts leaves an upload; a young one may still be going on."""
     s3.client.create_multipart_upload(Bucket=store.objects.location.bucket, Key="some/prefix/_store/x")
-    ((_, _, begun),) = store.objects.requests.uploads("")
+    ((_, _, begun),) = store.objects.parts.uploads("")
     assert store.collect(now=begun + timedelta(hours=23)).uploads_removed == 0
     assert store.collect(now=begun + timedelta(hours=25)).uploads_removed == 1
-    assert list(store.objects.requests.uploads("")) == []
+    assert list(store.objects.parts.uploads("")) == []
 
 
 def test_a_collector_of_a_bucket_keeps_away_from_commits_of_other_machines(store):
