@@ -13,7 +13,7 @@ import errno
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -191,6 +191,13 @@ class LocalObjectStore(ObjectStore):
     def settle(self, folder: str) -> None:
         """Do the same unless this store did so since the folder changed, or it has not changed for long."""
         self._settled.settle(self.local_path(folder), self._settle_up)
+
+    def settle_below(self, folder: str, *, but: Collection[str] = ()) -> None:
+        """Settle a folder and all below it, except for some."""
+        spared = {str(self.local_path(each)) for each in but}
+        for top, _, _ in os.walk(self.local_path(folder), onerror=_raise_unless_gone):
+            if top not in spared:
+                self._settled.settle(Path(top), self._settle_up)
 
     def is_projected(self, object_key: str, view_key: str, shown: Stored | None = None) -> bool:  # noqa: ARG002
         """Tell, without reading bytes, whether the view's file is the object itself, or a copy that was compared."""

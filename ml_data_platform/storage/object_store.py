@@ -10,7 +10,7 @@ bytes under a key. A `lock` only spares work: where the medium is reached from s
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -175,6 +175,9 @@ class ObjectStore(ABC):
 
     def settle(self, folder: str) -> None:  # noqa: B027
         """Do the same where the folder has changed lately; for what is looked at again and again."""
+
+    def settle_below(self, folder: str, *, but: Collection[str] = ()) -> None:  # noqa: B027
+        """Settle a folder and all below it, except for some."""
 
     @abstractmethod
     def is_projected(self, object_key: str, view_key: str, shown: Stored) -> bool:

@@ -91,6 +91,9 @@ def _show(objects: ObjectStore, log: CommitLog, head: LogRecord) -> bool:
     stale = _stale_files(objects, log, head)
     for name in stale:
         objects.withdraw(Layout.view_key(head.asset, head.day, name))
+    # Who withdrew a file may have died before that was flushed; folders of the head's files were flushed just now.
+    shown = {Layout.view_key(head.asset, head.day, file.name).rpartition("/")[0] for file in head.files}
+    objects.settle_below(Layout.view_folder(head.asset, head.day), but=shown)
     return any(changed) or bool(stale)
 
 
@@ -140,8 +143,7 @@ def _recover_day(
         return project_head(objects, log, asset, day)
     # Who showed it may have died before it was flushed; the log first, so that it is never behind the view.
     objects.settle(Layout.log_folder(asset, day))
-    for folder in sorted({key.rpartition("/")[0] for key in expected}):
-        objects.settle(folder)
+    objects.settle_below(Layout.view_folder(asset, day))
     return False
 
 

@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 from unittest.mock import patch
 
-_PASS_ON = frozenset({"_flush", "flush", "settle", "_settle_up", "each", "<listcomp>"})
+_PASS_ON = frozenset({"_flush", "flush", "settle", "settle_below", "_settle_up", "each", "<listcomp>"})
 
 
 def flushing_functions(work: Callable[[], Any]) -> set[str]:

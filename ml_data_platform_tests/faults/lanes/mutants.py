@@ -54,6 +54,7 @@ FLUSHES: dict[str, tuple[str, ...]] = {
     "sync_folder.project": ("recommit",),
     "sync_folder.project_head": ("recovery_after_a_death",),
     "sync_folder._recover_day": ("recovery_after_a_death",),
+    "sync_folder._show": ("withdrawal_after_a_death",),
     "sync_folder.collect": ("collection_after_a_death",),
     "sync_folder.write_snapshot": ("pin_after_a_death",),
     "sync_folder.withdraw": ("withdrawn_rows", "fewer_files"),

@@ -8,6 +8,7 @@ The death may come between a step and its flush. Who finds the step done builds 
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -143,6 +144,24 @@ class ShrinkingAfter(Succeeding):
 
 
 @dataclass(frozen=True)
+class WithdrawingAfter(ShrinkingAfter):
+    """The same commit told again, after a recovery that died while it withdrew the file."""
+
+    def prepare(self, root: Path) -> None:
+        """Commit all files, then one, and show the others still."""
+        super().prepare(root)
+        self.act(root)
+        gone = numbered.records(root, PARTED)[0]["files"][1]
+        os.link(
+            numbered.object_path(root, PARTED, gone["sha256"]), root / "data" / PARTED.name / f"dt={DAY}" / gone["name"]
+        )
+
+    def die(self, root: Path) -> None:
+        """Recover."""
+        numbered.recover(root)
+
+
+@dataclass(frozen=True)
 class PinningAfter(Succeeding):
     """A snapshot of the newest generation, which a version is traced through."""
 
@@ -174,5 +193,6 @@ SUCCESSORS = (
     CommittingAfter("commit_after_a_death"),
     CollectingAfter("collection_after_a_death"),
     ShrinkingAfter("fewer_files"),
+    WithdrawingAfter("withdrawal_after_a_death"),
     PinningAfter("pin_after_a_death"),
 )
