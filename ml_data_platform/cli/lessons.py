@@ -93,8 +93,10 @@ LESSONS: Mapping[str, tuple[str, ...]] = {
     "trace": (
         "Example: ml-data-platform trace latest",
         "Example: ml-data-platform trace date_partitions/2026-06-01",
+        "Example: ml-data-platform trace demo_shop:eeb7c25fe6fb0cb6 --day 2026-06-03",
+        "Example: ml-data-platform trace events_2026-06-01T01.jsonl:17",
         "JSON keys: made_from and contained_in; each node has kind, name, facts, children.",
-        "Exit status: 0 shown, 1 nothing has this name, 2 wrong arguments.",
+        "Exit status: 0 shown, 1 nothing has this name, or several things have it, 2 wrong arguments.",
     ),
     "rebuild": (
         "Example: ml-data-platform rebuild --to /tmp/again --model latest",
