@@ -87,8 +87,12 @@ LESSONS: Mapping[str, tuple[str, ...]] = {
         "Example: ml-data-platform train --version latest --cutoff 2026-06-10",
         "Example: ml-data-platform train --version training_data --models models",
         "A tenth of the work: … --negatives-per-positive 3; the probabilities are brought back by the recorded rate.",
-        "JSON keys: outcome (trained, unchanged), folder, and those of the run's manifest.json.",
-        "Exit status: 0 there is a model, 1 its data are not pinned, leak, or cannot be split so, 2 wrong arguments.",
+        "Example: ml-data-platform train --cutoff 2026-06-10 --dry-run",
+        (
+            "JSON keys: outcome (trained, unchanged, dry run), folder, and those of the run's manifest.json; of a dry run "
+            "run_id, version, is_provisional, config, features, rows, positives, negative_sampling, firewall, is_trained."
+        ),
+        "Exit status: 0 there is a model, or could be, 1 its data are not pinned, leak, or cannot be split so, 2 wrong arguments.",
     ),
     "trace": (
         "Example: ml-data-platform trace latest",

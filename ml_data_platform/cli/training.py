@@ -6,6 +6,7 @@ Belongs here: its arguments and output. Does not belong here: training.
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -17,7 +18,7 @@ from ml_data_platform.cli import screen
 from ml_data_platform.cli.options import JsonOption, RootOption, day_argument, root_and_days, settings_of
 
 if TYPE_CHECKING:
-    from ml_data_platform.datasets.conversion_model import TrainedModel
+    from ml_data_platform.datasets.conversion_model import TrainedModel, TrainingPlan
 
 
 def train(
@@ -43,6 +44,9 @@ def train(
     models: Annotated[
         Path | None, typer.Option("--models", metavar="FOLDER", help="Folder of training runs; by default the root's.")
     ] = None,
+    is_dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check everything and say what would be learnt from; train nothing.")
+    ] = False,
     root: RootOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -51,7 +55,7 @@ def train(
     Only rows that the version pins are used, after the leakage firewall has looked at them. Without --cutoff, about the
     last fifth of the days is tested. The same version and choices give the same bytes.
     """
-    from ml_data_platform.datasets.conversion_model import TrainingConfig, train_model
+    from ml_data_platform.datasets.conversion_model import TrainingConfig, plan_model, train_model
     from ml_data_platform.datasets.known_days import default_cutoff
     from ml_data_platform.datasets.load_dataset import find_version
     from ml_data_platform.stages.platform import utc_now
@@ -66,11 +70,16 @@ def train(
         negatives_per_positive=negatives_per_positive,
         shared_users=shared_users,
     )
+    folder = models.resolve() if models else settings.models_folder
+    if is_dry_run:
+        plan = plan_model(data, config, folder, memory_limit=settings.memory_limit, threads=settings.threads)
+        screen.print_json({"outcome": "dry run", **asdict(plan)}) if as_json else _print_plan(plan)
+        return
     with screen.progress("training") as (bar, task):
         trained = train_model(
             data,
             config,
-            models.resolve() if models else settings.models_folder,
+            folder,
             now=utc_now(),
             memory_limit=settings.memory_limit,
             threads=settings.threads,
@@ -85,6 +94,17 @@ def train(
 def _facts(trained: TrainedModel) -> dict[str, Any]:
     facts: dict[str, Any] = trained.manifest.model_dump(mode="json")
     return facts
+
+
+def _print_plan(plan: TrainingPlan) -> None:
+    state = "is there already: training it again changes nothing" if plan.is_trained else "would be trained"
+    screen.say(f"{plan.run_id} {state}", tail=f"; on {plan.version}, tested from {plan.config['cutoff']} on")
+    for part, rows in plan.rows.items():
+        screen.say(f"{part}: {rows:,} rows, {plan.positives[part]:,} of them positive")
+    rate = plan.negative_sampling["rate"]
+    screen.say(f"of the train part's negatives {rate:.4f} are kept" if rate < 1 else "all negatives are kept")
+    screen.say(f"{len(plan.features)} features: {', '.join(plan.features)}")
+    screen.say(f"checked for leaks, all passed: {', '.join(sorted(plan.firewall))}")
 
 
 def _print(trained: TrainedModel) -> None:

@@ -32,7 +32,7 @@ from ml_data_platform.storage.records import canonical_json
 from ml_data_platform.training.folds import FoldChoice, compute_folds
 from ml_data_platform.training.sampling import recalibrated
 from ml_data_platform.training.scoring import Floats, Labels, average_precision, calibration, log_loss, roc_auc, scores
-from ml_data_platform.training.temporal import SharedUsers, TemporalSplit, split_at_day
+from ml_data_platform.training.temporal import Part, SharedUsers, TemporalSplit, split_at_day
 
 Progress = Callable[[str], None]
 
@@ -79,6 +79,22 @@ class TrainedModel:
     outcome: Literal["trained", "unchanged"]
 
 
+@dataclass(frozen=True)
+class TrainingPlan:
+    """What a training run would learn from: see ``RunManifest``; ``is_trained`` where the same was run before."""
+
+    run_id: str
+    version: str
+    is_provisional: bool
+    config: dict[str, Any]
+    features: list[str]
+    rows: dict[str, int]
+    positives: dict[str, int]
+    negative_sampling: dict[str, Any]
+    firewall: dict[str, bool]
+    is_trained: bool
+
+
 def train_model(
     data: PinnedData,
     config: TrainingConfig,
@@ -104,22 +120,10 @@ def train_model(
         LeakageError: The rows must not be learnt from.
         SplitError: The split leaves no room, or the train part has only one class.
     """
-    split = split_at_day(config.cutoff, shared_users=config.shared_users)
-    columns = ("user_id", *feature_columns("date_partitions"), "label")
     progress("loading")
-    parts = {}
-    for part in ("train", "test"):
-        ratio = config.negatives_per_positive if part == "train" else None
-        chosen = Selected(split=split, part=part, columns=columns, negatives_per_positive=ratio)
-        parts[part] = select_rows(data, chosen, memory_limit=memory_limit, threads=threads)
+    parts = _select_parts(data, config, memory_limit, threads)
     train, test = _matrix(parts["train"]), _matrix(parts["test"])
-    if len(np.unique(train.labels)) < 2 or not len(test.labels):
-        raise SplitError(
-            "the train part has labels of one class only, or there is nothing to test on",
-            remedy="Choose another cutoff, or another of --shared-users: divide, purge, allow.",
-            train_rows=len(train.labels),
-            test_rows=len(test.labels),
-        )
+    _require_classes({"train": train.labels, "test": test.labels})
     rate = parts["train"].sampling.rate
     progress("cross-validation")
     validated = _cross_validate(config, train)
@@ -130,7 +134,7 @@ def train_model(
     progress("testing")
     manifest = RunManifest(
         run_id=_run_id(data, config),
-        created_at=now.astimezone(dt.UTC).isoformat(timespec="seconds"),
+        created_at=now.astimezone(dt.UTC).isoformat(timespec="microseconds"),
         version=data.manifest.tag,
         snapshot_id=data.manifest.snapshot_id,
         dir_md5={dataset.name: f"{dataset.dir_md5}.dir" for dataset in data.manifest.tracked},
@@ -140,11 +144,11 @@ def train_model(
         config=config.to_json(),
         features=list(feature_columns("date_partitions")),
         rows={"train": len(train.labels), "test": len(test.labels)},
-        rows_left_out=_left_out(data, split, parts, train_is_sampled=config.negatives_per_positive is not None),
+        rows_left_out=_left_out(data, _split(config), parts, train_is_sampled=config.negatives_per_positive is not None),
         baseline_log_loss=log_loss(test.labels, np.full(len(test.labels), _base_rate(train.labels, rate))),
         positives={"train": int(train.labels.sum()), "test": int(test.labels.sum())},
         negative_sampling={"rate": rate, "salt": parts["train"].sampling.salt},
-        firewall={each.check: each.passed for part in parts.values() for each in part.findings},
+        firewall=_checks(parts),
         metrics={
             name: asdict(score) for name, score in scores(test.labels, predicted, test.users, seed=config.seed).items()
         },
@@ -154,6 +158,79 @@ def train_model(
         model_bytes=len(content),
     )
     return _store(models, manifest, content, plot(manifest, test.labels, predicted))
+
+
+def plan_model(
+    data: PinnedData, config: TrainingConfig, models: Path, *, memory_limit: str = "1GB", threads: int = 2
+) -> TrainingPlan:
+    """Say what training would learn from, after all checks, without training.
+
+    Args:
+        data: The version and its files, compared already.
+        config: The choices.
+        models: Folder of all training runs.
+        memory_limit: Bound of the query engine.
+        threads: Its threads.
+
+    Raises:
+        LeakageError: The rows must not be learnt from.
+        SplitError: The split leaves no room, or the train part has only one class.
+    """
+    parts = _select_parts(data, config, memory_limit, threads)
+    labels = {
+        name: np.concatenate([np.empty(0, np.int8), *(batch["label"].to_numpy() for batch in part.batches())])
+        for name, part in parts.items()
+    }
+    _require_classes(labels)
+    run_id = _run_id(data, config)
+    return TrainingPlan(
+        run_id=run_id,
+        version=data.manifest.tag,
+        is_provisional=data.manifest.is_provisional,
+        config=config.to_json(),
+        features=list(feature_columns("date_partitions")),
+        rows={name: len(found) for name, found in labels.items()},
+        positives={name: int(found.sum()) for name, found in labels.items()},
+        negative_sampling={"rate": parts["train"].sampling.rate, "salt": parts["train"].sampling.salt},
+        firewall=_checks(parts),
+        is_trained=(models / run_id / MANIFEST_FILE).is_file(),
+    )
+
+
+def _select_parts(data: PinnedData, config: TrainingConfig, memory_limit: str, threads: int) -> dict[str, Dataset]:
+    split = _split(config)
+    columns = ("user_id", *feature_columns("date_partitions"), "label")
+    ratios: dict[Part, float | None] = {"train": config.negatives_per_positive, "test": None}
+    return {
+        part: select_rows(
+            data,
+            Selected(split=split, part=part, columns=columns, negatives_per_positive=ratio),
+            memory_limit=memory_limit,
+            threads=threads,
+        )
+        for part, ratio in ratios.items()
+    }
+
+
+def _split(config: TrainingConfig) -> TemporalSplit:
+    return split_at_day(config.cutoff, shared_users=config.shared_users)
+
+
+def _require_classes(labels: Mapping[str, Labels]) -> None:
+    """Refuse parts that nothing can be learnt from, or tested on."""
+    train, test = labels["train"], labels["test"]
+    if len(np.unique(train)) < 2 or not len(test):
+        raise SplitError(
+            "the train part has labels of one class only, or there is nothing to test on",
+            remedy="Choose another cutoff, or another of --shared-users: divide, purge, allow.",
+            train_rows=len(train),
+            train_positives=int(train.sum()),
+            test_rows=len(test),
+        )
+
+
+def _checks(parts: Mapping[str, Dataset]) -> dict[str, bool]:
+    return {each.check: each.passed for part in parts.values() for each in part.findings}
 
 
 @dataclass(frozen=True)

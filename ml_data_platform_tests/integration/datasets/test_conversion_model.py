@@ -14,9 +14,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.metrics import brier_score_loss, log_loss
 
 from ml_data_platform.datasets.checkout import check_out
-from ml_data_platform.datasets.conversion_model import TrainedModel, TrainingConfig, train_model
+from ml_data_platform.datasets.conversion_model import TrainedModel, TrainingConfig, plan_model, train_model
 from ml_data_platform.datasets.known_days import default_cutoff
 from ml_data_platform.datasets.load_dataset import find_version
 from ml_data_platform.datasets.model_bytes import model_from_bytes, model_to_bytes
@@ -128,6 +129,65 @@ def test_sampled_negatives_leave_probabilities_calibrated(root: Path) -> None:
     assert run.rows["test"] == 750
     predicted = sum(each["rows"] * each["predicted"] for each in run.calibration) / 750
     assert predicted == pytest.approx(run.positives["test"] / 750, abs=0.05)
+
+
+def test_recorded_scores_are_those_of_true_probabilities(root: Path) -> None:
+    """Sampled, odds shrink by the rate: with that done by hand, scikit-learn's metrics on the unsampled rows agree.
+
+    Without it they would not, and the card says at which rate and that it was done.
+    """
+    trained = train(root, replace(CONFIG, negatives_per_positive=0.5))
+    run, rate = trained.manifest, trained.manifest.negative_sampling["rate"]
+    early = [row for number in range(1, 5) for row in feature_rows(nth(number), rows=250).to_pylist()]
+    negatives = sum(not row["label"] for row in early)
+    kept = run.rows["train"] - run.positives["train"]
+    assert run.positives["train"] == len(early) - negatives
+    assert kept / negatives == pytest.approx(rate, rel=0.15)
+    rows = [row for number in (6, 7, 8) for row in feature_rows(nth(number), rows=250).to_pylist()]
+    matrix = np.array([[np.nan if row[n] is None else float(row[n]) for n in feature_columns()] for row in rows])
+    labels = np.array([row["label"] for row in rows])
+    sampled = model_from_bytes((trained.folder / "model.skops").read_bytes()).predict_proba(matrix)[:, 1]
+    odds = rate * sampled / (1 - sampled)
+    assert run.metrics["log_loss"]["value"] == pytest.approx(log_loss(labels, odds / (1 + odds)))
+    assert run.metrics["brier_score"]["value"] == pytest.approx(brier_score_loss(labels, odds / (1 + odds)))
+    assert log_loss(labels, sampled) > log_loss(labels, odds / (1 + odds)) + 0.1
+    assert (odds / (1 + odds)).mean() == pytest.approx(labels.mean(), abs=0.08)
+    assert f"{rate:.4f} were kept; probabilities are brought back" in (trained.folder / "card.md").read_text()
+
+
+def test_threads_change_no_byte(root: Path, trained: TrainedModel, tmp_path: Path) -> None:
+    """With four threads of the engine and of scikit-learn's loops: the same model, manifest and plots."""
+    code = (
+        "import datetime as dt, sys; from pathlib import Path; from dataclasses import replace;"
+        "from ml_data_platform.datasets.conversion_model import train_model;"
+        "from ml_data_platform.datasets.load_dataset import find_version;"
+        "from ml_data_platform.settings import load_settings;"
+        "from ml_data_platform_tests.integration.datasets.test_conversion_model import CONFIG, NOW;"
+        "root, models = map(Path, sys.argv[1:]);"
+        "data = find_version(load_settings({}, root, root=root), 'latest');"
+        "train_model(data, CONFIG, models, now=NOW, threads=4, memory_limit='300MB')"
+    )
+    threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "4")
+    command = [sys.executable, "-c", code, str(root), str(tmp_path)]
+    subprocess.run(command, check=True, env={**os.environ, **threads})
+    (other,) = all_runs(tmp_path)
+    for name in ("model.skops", "plots.png", "manifest.json", "card.md"):
+        assert (tmp_path / other.run_id / name).read_bytes() == (trained.folder / name).read_bytes()
+
+
+def test_a_dry_run_says_what_would_be_learnt_from(root: Path, trained: TrainedModel) -> None:
+    """The numbers of the run that is there, and that it is; of another seed the same rows, and nothing is written."""
+    data = find_version(load_settings({}, root, root=root), "latest")
+    before = sorted(root.joinpath("models").rglob("*"))
+    plan = plan_model(data, CONFIG, root / "models", threads=1)
+    run = trained.manifest
+    assert (plan.run_id, plan.is_trained, plan.rows, plan.positives) == (run.run_id, True, run.rows, run.positives)
+    assert (plan.firewall, plan.config, plan.negative_sampling) == (run.firewall, run.config, run.negative_sampling)
+    other = plan_model(data, replace(CONFIG, seed=9), root / "models", threads=1)
+    assert (other.is_trained, other.rows) == (False, run.rows)
+    assert sorted(root.joinpath("models").rglob("*")) == before
+    with pytest.raises(SplitError):
+        plan_model(data, TrainingConfig(nth(1)), root / "models")
 
 
 def test_a_changed_model_is_not_used(root: Path, tmp_path: Path, trained: TrainedModel) -> None:

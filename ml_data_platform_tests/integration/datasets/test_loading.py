@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import shutil
+import subprocess
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,7 @@ from ml_data_platform.datasets.checkout import check_out
 from ml_data_platform.datasets.load_dataset import load_dataset
 from ml_data_platform.errors import CorruptVersionError, LeakageError, SplitError, UnpinnedDataError
 from ml_data_platform.features.catalog import feature_columns
+from ml_data_platform_tests.command_line import CommandLine
 from ml_data_platform_tests.faults.datasets.killed_cuts import cut_now, repository_at
 from ml_data_platform_tests.training_days import (
     feature_rows,
@@ -162,22 +166,87 @@ def test_folds_are_those_that_were_published(root: Path) -> None:
     assert set(loaded.to_arrow()["event_id"].to_pylist()) == expected
 
 
-def test_what_no_version_pins_is_refused(root: Path, tmp_path: Path) -> None:
-    """The view, a folder without git, and a checkout in which a byte changed: each error says how to mend it."""
+def _change_a_byte(checkout: Path, file: Path) -> str:
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.chmod(0o644)
+    file.write_bytes(content)
+    return file.relative_to(checkout).as_posix()
+
+
+def _remove(checkout: Path, file: Path) -> str:
+    file.unlink()
+    return file.relative_to(checkout).as_posix()
+
+
+def _add(checkout: Path, file: Path) -> str:
+    added = file.with_name("more.parquet")
+    shutil.copy(file, added)
+    return added.relative_to(checkout).as_posix()
+
+
+def _swap(checkout: Path, file: Path) -> str:
+    other = file.parent.with_name(f"dt={nth(2)}") / file.name
+    file.unlink()
+    shutil.copy(other, file)
+    return file.relative_to(checkout).as_posix()
+
+
+def _edit_the_manifest(checkout: Path, file: Path) -> str:
+    """Let the manifest name the bytes that a file has since it was changed."""
+    manifest, before = checkout / "version.json", hashlib.sha256(file.read_bytes()).hexdigest()
+    _change_a_byte(checkout, file)
+    text = manifest.read_text(encoding="utf-8")
+    assert before in text
+    manifest.write_text(text.replace(before, hashlib.sha256(file.read_bytes()).hexdigest()), encoding="utf-8")
+    return "version.json"
+
+
+def _commit_the_edit(checkout: Path, file: Path) -> str:
+    """Commit the edited manifest too; the tag stays where it was."""
+    named = _edit_the_manifest(checkout, file)
+    git = ["git", "-C", str(checkout), "-c", "user.name=x", "-c", "user.email=x@x"]
+    subprocess.run([*git, "commit", "--quiet", "--all", "-m", "edited"], check=True)
+    return named
+
+
+@pytest.fixture(scope="module")
+def checkout(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The version, restored; to be read only."""
+    repository = repository_at(root)
+    folder = tmp_path_factory.mktemp("restored") / "checkout"
+    check_out(str(repository.folder), repository.tags()[-1], folder)
+    assert load_dataset(folder).rows == len(published())
+    return folder
+
+
+@pytest.mark.parametrize("change", [_change_a_byte, _remove, _add, _swap, _edit_the_manifest, _commit_the_edit])
+def test_a_changed_checkout_is_refused(
+    root: Path, checkout: Path, tmp_path: Path, change: Callable[[Path, Path], str]
+) -> None:
+    """A byte, a file less or more, another day's file, an edited manifest: named, with the command that mends it.
+
+    Loading and training refuse alike, whatever rows are asked for, and the command does mend it.
+    """
+    copy = tmp_path / "checkout"
+    shutil.copytree(checkout, copy)
+    named = change(copy, copy / "data" / "date_partitions" / f"dt={nth(1)}" / "data.parquet")
+    tag = repository_at(root).tags()[-1]
+    with pytest.raises(UnpinnedDataError, match=rf"{named}.*version checkout {tag} --to"):
+        load_dataset(copy, split="test", cutoff=CUTOFF)
+    refused = CommandLine(tmp_path)("train", "--version", copy, "--models", tmp_path / "models")
+    assert (refused.status, f"version checkout {tag}" in refused.text) == (1, True)
+    assert not (tmp_path / "models").exists()
+
+
+def test_what_no_version_pins_is_refused(root: Path, checkout: Path, tmp_path: Path) -> None:
+    """The view, an empty folder, and a checkout without its git: each error says how to mend it."""
     with pytest.raises(UnpinnedDataError, match="version checkout"):
         load_dataset(root / "data", root=root)
-    repository = repository_at(root)
-    tag = repository.tags()[-1]
-    check_out(str(repository.folder), tag, tmp_path / "checkout")
-    assert load_dataset(tmp_path / "checkout").rows == len(published())
-    file = next(iter(repository.version(tag).files)).path
-    content = bytearray((tmp_path / "checkout" / file).read_bytes())
-    content[100] ^= 1
-    (tmp_path / "checkout" / file).write_bytes(content)
-    with pytest.raises(UnpinnedDataError, match=f"{file}.*version checkout {tag}"):
-        load_dataset(tmp_path / "checkout")
-    shutil.rmtree(tmp_path / "checkout" / ".git")
-    with pytest.raises(UnpinnedDataError):
+    with pytest.raises(UnpinnedDataError, match="version checkout"):
+        load_dataset(tmp_path)
+    shutil.copytree(checkout, tmp_path / "checkout", ignore=shutil.ignore_patterns(".git"))
+    with pytest.raises(UnpinnedDataError, match="version checkout"):
         load_dataset(tmp_path / "checkout")
 
 
