@@ -144,7 +144,9 @@ def train_model(
         config=config.to_json(),
         features=list(feature_columns("date_partitions")),
         rows={"train": len(train.labels), "test": len(test.labels)},
-        rows_left_out=_left_out(data, _split(config), parts, train_is_sampled=config.negatives_per_positive is not None),
+        rows_left_out=_left_out(
+            data, _split(config), parts, train_is_sampled=config.negatives_per_positive is not None
+        ),
         baseline_log_loss=log_loss(test.labels, np.full(len(test.labels), _base_rate(train.labels, rate))),
         positives={"train": int(train.labels.sum()), "test": int(test.labels.sum())},
         negative_sampling={"rate": rate, "salt": parts["train"].sampling.salt},
