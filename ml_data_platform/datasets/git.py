@@ -111,15 +111,16 @@ class Git:
         for name, value in CONFIG.items():
             self("config", "--local", name, value)
 
-    def commit(self, message: str, *, at: str, parent: str | None) -> str:
+    def commit(self, message: str, *, at: str, parent: str | None, leaving_out: Sequence[str] = ()) -> str:
         """Record the whole work tree as a commit that no branch has yet; returns its id.
 
         Args:
             message: The commit's message.
             at: Instant of the commit, ISO-8601 with offset.
             parent: The commit before it; none for the first.
+            leaving_out: Files at the top that stay untracked.
         """
-        self("add", "--all")
+        self("add", "--all", "--", ".", *(f":(top,exclude){name}" for name in leaving_out))
         tree = self("write-tree")
         before = ("-p", parent) if parent else ()
         dates = {"GIT_AUTHOR_DATE": at, "GIT_COMMITTER_DATE": at}

@@ -27,7 +27,9 @@ from ml_data_platform.errors import SplitError, UnknownVersionError, VersionErro
 TAG_PREFIX = "data/"
 _POLL_SECONDS = 0.1
 # Of a training run that somebody started here, by `dvc repro`, nothing gets into a version.
-_NOT_TRACKED = "/.incoming/\n/models/\n/dvc.lock\n"
+_NOT_TRACKED = "/.incoming/\n/models/\n"
+# DVC refuses to work beside a lock file that git ignores, so this one is left out of each commit instead.
+_LEFT_OUT = ("dvc.lock",)
 _FIRST_MESSAGE = "Begin the history of versions"
 
 
@@ -125,7 +127,7 @@ class VersionsRepository:
         path = self.folder / MANIFEST
         path.write_text(manifest.to_text(), encoding="utf-8")
         self._write_pipeline(manifest)
-        commit = self.git.commit(message, at=manifest.created_at, parent=parent)
+        commit = self.git.commit(message, at=manifest.created_at, parent=parent, leaving_out=_LEFT_OUT)
         dates = {"GIT_COMMITTER_DATE": manifest.created_at}
         self.git("tag", "--annotate", "--file=-", manifest.tag, commit, text=message, environment=dates)
         self.git.move_branch(commit)
