@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 PLATFORM := $(BIN)/ml-data-platform
 export ML_DATA_PLATFORM_ROOT := $(ROOT)
 
-.PHONY: help demo dev test faults fault-tools real-data globo-late real-sources bucket ministack bucket-requests backfills schedules late-rows planning-cost kills lint format lock clean browser leaks shop-trace cuts torch loading
+.PHONY: help demo dev test ticks faults fault-tools real-data globo-late real-sources bucket ministack bucket-requests backfills schedules late-rows planning-cost kills lint format lock clean browser leaks shop-trace cuts torch loading
 
 help: ## Show what can be done
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -64,6 +64,9 @@ kills: $(VENV)/.installed ## A real dagster dev, fed by another process and kill
 
 backfills: $(VENV)/.installed ## Eight backfills at once on one root while a late file comes, on a disk and in a bucket
 	@BACKFILLS=1 $(BIN)/python -m pytest ml_data_platform_tests/faults/pipeline/test_backfills_at_once.py
+
+ticks: $(VENV)/.installed ## The daemon's sensor loop, killed at every point of a look: before, between and after what it leaves behind
+	@ALL_POINTS=1 $(BIN)/python -m pytest ml_data_platform_tests/faults/pipeline/test_killed_ticks.py
 
 leaks: $(VENV)/.installed ## The tutorial way against ours on a real shop's log: the leaked AUC and the honest one
 	@$(BIN)/python -m benchmarks.leaks
