@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
+
 import pytest
 
 from ml_data_platform_tests.e2e.checkout import Checkout
 from ml_data_platform_tests.e2e.conftest import EVENTS, TEST_SECONDS, SecondLife
+from ml_data_platform_tests.e2e.user_interface import Run, UserInterface
 from ml_data_platform_tests.pipeline_root import day, shop_lines
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(TEST_SECONDS)]
@@ -22,6 +26,7 @@ def test_a_late_file_repairs_the_day_it_belongs_to(checkout: Checkout, second_li
     known = {run.run_id for run in ui.runs()}
     checkout.drop("late.jsonl", late)
 
+    dropped = time.time()
     ui.switch_sensors(on=True)
     ui.dagster.wait_until(
         lambda: len(checkout.rows("date_partitions", day(1))) > EVENTS, 240, "the rows reach date_partitions"
@@ -40,6 +45,19 @@ def test_a_late_file_repairs_the_day_it_belongs_to(checkout: Checkout, second_li
     assert [run.job for run in new].count("ingest") == 1
     assert {run.day for run in new if "raw_events" in run.assets} == {str(day(1))}
     assert {run.day for run in new if "session_features" in run.assets} == {str(day(1)), str(day(2))}
+    _require_no_idle_look(ui, new, dropped)
+
+
+def _require_no_idle_look(ui: UserInterface, runs: Sequence[Run], dropped: float) -> None:
+    """Each sensor asks within two looks: for the file once it lies there, for what is dirty once a run has ended."""
+    asked = [bool(look["runIds"]) for look in ui.ticks("landing_sensor", dropped)]
+    assert True in asked[:2], asked
+    (taken_in,) = [run for run in runs if run.job == "ingest"]
+    refreshed = [run for run in runs if "raw_events" in run.assets]
+    for ended in (taken_in.ended, *(run.ended for run in refreshed)):
+        assert ended is not None
+        asked = [bool(look["runIds"]) for look in ui.ticks("late_data_sensor", ended)]
+        assert True in asked[:2], (ended, asked)
 
 
 def _is_at_rest(sensor: dict[str, object]) -> bool:

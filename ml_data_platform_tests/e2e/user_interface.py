@@ -54,6 +54,8 @@ _RESOURCES = """query($repository: RepositorySelector!) { allTopLevelResourceDet
     repositorySelector: $repository) { ... on ResourceDetailsList { results { name configuredValues { key value } } } } }"""
 _SENSOR = """query($sensor: SensorSelector!) { sensorOrError(sensorSelector: $sensor) { ... on Sensor { id
     minIntervalSeconds sensorState { selectorId status ticks(limit: 5) { status skipReason error { message } } } } } }"""
+_TICKS = """query($sensor: SensorSelector!) { sensorOrError(sensorSelector: $sensor) { ... on Sensor {
+    sensorState { ticks(limit: 200) { timestamp endTimestamp status runIds } } } } }"""
 _START_SENSOR = """mutation($sensor: SensorSelector!) { startSensor(sensorSelector: $sensor) { __typename
     ... on PythonError { message } } }"""
 _STOP_SENSOR = """mutation($id: String!) { stopSensor(id: $id) { __typename ... on PythonError { message } } }"""
@@ -69,6 +71,7 @@ class Run:
     assets: frozenset[str]
     tags: Mapping[str, str]
     seconds: float | None
+    ended: float | None = None
 
     @property
     def day(self) -> str | None:
@@ -200,6 +203,14 @@ class UserInterface:
         state = found["sensorState"]
         return {"interval": found["minIntervalSeconds"], "id": found["id"], **state}
 
+    def ticks(self, name: str, since: float) -> list[dict[str, Any]]:
+        """Return the looks of a sensor that began after an instant (seconds since 1970), oldest first."""
+        found = self.dagster.query(_TICKS, sensor={**REPOSITORY, "sensorName": name})["sensorOrError"]
+        return sorted(
+            (tick for tick in found["sensorState"]["ticks"] if tick["timestamp"] >= since),
+            key=lambda tick: float(tick["timestamp"]),
+        )
+
     def switch_sensors(self, *, on: bool) -> None:
         """Turn both sensors on or off."""
         for name in SENSORS:
@@ -219,6 +230,7 @@ def _as_run(found: Mapping[str, Any]) -> Run:
         assets=frozenset(key["path"][-1] for key in found["assetSelection"] or []),
         tags={tag["key"]: tag["value"] for tag in found["tags"]},
         seconds=seconds,
+        ended=found["endTime"],
     )
 
 
