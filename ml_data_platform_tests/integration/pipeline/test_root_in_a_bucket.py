@@ -15,6 +15,7 @@ from ml_data_platform.generator.options import GeneratorOptions
 from ml_data_platform.settings import Settings, load_settings
 from ml_data_platform.stages.platform import open_platform
 from ml_data_platform.stages.verification import verify
+from ml_data_platform.storage.layout import LANDED_FILES, Layout
 from ml_data_platform_tests.command_line import CommandLine
 from ml_data_platform_tests.pipeline_root import SHOP, START, PipelineRoot, day, settings_for
 from ml_data_platform_tests.s3_server import CREDENTIALS, S3Server
@@ -130,3 +131,42 @@ def test_the_commands_work_on_a_bucket_with_nothing_but_the_root_changed(
     refused = cli("status", "--root", nowhere, environment=home)
     assert refused.status == 1
     assert "there is no root in this place" in refused.text
+
+
+def test_verify_names_and_mends_defects_in_a_bucket(bucket_root: PipelineRoot, tmp_path: Path) -> None:
+    """Each of five defects is named at its key, with status 1; what bytes and log allow is mended, nothing is lost."""
+    objects, cli = bucket_root.platform.store.objects, CommandLine(tmp_path)
+    home = {
+        "ML_DATA_PLATFORM_HOME": str(bucket_root.settings.local_folder),
+        "ML_DATA_PLATFORM_START_DATE": str(START),
+    }
+    record = bucket_root.platform.ledger.records()[0]
+    head = bucket_root.heads()["date_partitions", day(1)]
+    raw, ledger = Layout.raw_key(record.bytes_sha256), record.key
+    fragment = Layout.object_key(LANDED_FILES, str(record.fragment))
+    view = Layout.view_key("date_partitions", day(1), head.files[0].name)
+    before = {key: objects.read_bytes(key) for key in (raw, ledger, fragment, view)}
+    for key in before:
+        objects.delete(key)
+    objects.put_if_absent(ledger, before[ledger].replace(b'"size_bytes":', b'"size_bytes":1'))
+    objects.put_if_absent(view, b"")
+    objects.put_if_absent("data/notes.txt", b"mine")
+
+    def verified(*options: str) -> tuple[int, dict[str, tuple[str, bool]]]:
+        ended = cli("verify", "--json", *options, "--root", bucket_root.settings.root, environment=home)
+        defects = json.loads(ended.out)["defects"]
+        return ended.status, {each["key"]: (each["kind"], each["is_repaired"]) for each in defects}
+
+    damaged = {ledger: ("ledger_record_damaged", False), "data/notes.txt": ("foreign_file", False)}
+    assert verified() == (1, {**damaged, view: ("view_altered", False)})
+    assert verified("--repair") == (1, {**damaged, view: ("view_altered", True)})
+    assert objects.read_bytes(view) == before[view]
+    # With its record there again, the rest is seen: kept bytes come back by landing, and the fragment from them.
+    objects.delete(ledger)
+    objects.put_if_absent(ledger, before[ledger])
+    objects.delete("data/notes.txt")
+    assert verified() == (1, {raw: ("kept_bytes_missing", False), fragment: ("object_missing", False)})
+    objects.put_if_absent(raw, before[raw])
+    assert verified("--repair") == (0, {fragment: ("object_missing", True)})
+    assert objects.read_bytes(fragment) == before[fragment]
+    assert verified() == (0, {})
