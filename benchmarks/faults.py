@@ -87,7 +87,9 @@ def _measure(lane: Lane, options: argparse.Namespace) -> dict:
     if why:
         return {"figures": None, "control": None, "why": why, "is_red": False}
     figures = _run(lane, _trials(lane, options), options.seed)
-    control = _run(lane, lane.short, options.seed, lane.control, enough=MANY)
+    # What shows only where two meet by chance needs some length to show for certain.
+    control_trials = max(lane.short, _trials(lane, options) // 10)
+    control = _run(lane, control_trials, options.seed, lane.control, enough=MANY)
     is_red = bool(figures.anomalies) or not control.anomalies or figures.trials < _trials(lane, options)
     return {"figures": asdict(figures), "control": asdict(control), "why": None, "is_red": is_red}
 

@@ -113,7 +113,7 @@ LANES: dict[str, Lane] = {
             "The same with another server behind the faults, in a process of its own.",
             partial(bucket.commit_through_faults, backend=ministack),
             control="conditions_are_ignored, ministack",
-            short=24,
+            short=60,
             long=1_000,
             missing=missing_ministack,
         ),
