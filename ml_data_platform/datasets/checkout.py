@@ -18,7 +18,7 @@ from ml_data_platform.datasets.dataset_versions import oids_of
 from ml_data_platform.datasets.dvc_files import DvcFiles, Remote
 from ml_data_platform.datasets.git import Git
 from ml_data_platform.datasets.manifest import DATA, MANIFEST, FileFacts, Manifest
-from ml_data_platform.datasets.repository import VersionsRepository
+from ml_data_platform.datasets.repository import VersionsRepository, manifest_of_tag, names_of_versions
 from ml_data_platform.errors import CorruptVersionError, UnknownVersionError, VersionError
 from ml_data_platform.storage.durability import file_sha256
 
@@ -64,7 +64,7 @@ def check_out(
     progress(f"git: {repository}")
     manifest = _clone(repository, tag, partial)
     dvc = DvcFiles(partial)
-    dvc.override(remote)
+    dvc.override(remote, has_own_state=True)
     dvc.forget_killed_processes()
     progress("dvc: pulling")
     dvc.pull(f"{DATA}/{tracked.name}" for tracked in manifest.tracked)
@@ -78,6 +78,7 @@ def check_out(
             version=tag,
             files=wrong[:5],
         )
+    dvc.override(remote, has_own_state=False)
     if target.exists():
         target.rmdir()
     partial.rename(target)
@@ -111,7 +112,7 @@ def _clone(repository: str, tag: str, folder: Path) -> Manifest:
         shutil.rmtree(folder)
         raise UnknownVersionError("the repository has no such version", repository=repository, got=tag)
     git("checkout", "--quiet", "--force", "--detach", name)
-    return Manifest.from_text((folder / MANIFEST).read_text(encoding="utf-8"), where=tag)
+    return manifest_of_tag((folder / MANIFEST).read_text(encoding="utf-8"), tag)
 
 
 def resolve_tag(repository: str, tag: str) -> str:
@@ -122,7 +123,7 @@ def resolve_tag(repository: str, tag: str) -> str:
     """
     source = str(Path(repository).resolve()) if Path(repository).exists() else repository
     listed = Git(Path.cwd())("ls-remote", "--tags", "--refs", source, "refs/tags/data/*")
-    tags = sorted(line.split("\t")[1].removeprefix("refs/tags/") for line in listed.splitlines())
+    tags = names_of_versions(line.split("\t")[1].removeprefix("refs/tags/") for line in listed.splitlines())
     found = tags[-1:] if tag == "latest" else [each for each in tags if tag == each] or [t for t in tags if tag in t]
     if len(found) != 1:
         what = "several versions have this name" if found else "there is no such version"

@@ -72,7 +72,13 @@ class DvcFiles:
         (self.folder / ".dvc" / "tmp").mkdir(parents=True, exist_ok=True)
         open_options = {name: value for name, value in remote.options.items() if name not in LOCAL_OPTIONS}
         local_options = {name: value for name, value in remote.options.items() if name in LOCAL_OPTIONS}
-        core = {"remote": REMOTE, "analytics": "false", "check_update": "false", "autostage": "false"}
+        core = {
+            "remote": REMOTE,
+            "analytics": "false",
+            "check_update": "false",
+            "autostage": "false",
+            "no_scm": "false",
+        }
         section = f'remote "{REMOTE}"'
         shared = {
             "core": core,
@@ -80,7 +86,7 @@ class DvcFiles:
             section: {"url": remote.url, "verify": "true", **open_options},
         }
         # DVC's state would lie in a folder of the machine.
-        local: dict[str, Mapping[str, str]] = {"core": {"site_cache_dir": str(self.folder / ".dvc" / "tmp" / "site")}}
+        local: dict[str, Mapping[str, str]] = {"core": {"site_cache_dir": str(self._state)}}
         if local_options:
             local[section] = local_options
         _write_if_changed(self.folder / ".dvc" / "config", _config_text(shared))
@@ -88,13 +94,17 @@ class DvcFiles:
         _write_if_changed(self.folder / ".dvc" / ".gitignore", _IGNORED_BY_GIT)
         _write_if_changed(self.folder / ".dvcignore", "/.incoming\n")
 
-    def override(self, remote: Remote | None) -> None:
-        """Let this folder alone use another remote, and keep DVC's state in it; for a clone.
+    def override(self, remote: Remote | None, *, has_own_state: bool) -> None:
+        """Let this folder alone use another remote; for a clone.
 
         Args:
             remote: The remote; none for the one that the repository names.
+            has_own_state: Keep DVC's state in the folder, and not where DVC keeps that of all folders. Its path is absolute,
+                so this is only for as long as the folder is not moved.
         """
-        local: dict[str, Mapping[str, str]] = {"core": {"site_cache_dir": str(self.folder / ".dvc" / "tmp" / "site")}}
+        local: dict[str, Mapping[str, str]] = {}
+        if has_own_state:
+            local["core"] = {"site_cache_dir": str(self._state)}
         if remote is not None:
             local[f'remote "{REMOTE}"'] = {"url": remote.url, "verify": "true", **remote.options}
         (self.folder / ".dvc" / "tmp").mkdir(parents=True, exist_ok=True)
@@ -187,13 +197,26 @@ class DvcFiles:
 
     def cached(self, md5: str) -> Path | None:
         """Return the file of the local cache that has these bytes by its name; none where there is none."""
-        path = self.folder / ".dvc" / "cache" / "files" / "md5" / md5[:2] / md5[2:]
+        path = self._cache / "files" / "md5" / md5[:2] / md5[2:]
         return path if path.is_file() else None
 
+    @property
+    def _cache(self) -> Path:
+        return self.folder / ".dvc" / "cache"
+
+    @property
+    def _state(self) -> Path:
+        return self.folder / ".dvc" / "tmp" / "site"
+
     def _override(self) -> dict[str, Any] | None:
+        """Return what counts over all configuration: the remote, and that cache and state are the folder's own."""
         if self.remote is None:
             return None
-        return {"remote": {REMOTE: {"url": self.remote.url, "verify": True, **self.remote.options}}}
+        return {
+            "core": {"site_cache_dir": str(self._state)},
+            "cache": {"dir": str(self._cache)},
+            "remote": {REMOTE: {"url": self.remote.url, "verify": True, **self.remote.options}},
+        }
 
     @contextmanager
     def _open(self) -> Iterator[Any]:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from ml_data_platform.errors import VersionError, bounded
 
 BRANCH = "main"
+_INDEX = "ml_data_platform.index"
 CONFIG: Mapping[str, str] = {
     "user.name": "ml-data-platform",
     "user.email": "ml-data-platform@localhost",
@@ -21,6 +22,9 @@ CONFIG: Mapping[str, str] = {
     "tag.gpgsign": "false",
     "core.autocrlf": "false",
     "core.hooksPath": os.devnull,
+    # What a user ignores everywhere, or filters, would be missing from a version, or have other bytes.
+    "core.excludesFile": os.devnull,
+    "core.attributesFile": os.devnull,
     # A tag promises that its commit survives a power cut.
     "core.fsync": "committed,reference",
     "gc.autoDetach": "false",
@@ -103,7 +107,9 @@ class Git:
     def initialise(self) -> None:
         """Make the repository, or make sure of it."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        self("init", "--quiet", f"--initial-branch={BRANCH}")
+        # DVC reads these forms only, whatever the user has new repositories be.
+        forms = {"GIT_DEFAULT_HASH": "sha1", "GIT_DEFAULT_REF_FORMAT": "files"}
+        self("init", "--quiet", f"--initial-branch={BRANCH}", environment=forms)
         self.configure()
 
     def configure(self) -> None:
@@ -111,20 +117,36 @@ class Git:
         for name, value in CONFIG.items():
             self("config", "--local", name, value)
 
-    def commit(self, message: str, *, at: str, parent: str | None, leaving_out: Sequence[str] = ()) -> str:
-        """Record the whole work tree as a commit that no branch has yet; returns its id.
+    def commit(self, message: str, paths: Iterable[str], *, at: str, parent: str | None) -> str:
+        """Record some files, as they are, over those of the parent as a commit that no branch has yet; returns its id.
+
+        What else lies in the work tree, or was staged by somebody, stays as it is and is not in the commit.
 
         Args:
             message: The commit's message.
+            paths: Files below the work tree; those that do not exist are not in the commit.
             at: Instant of the commit, ISO-8601 with offset.
             parent: The commit before it; none for the first.
-            leaving_out: Files at the top that stay untracked.
         """
-        self("add", "--all", "--", ".", *(f":(top,exclude){name}" for name in leaving_out))
-        tree = self("write-tree")
+        named = "".join(f"{path}\0" for path in paths)
+        index = self.folder / ".git" / _INDEX
+        index.unlink(missing_ok=True)
+        apart = {"GIT_INDEX_FILE": str(index)}
+        self("read-tree", *([parent] if parent else ["--empty"]), environment=apart)
+        for environment in (apart, {}):
+            self("update-index", "--add", "--remove", "-z", "--stdin", text=named, environment=environment)
+        tree = self("write-tree", environment=apart)
         before = ("-p", parent) if parent else ()
         dates = {"GIT_AUTHOR_DATE": at, "GIT_COMMITTER_DATE": at}
         return self("commit-tree", tree, *before, text=message, environment=dates)
+
+    def names(self, commit: str, folder: str) -> list[str]:
+        """Return the paths of what a commit has directly in a folder."""
+        return self("ls-tree", "-z", "--name-only", commit, f"{folder}/").split("\0")[:-1]
+
+    def is_ancestor(self, commit: str, of: str) -> bool:
+        """Tell whether a commit is another one, or comes before it."""
+        return self.succeeds("merge-base", "--is-ancestor", commit, of)
 
     def tip(self) -> str | None:
         """Return the commit of the branch; none before the first."""

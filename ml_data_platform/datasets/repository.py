@@ -9,9 +9,10 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,14 +23,21 @@ from ml_data_platform.datasets.known_days import default_cutoff
 from ml_data_platform.datasets.manifest import DATA, MANIFEST, Manifest
 from ml_data_platform.datasets.pipeline_files import PARAMETERS, PIPELINE, parameters_text, pipeline_text
 from ml_data_platform.datasets.workspace import WorkTree
-from ml_data_platform.errors import SplitError, UnknownVersionError, VersionError, VersionsBusyError
+from ml_data_platform.errors import (
+    CorruptVersionError,
+    SplitError,
+    UnknownVersionError,
+    VersionError,
+    VersionsBusyError,
+)
 
 TAG_PREFIX = "data/"
+_TAG = re.compile(r"data/[0-9]{8}T[0-9]{6}Z-[0-9a-f]{12}")
 _POLL_SECONDS = 0.1
-# Of a training run that somebody started here, by `dvc repro`, nothing gets into a version.
+# Of a training run that somebody started here, by `dvc repro`, nothing gets into a version. DVC refuses to work beside a
+# lock file that git ignores, so that one is not named here.
 _NOT_TRACKED = "/.incoming/\n/models/\n"
-# DVC refuses to work beside a lock file that git ignores, so this one is left out of each commit instead.
-_LEFT_OUT = ("dvc.lock",)
+_CONFIGURATION = (".dvc/.gitignore", ".dvc/config", ".dvcignore")
 _FIRST_MESSAGE = "Begin the history of versions"
 
 
@@ -118,7 +126,7 @@ class VersionsRepository:
         self._catch_up()
         tip = self.git.tip()
         if tip is None:
-            tip = self.git.commit(_FIRST_MESSAGE, at=at, parent=None)
+            tip = self.git.commit(_FIRST_MESSAGE, _CONFIGURATION, at=at, parent=None)
             self.git.move_branch(tip)
         return tip
 
@@ -127,10 +135,16 @@ class VersionsRepository:
         path = self.folder / MANIFEST
         path.write_text(manifest.to_text(), encoding="utf-8")
         self._write_pipeline(manifest)
-        commit = self.git.commit(message, at=manifest.created_at, parent=parent, leaving_out=_LEFT_OUT)
+        commit = self.git.commit(message, self._own_files(parent), at=manifest.created_at, parent=parent)
         dates = {"GIT_COMMITTER_DATE": manifest.created_at}
         self.git("tag", "--annotate", "--file=-", manifest.tag, commit, text=message, environment=dates)
         self.git.move_branch(commit)
+
+    def _own_files(self, parent: str) -> list[str]:
+        """Return the files that make a version, and those that made the one before it; nothing that a user put here."""
+        tracked = {path.relative_to(self.folder).as_posix() for path in (self.folder / DATA).glob("*.dvc")}
+        tracked |= {path for path in self.git.names(parent, DATA) if path.endswith(".dvc")}
+        return [*_CONFIGURATION, MANIFEST, PIPELINE, PARAMETERS, f"{DATA}/.gitignore", *sorted(tracked)]
 
     def _write_pipeline(self, manifest: Manifest) -> None:
         """Write the training stage; a version that is too short to be split has none."""
@@ -149,7 +163,7 @@ class VersionsRepository:
         if not self.exists:
             return []
         listed = self.git("for-each-ref", "--format=%(refname:strip=2)", f"refs/tags/{TAG_PREFIX}")
-        return sorted(listed.splitlines())
+        return names_of_versions(listed.splitlines())
 
     def versions(self) -> list[Manifest]:
         """Return all versions, oldest first.
@@ -159,7 +173,7 @@ class VersionsRepository:
         """
         tags = self.tags()
         texts = self.git.contents([f"refs/tags/{tag}:{MANIFEST}" for tag in tags])
-        return [Manifest.from_text(text, where=tag) for tag, text in zip(tags, texts, strict=True)]
+        return [manifest_of_tag(text, tag) for tag, text in zip(tags, texts, strict=True)]
 
     def newest(self) -> Manifest | None:
         """Return the version that was cut last; none before the first."""
@@ -177,7 +191,7 @@ class VersionsRepository:
             CorruptVersionError: Its manifest cannot be read.
         """
         name = self.full_tag(tag)
-        return Manifest.from_text(self.git("show", f"refs/tags/{name}:{MANIFEST}"), where=name)
+        return manifest_of_tag(self.git("show", f"refs/tags/{name}:{MANIFEST}"), name)
 
     def full_tag(self, tag: str) -> str:
         """Return the full name of a version.
@@ -199,12 +213,12 @@ class VersionsRepository:
         return found[0]
 
     def _catch_up(self) -> None:
-        """Let the branch follow a tag whose cut was killed after its commit point; forget commits without a tag."""
+        """Let the branch follow a tag whose cut was killed after its commit point; commits of others stay on it."""
         tags = self.tags()
         tip = self.git.tip()
         if tags:
             newest = self.git("rev-parse", f"refs/tags/{tags[-1]}^{{commit}}")
-            if newest != tip:
+            if tip is None or (tip != newest and self.git.is_ancestor(tip, newest)):
                 self.git.move_branch(newest)
         elif tip is not None and self.git("rev-list", "--count", tip) != "1":
             raise VersionError(
@@ -212,6 +226,28 @@ class VersionsRepository:
                 remedy="Fetch the tags again, or move the folder away: the next cut makes a new one.",
                 repository=str(self.folder),
             )
+
+
+def names_of_versions(tags: Iterable[str]) -> list[str]:
+    """Return those tags that are names of versions, oldest first: people may have others beside them."""
+    return sorted(tag for tag in tags if _TAG.fullmatch(tag))
+
+
+def manifest_of_tag(text: str, tag: str) -> Manifest:
+    """Return the manifest that a tag leads to.
+
+    Raises:
+        CorruptVersionError: It cannot be read, or it is that of another version.
+    """
+    found = Manifest.from_text(text, where=tag)
+    if found.tag != tag:
+        raise CorruptVersionError(
+            "a tag leads to another version than its name says: it was moved, or made by hand",
+            remedy="Fetch the tag again from where it is right, or delete it: git tag -d TAG in the repository of versions.",
+            version=tag,
+            got=found.tag,
+        )
+    return found
 
 
 def snapshot_of_tag(tag: str) -> str:

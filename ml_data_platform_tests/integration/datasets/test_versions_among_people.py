@@ -1,0 +1,127 @@
+"""A repository of versions is a git repository like any other: people commit to it, tag, configure, and move folders."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ml_data_platform.datasets.checkout import check_out, verify_versions
+from ml_data_platform.errors import CorruptVersionError
+from ml_data_platform_tests.faults.datasets.killed_cuts import cut_now, repository_at
+from ml_data_platform_tests.training_days import feature_rows, nth, publish_days, publish_features, store_at
+
+OWN = {".dvc/.gitignore", ".dvc/config", ".dvcignore", "version.json", "dvc.yaml", "params.yaml", "data/.gitignore"}
+
+
+def git(folder: Path, *arguments: str) -> str:
+    """Run git as a person with a name does."""
+    person = ("-c", "user.name=someone", "-c", "user.email=someone@localhost")
+    done = subprocess.run(["git", *person, *arguments], cwd=folder, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A root with one version of two days."""
+    publish_days(store_at(tmp_path / "root"), 2, rows=20)
+    assert cut_now(tmp_path / "root").outcome == "cut"
+    return tmp_path / "root"
+
+
+def add_a_day(root: Path) -> None:
+    """Publish the third day, so that there is something to be cut."""
+    publish_features(store_at(root), nth(3), feature_rows(nth(3), rows=20))
+
+
+def test_what_people_commit_stays_and_what_they_did_not_is_left_alone(root: Path) -> None:
+    """A cut comes after their commits, and neither edits, secrets nor staged files of theirs get into a version."""
+    versions = root / "versions"
+    (versions / "NOTES.md").write_text("first")
+    git(versions, "add", "NOTES.md")
+    git(versions, "commit", "--quiet", "--message=Notes")
+    commit = git(versions, "rev-parse", "HEAD")
+    (versions / "NOTES.md").write_text("second")
+    (versions / ".env").write_text("secret")
+    (versions / "staged.py").write_text("")
+    git(versions, "add", "staged.py")
+    add_a_day(root)
+    made = cut_now(root)
+    files = set(git(versions, "ls-tree", "-r", "--name-only", made.manifest.tag).splitlines())
+    assert files == {*OWN, "NOTES.md", *(f"data/{each.name}.dvc" for each in made.manifest.tracked)}
+    assert git(versions, "show", f"{made.manifest.tag}:NOTES.md") == "first"
+    assert git(versions, "merge-base", commit, "HEAD") == commit
+    assert git(versions, "rev-parse", "HEAD") == git(versions, "rev-parse", f"{made.manifest.tag}^{{commit}}")
+    assert git(versions, "status", "--porcelain").splitlines() == ["M NOTES.md", "A  staged.py", "?? .env"]
+
+
+def test_tags_of_people_are_no_versions(root: Path) -> None:
+    """Tags beside those of versions, also below ``data/``, are neither listed nor taken for the newest."""
+    repository = repository_at(root)
+    (known,) = repository.tags()
+    for tag in ("data/prod", "data/zzz", "mine"):
+        git(repository.folder, "tag", tag, "HEAD~1")
+    assert [version.tag for version in repository.versions()] == [known] == [repository.full_tag("latest")]
+    add_a_day(root)
+    assert cut_now(root).outcome == "cut"
+    assert len(repository.versions()) == 2
+
+
+def test_a_tag_that_was_moved_is_refused(root: Path, tmp_path: Path) -> None:
+    """A tag that leads to another version gives neither that one nor rows of it, here or in a checkout."""
+    repository = repository_at(root)
+    (first,) = repository.tags()
+    add_a_day(root)
+    second = cut_now(root).manifest.tag
+    git(repository.folder, "tag", "--force", first, f"{second}^{{}}")
+    for use in (
+        lambda: repository.version(first),
+        lambda: verify_versions(repository, [first]),
+        lambda: check_out(str(repository.folder), first, tmp_path / "restored"),
+    ):
+        with pytest.raises(CorruptVersionError, match=r"moved, or made by hand .*git tag -d"):
+            use()
+    assert repository.version(second).tag == second
+
+
+def test_configuration_of_people_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What git ignores and filters, and where DVC keeps its cache for a user, is not asked by a cut or a checkout."""
+    home = tmp_path / "home"
+    (home / ".config" / "dvc").mkdir(parents=True)
+    (home / ".gitconfig").write_text(
+        "[core]\nexcludesFile = ~/ignored\nattributesFile = ~/attributes\n"
+        "[init]\ndefaultObjectFormat = sha256\ndefaultRefFormat = reftable\ndefaultBranch = trunk\n"
+    )
+    (home / "ignored").write_text("data/\n*.dvc\n*.json\n*.yaml\n")
+    (home / "attributes").write_text("* text eol=crlf filter=lfs\n")
+    elsewhere = tmp_path / "elsewhere"
+    (home / ".config" / "dvc" / "config").write_text(
+        f"[core]\nno_scm = true\nautostage = true\nremote = other\n[cache]\ndir = {elsewhere}\ntype = symlink\n"
+    )
+    for name, value in (("HOME", home), ("XDG_CONFIG_HOME", home / ".config"), ("GIT_DIR", tmp_path / "nowhere")):
+        monkeypatch.setenv(name, str(value))
+    root = tmp_path / "root"
+    publish_days(store_at(root), 3, rows=20)
+    made = cut_now(root)
+    monkeypatch.delenv("GIT_DIR")
+    versions = root / "versions"
+    files = set(git(versions, "ls-tree", "-r", "--name-only", made.manifest.tag).splitlines())
+    assert files == {*OWN, *(f"data/{each.name}.dvc" for each in made.manifest.tracked)}
+    assert not elsewhere.exists()
+    assert all(repository_at(root).dvc.cached(file.md5) for file in made.manifest.files)
+    restored = check_out(str(versions), made.manifest.tag, tmp_path / "restored")
+    assert restored.files == sum(1 for _ in made.manifest.files)
+
+
+def test_a_checkout_can_be_moved(root: Path, tmp_path: Path) -> None:
+    """DVC's commands find everything in a folder that was moved, and write nothing where it had been made."""
+    check_out(str(root / "versions"), cut_now(root).manifest.tag, tmp_path / "made" / "here")
+    shutil.move(tmp_path / "made" / "here", tmp_path / "moved")
+    status = [sys.executable, "-m", "dvc", "status", "--quiet"]
+    done = subprocess.run(status, cwd=tmp_path / "moved", capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert list((tmp_path / "made").iterdir()) == []
+    assert git(tmp_path / "moved", "status", "--porcelain") == ""
