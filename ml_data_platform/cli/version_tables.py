@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ml_data_platform.datasets.manifest import FoldFacts, LeftOut, Manifest
 
 SHOWN = 10
+_TAG_WIDTH = len("data/20260601T080000Z-0123456789ab")
 
 
 def version_json(version: Manifest, restated: Sequence[str]) -> dict[str, Any]:
@@ -195,5 +196,12 @@ def _rate(rate: float | None) -> str:
 def _table(*names: str, right: set[str]) -> Table:
     table = Table(box=box.SIMPLE, show_edge=False, padding=(0, 1), pad_edge=False, header_style="bold")
     for name in names:
-        table.add_column(name, justify="right" if name in right else "left", no_wrap=name in right)
+        # A tag that is cut short cannot be copied into the next command.
+        is_whole = name in right or name == "version"
+        table.add_column(
+            name,
+            justify="right" if name in right else "left",
+            no_wrap=is_whole,
+            min_width=_TAG_WIDTH if name == "version" else None,
+        )
     return table

@@ -151,7 +151,9 @@ def preview_version(
         # The same rows and the same choice are the same folds, so none need to be dealt to know.
         manifest = manifest.model_copy(update={"folds": newest.folds})
         is_same = not differing and newest.facts == manifest.facts
-    return Cut(manifest, "unchanged" if is_same else "dry run", tuple(sorted(differing)))
+    if newest is not None and is_same:
+        return Cut(newest, "unchanged", ())
+    return Cut(manifest, "dry run", tuple(sorted(differing)))
 
 
 def _require_days(selection: Selection) -> None:

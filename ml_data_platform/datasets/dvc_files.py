@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -33,6 +34,7 @@ LOCAL_OPTIONS = frozenset(f"{_SECRETS} {_OF_THIS_MACHINE}".split())
 _IGNORED_BY_GIT = "/config.local\n/tmp\n/cache\n"
 _CHUNK = 1 << 20
 _READERS = 8
+_ROOM = 1 << 20
 _LOOK_AT_REMOTE = (
     "Check that the remote can be reached, and the credentials, which are found as every tool of it finds them."
 )
@@ -137,12 +139,19 @@ class DvcFiles:
         """Restore what is tracked as ``PATH.dvc`` from the remote.
 
         Raises:
+            VersionError: There is no room on the disk.
             CorruptVersionError: The remote lacks objects, or has other bytes than their names say.
         """
         try:
             with self._open() as repo:
                 repo.pull(targets=[str(self.folder / f"{path}.dvc") for path in paths], force=True)
         except VersionError as error:
+            if shutil.disk_usage(self.folder).free < _ROOM:
+                raise VersionError(
+                    f"the disk is full: {error.what}",
+                    remedy="Make room, twice what the version holds, and try again: it goes on from there.",
+                    folder=str(self.folder),
+                ) from error
             raise CorruptVersionError(
                 f"the remote does not give back what was pushed: {error.what}",
                 remedy="Restore the remote from a backup, or run `version verify` where the data were made.",

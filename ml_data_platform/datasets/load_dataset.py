@@ -30,7 +30,7 @@ def load_dataset(
     *,
     split: Part = "all",
     cutoff: dt.date | str | None = None,
-    columns: Sequence[str] = (),
+    columns: str | Sequence[str] = (),
     negatives_per_positive: float | None = None,
     folds: Sequence[int] | None = None,
     fold_strategy: Strategy | None = None,
@@ -60,7 +60,7 @@ def load_dataset(
         UnpinnedDataError: No version pins these data, or they differ from it.
         UnknownVersionError: There is no such version.
         LeakageError: The rows must not be learnt from.
-        SplitError: The split leaves no room, or has no cutoff.
+        SplitError: The split leaves no room or has no cutoff, or there is no such part, fold, strategy or way with users.
     """
     settings = load_settings(os.environ, Path.cwd(), root=root)
     data = find_version(settings, version)
@@ -72,7 +72,7 @@ def load_dataset(
     selected = Selected(
         split=split_at_day(day, shared_users=shared_users) if day else None,
         part=split,
-        columns=tuple(columns),
+        columns=(columns,) if isinstance(columns, str) else tuple(columns),
         negatives_per_positive=negatives_per_positive,
         folds=None if folds is None else tuple(folds),
         fold_strategy=fold_strategy,

@@ -41,7 +41,7 @@ from ml_data_platform.features.dialects import DUCKDB, render
 from ml_data_platform.storage import duck
 from ml_data_platform.training.leakage import Finding, finding
 from ml_data_platform.training.sampling import NegativeSampling, sampling_for_ratio
-from ml_data_platform.training.temporal import part_query, require_room
+from ml_data_platform.training.temporal import part_query, require_part, require_room
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -71,6 +71,12 @@ class Dataset:
     sampling: NegativeSampling
     findings: tuple[Finding, ...]
     kept: KeptRows
+
+    def __repr__(self) -> str:
+        """Say in a line what is loaded: a version names thousands of files."""
+        parts = "" if self.selected.part == "all" else f", {self.selected.part} part"
+        columns = "1 column" if len(self.columns) == 1 else f"{len(self.columns)} columns"
+        return f"<{self.rows:,} rows of {self.data.manifest.tag}{parts}, {columns}>"
 
     @property
     def rows(self) -> int:
@@ -179,9 +185,10 @@ def select_rows(
 
     Raises:
         LeakageError: A check failed, or a column is asked for that must not be learnt from.
-        SplitError: The split leaves no room, a fold does not exist, or the test part was to be sampled.
+        SplitError: The split leaves no room, a part, fold or strategy does not exist, or the test part was to be sampled.
         UnpinnedDataError: The version lacks the data set or the folds that are asked for.
     """
+    require_part(selected.part)
     _require_columns(selected)
     stored = chosen_folds(data.manifest, selected.folds, selected.fold_strategy)
     wants_published = selected.folds is not None and stored is None

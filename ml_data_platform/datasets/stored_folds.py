@@ -23,7 +23,7 @@ from ml_data_platform.features.catalog import CATALOG
 from ml_data_platform.storage import duck
 from ml_data_platform.storage.durability import file_sha256
 from ml_data_platform.storage.parquet import ParquetSink, verify_file
-from ml_data_platform.training.folds import FoldChoice, compute_folds, fold_users, require_acceptance
+from ml_data_platform.training.folds import STRATEGIES, FoldChoice, compute_folds, fold_users, require_acceptance
 
 FILE = f"{DATA}/{FOLDS}/{FOLDS}.parquet"
 """Path of the table within a version."""
@@ -114,8 +114,10 @@ def chosen_folds(manifest: Manifest, folds: Sequence[int] | None, strategy: str 
 
     Raises:
         UnpinnedDataError: The version does not store folds of this strategy.
-        SplitError: There is no such fold.
+        SplitError: There is no such fold or strategy.
     """
+    if strategy is not None and strategy not in STRATEGIES:
+        raise SplitError("there is no such fold strategy", expected=STRATEGIES, got=strategy)
     if folds is None:
         return None
     stored = manifest.folds if strategy is None or strategy != "keyed_hash" else None

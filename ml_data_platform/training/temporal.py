@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from ml_data_platform.errors import SplitError
 from ml_data_platform.settings import LABEL_HORIZON
 
 Part = Literal["train", "test", "all"]
+PARTS: tuple[Part, ...] = get_args(Part)
 SharedUsers = Literal["divide", "purge", "allow"]
 # Another word than that of the folds, so that folds of the train part are as large as ever.
 _IS_TESTED = "(@hash32('tested:' || user_id) % 2 = 0)"
@@ -44,6 +45,10 @@ class TemporalSplit:
     def __post_init__(self) -> None:
         if self.cutoff.tzinfo is None:
             raise SplitError("the cutoff has no time zone", remedy="Give an aware instant, or a UTC day.")
+        if self.shared_users not in get_args(SharedUsers):
+            raise SplitError(
+                "there is no such way with shared users", expected=get_args(SharedUsers), got=self.shared_users
+            )
         if self.embargo < LABEL_HORIZON:
             raise SplitError(
                 "the embargo is shorter than the label horizon: labels of the train part would look into the test part",
@@ -61,7 +66,13 @@ class TemporalSplit:
 def split_at_day(
     day: dt.date, *, embargo: dt.timedelta = LABEL_HORIZON, shared_users: SharedUsers = "divide"
 ) -> TemporalSplit:
-    """Return the split at the beginning of a UTC day."""
+    """Return the split at the beginning of a UTC day.
+
+    Raises:
+        SplitError: An instant within a day was given, the embargo is too short, or there is no such way with shared users.
+    """
+    if isinstance(day, dt.datetime) and (day.time() != dt.time() or day.utcoffset()):
+        raise SplitError("the cutoff is no UTC day", remedy="Give the day on which the test part begins.", got=str(day))
     return TemporalSplit(dt.datetime.combine(day, dt.time(), tzinfo=dt.UTC), embargo, shared_users)
 
 
@@ -99,6 +110,16 @@ def part_of(split: TemporalSplit, instant: dt.datetime) -> Literal["train", "emb
     return "train" if instant < split.train_end else "embargo"
 
 
+def require_part(part: str) -> None:
+    """Refuse a part that does not exist: a slip of the pen must not load other rows.
+
+    Raises:
+        SplitError: There is no such part.
+    """
+    if part not in PARTS:
+        raise SplitError("there is no such part", expected=PARTS, got=part)
+
+
 def part_query(relation: str, split: TemporalSplit, part: Part, columns: str = "*") -> str:
     """Return the query for the rows of one part, in no order.
 
@@ -107,7 +128,11 @@ def part_query(relation: str, split: TemporalSplit, part: Part, columns: str = "
         split: The split.
         part: ``all`` for every row.
         columns: Select list.
+
+    Raises:
+        SplitError: There is no such part.
     """
+    require_part(part)
     if part == "all":
         return f"SELECT {columns} FROM {relation}"
     is_test = f"@micros(event_timestamp) >= {_micros(split.cutoff)}"

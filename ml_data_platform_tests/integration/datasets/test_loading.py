@@ -166,6 +166,16 @@ def test_folds_are_those_that_were_published(root: Path) -> None:
     assert set(loaded.to_arrow()["event_id"].to_pylist()) == expected
 
 
+def test_a_data_set_says_in_a_line_what_it_is(root: Path) -> None:
+    """What a notebook shows is short, however many files a version has; one column may be named as it is."""
+    loaded = load_dataset("latest", split="train", cutoff=CUTOFF, columns="label", root=root)
+    assert loaded.columns == ("label",)
+    assert repr(loaded) == f"<{loaded.rows:,} rows of {loaded.data.manifest.tag}, train part, 1 column>"
+    for slip in ({"fold_strategy": "bogus"}, {"split": "valid"}):
+        with pytest.raises(SplitError, match=r"there is no such .*expected"):
+            load_dataset("latest", **{"cutoff": CUTOFF, "root": root, **slip})
+
+
 def _change_a_byte(checkout: Path, file: Path) -> str:
     content = bytearray(file.read_bytes())
     content[len(content) // 2] ^= 1

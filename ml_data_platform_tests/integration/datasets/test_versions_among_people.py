@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import errno
+import os
 import shutil
 import subprocess
 import sys
@@ -10,9 +13,11 @@ from pathlib import Path
 import pytest
 
 from ml_data_platform.datasets.checkout import check_out, verify_versions
-from ml_data_platform.errors import CorruptVersionError
+from ml_data_platform.datasets.dataset_versions import preview_version
+from ml_data_platform.datasets.selection import Request
+from ml_data_platform.errors import CorruptVersionError, VersionError
 from ml_data_platform_tests.faults.datasets.killed_cuts import cut_now, repository_at
-from ml_data_platform_tests.training_days import feature_rows, nth, publish_days, publish_features, store_at
+from ml_data_platform_tests.training_days import NOW, feature_rows, nth, publish_days, publish_features, store_at
 
 OWN = {".dvc/.gitignore", ".dvc/config", ".dvcignore", "version.json", "dvc.yaml", "params.yaml", "data/.gitignore"}
 
@@ -56,6 +61,13 @@ def test_what_people_commit_stays_and_what_they_did_not_is_left_alone(root: Path
     assert git(versions, "merge-base", commit, "HEAD") == commit
     assert git(versions, "rev-parse", "HEAD") == git(versions, "rev-parse", f"{made.manifest.tag}^{{commit}}")
     assert git(versions, "status", "--porcelain").splitlines() == ["M NOTES.md", "A  staged.py", "?? .env"]
+
+
+def test_a_dry_run_of_nothing_new_names_the_version_there_is(root: Path) -> None:
+    """What it says was cut can be checked out: it is no name that only a cut would have made."""
+    repository = repository_at(root)
+    seen = preview_version(repository, store_at(root), Request(), now=NOW + dt.timedelta(days=1))
+    assert (seen.outcome, seen.manifest.tag) == ("unchanged", repository.tags()[0])
 
 
 def test_tags_of_people_are_no_versions(root: Path) -> None:
@@ -114,6 +126,26 @@ def test_configuration_of_people_changes_nothing(tmp_path: Path, monkeypatch: py
     assert all(repository_at(root).dvc.cached(file.md5) for file in made.manifest.files)
     restored = check_out(str(versions), made.manifest.tag, tmp_path / "restored")
     assert restored.files == sum(1 for _ in made.manifest.files)
+
+
+def test_a_full_disk_is_not_taken_for_a_corrupt_remote(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where nothing can be written, the message says so and accuses no remote; with room again, the checkout goes on."""
+
+    def no_room(*_arguments: object, **_options: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    tag = cut_now(root).manifest.tag
+    usage = shutil.disk_usage(tmp_path)
+    with monkeypatch.context() as full:
+        full.setattr("dvc.repo.Repo.pull", no_room)
+        full.setattr(shutil, "disk_usage", lambda _: usage._replace(free=0))
+        with pytest.raises(VersionError, match=r"the disk is full: .*Make room") as refused:
+            check_out(str(root / "versions"), tag, tmp_path / "restored")
+    assert not isinstance(refused.value, CorruptVersionError)
+    assert not (tmp_path / "restored").exists()
+    assert check_out(str(root / "versions"), tag, tmp_path / "restored").files > 0
 
 
 def test_a_checkout_can_be_moved(root: Path, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import random
 from hashlib import md5
+from typing import cast
 
 import duckdb
 import pyarrow as pa
@@ -12,7 +13,15 @@ import pytest
 
 from ml_data_platform.errors import SplitError
 from ml_data_platform.features.dialects import DUCKDB, render
-from ml_data_platform.training.temporal import TemporalSplit, part_of, part_query, require_room, split_at_day
+from ml_data_platform.training.temporal import (
+    Part,
+    SharedUsers,
+    TemporalSplit,
+    part_of,
+    part_query,
+    require_room,
+    split_at_day,
+)
 
 DAY = dt.date(2026, 5, 10)
 CUTOFF = dt.datetime(2026, 5, 10, tzinfo=dt.UTC)
@@ -99,3 +108,15 @@ def test_labels_may_not_look_across() -> None:
         TemporalSplit(CUTOFF, 23 * HOUR)
     with pytest.raises(SplitError, match="no time zone"):
         TemporalSplit(CUTOFF.replace(tzinfo=None))
+
+
+def test_a_slip_of_the_pen_selects_nothing() -> None:
+    """A part, a way with shared users or a cutoff that does not exist is refused, and is not read as another one."""
+    split = split_at_day(dt.date(2026, 6, 10))
+    with pytest.raises(SplitError, match=r"no such part .*valid"):
+        part_query("rows", split, cast("Part", "valid"))
+    with pytest.raises(SplitError, match=r"no such way .*share"):
+        split_at_day(dt.date(2026, 6, 10), shared_users=cast("SharedUsers", "share"))
+    with pytest.raises(SplitError, match="no UTC day"):
+        split_at_day(dt.datetime(2026, 6, 10, 12, tzinfo=dt.UTC))
+    assert split_at_day(dt.datetime(2026, 6, 10, tzinfo=dt.UTC)) == split
