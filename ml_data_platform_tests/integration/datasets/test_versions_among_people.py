@@ -70,6 +70,23 @@ def test_a_dry_run_of_nothing_new_names_the_version_there_is(root: Path) -> None
     assert (seen.outcome, seen.manifest.tag) == ("unchanged", repository.tags()[0])
 
 
+def test_a_stage_that_somebody_ran_hinders_no_cut(root: Path) -> None:
+    """After `dvc repro` in the repository itself there is a next version, and what the stage left is not in it."""
+    add_a_day(root)
+    versions = root / "versions"
+    assert cut_now(root).outcome == "cut"
+    assert (versions / "dvc.yaml").is_file()
+    (versions / "models").mkdir(exist_ok=True)
+    (versions / "models" / "card.md").write_text("a model")
+    subprocess.run([sys.executable, "-m", "dvc", "commit", "--quiet", "--force"], cwd=versions, check=True)
+    assert (versions / "dvc.lock").is_file()
+    publish_features(store_at(root), nth(4), feature_rows(nth(4), rows=20))
+    made = cut_now(root)
+    assert made.outcome == "cut"
+    files = set(git(versions, "ls-tree", "-r", "--name-only", made.manifest.tag).splitlines())
+    assert files == {*OWN, *(f"data/{each.name}.dvc" for each in made.manifest.tracked)}
+
+
 def test_tags_of_people_are_no_versions(root: Path) -> None:
     """Tags beside those of versions, also below ``data/``, are neither listed nor taken for the newest."""
     repository = repository_at(root)
