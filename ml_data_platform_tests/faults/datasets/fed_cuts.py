@@ -47,7 +47,11 @@ def kill_fed_cuts(
     for number in range(1, DAYS + 1):
         root.drop(f"day-{number}.jsonl", shop_lines(day(number), 60, name=f"day-{number}"))
     assert root.backfill().is_successful
-    changes, _ = count_changes(root.folder, folder / "changes")
+    count_changes(root.folder, folder / "first")
+    # A cut with one changed day makes fewer changes than the first.
+    root.drop("before.jsonl", shop_lines(day(1), 3, name="before"))
+    assert root.backfill().is_successful
+    changes, _ = count_changes(root.folder, folder / "second")
     context = multiprocessing.get_context("forkserver")
     stop = context.Event()
     feeder = context.Process(target=_feed, args=(str(root.folder), stop, str(folder / "fed")))
