@@ -6,7 +6,7 @@ Belongs here: their arguments and output. Does not belong here: building and pla
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -68,13 +68,13 @@ def _has_days(settings: Settings) -> bool:
     return bool(expected_days(read_state(open_platform(settings))))
 
 
-def run_backfill(settings: Settings, days: Days, also: Iterable[dt.date] = ()) -> BackfillReport:
+def run_backfill(settings: Settings, days: Days, only: Sequence[dt.date] | None = None) -> BackfillReport:
     """Run a backfill in this process, with a progress bar.
 
     Args:
         settings: The settings of the root.
         days: Which days.
-        also: Further days.
+        only: These days in place of those.
     """
     from ml_data_platform.defs.antlr import antlr_notice, installed_antlr
     from ml_data_platform.defs.backfill import backfill as run
@@ -103,7 +103,7 @@ def run_backfill(settings: Settings, days: Days, also: Iterable[dt.date] = ()) -
             name = f"{LAYER_NAMES[step.layer]} of {step.run.day}"
             bar.update(task, description=name, completed=step.done, total=step.total)
 
-        wanted = sorted({*days.choose(expected_days(read_state(platform))), *also})
+        wanted = days.choose(expected_days(read_state(platform))) if only is None else list(only)
         return run(build_definitions(settings), instance, platform, wanted, on_progress)
 
 

@@ -61,7 +61,7 @@ def rebuild(
             lambda what, done, total: bar.update(task, description=what, completed=done, total=total),
         )
     days = days_of(source)
-    run_backfill(rebuilt, ALL_DAYS, also=days)
+    run_backfill(rebuilt, ALL_DAYS, only=days)
     compared = compare_roots(source, open_platform(rebuilt), days)
     repeated: dict[str, Repetition] = {}
     if before is not None:

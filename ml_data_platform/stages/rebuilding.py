@@ -20,7 +20,8 @@ from typing import Any
 import yaml
 
 from ml_data_platform.errors import SettingsError
-from ml_data_platform.events.planning import Status, expected_days, plan
+from ml_data_platform.events.planning import Status, plan
+from ml_data_platform.events.schemas import RAW_EVENTS
 from ml_data_platform.settings import OWN_SOURCES, SETTINGS_FILE, Settings
 from ml_data_platform.stages.platform import Platform
 from ml_data_platform.stages.state import TABLES, read_state
@@ -127,9 +128,12 @@ def copy_landed(original: ObjectStore, target: ObjectStore, progress: Progress) 
 
 
 def days_of(original: Platform) -> list[dt.date]:
-    """Return the days that a root has, or is to have: with landed rows, or built, also those without rows."""
-    built = {dt.date.fromisoformat(day) for asset in TABLES for day in original.store.heads(asset)}
-    return sorted(built | set(expected_days(read_state(original))))
+    """Return the days that were built in a root, in order.
+
+    A day that only follows from a neighbour, of which features are published and no events, is none of them: it follows
+    from the same neighbour again.
+    """
+    return sorted(dt.date.fromisoformat(day) for day in original.store.heads(RAW_EVENTS.name))
 
 
 def compare_roots(original: Platform, rebuilt: Platform, days: Iterable[dt.date]) -> Comparison:

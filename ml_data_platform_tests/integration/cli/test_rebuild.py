@@ -67,6 +67,8 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Original:
     call(folder, "land", *root, *OF_SHOP, write(folder / "too_late", too_late))
     call(folder, "backfill", *root)
     call(folder, "replay", *root, "--reason", "too_late", "--from", days[3].isoformat(), "--to", days[3].isoformat())
+    # Landed and never built: it is not built again either.
+    call(folder, "land", *root, *OF_SHOP, "--historical", write(folder / "later", lines_of(days_ago(2), 3, name="d")))
     cut = call(folder, "version", "cut", *root, "--folds", "stratified_group:3", "--json")
     trained = call(folder, "train", *root, "--cutoff", days[2].isoformat(), "--shared-users", "allow", "--json")
     return Original(folder / "root", json.loads(cut.out), json.loads(trained.out))
