@@ -110,8 +110,8 @@ def test_what_was_decided_is_part_of_a_rebuild(original: Original, again: Path) 
         for root in (original.folder, again)
     ]
     assert counts[0] == counts[1]
-    assert sum(too_late for _, _, too_late, _ in counts[1]) == 5
-    assert sum(duplicates for _, _, _, duplicates in counts[1]) == 9
+    assert sum(too_late or 0 for _, _, too_late, _ in counts[1]) == 5
+    assert sum(duplicates or 0 for _, _, _, duplicates in counts[1]) == 9
 
 
 def test_a_stopped_rebuild_goes_on(original: Original, again: Path) -> None:
