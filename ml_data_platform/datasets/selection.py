@@ -23,6 +23,8 @@ DATASETS = ("date_partitions", "label_partitions", "stratified_partitions")
 FEATURES = "session_features"
 _QUARANTINE = "quarantined_events"
 _POSITIVE = "label=positive"
+_BY_FOLD = "stratified_partitions"
+_DIVISION = ("fold_count", "fold_salt")
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,9 @@ def select_partitions(store: TableStore, request: Request) -> Selection:
 
     A day whose validation refuses what was landed last is left out, although its last good generation is published:
     rows are missing from it. A day is left out too where the data sets are not built from the same features.
+
+    Raises:
+        VersionError: Users of some days are divided into other folds than those of the others.
     """
     heads = {name: store.heads(name) for name in request.datasets}
     verdicts = store.heads(_QUARANTINE)
@@ -103,7 +108,26 @@ def select_partitions(store: TableStore, request: Request) -> Selection:
             left_out.append(LeftOut(day=day, reason=found))
         else:
             chosen.append(found)
+    _require_one_division(chosen)
     return Selection(tuple(chosen), tuple(left_out))
+
+
+def _require_one_division(chosen: Sequence[ChosenDay]) -> None:
+    """Refuse days that were built under several fold settings: a user would be in several folds."""
+    divisions: dict[tuple[str, ...], list[str]] = {}
+    for each in chosen:
+        record = each.partitions.get(_BY_FOLD)
+        if record is not None and record.rows:
+            settings = tuple(f"{name} {record.inputs[name]}" for name in _DIVISION if name in record.inputs)
+            divisions.setdefault(settings, []).append(each.day)
+    if len(divisions) > 1:
+        raise VersionError(
+            f"days of {_BY_FOLD} were built under several fold settings: users would be in several folds",
+            remedy=f"Run backfill and cut again; or leave {_BY_FOLD} out with --dataset, or days with --from and --to.",
+            found="; ".join(
+                f"{', '.join(names)} on {days[0]} to {days[-1]}" for names, days in sorted(divisions.items())
+            ),
+        )
 
 
 def _choose(

@@ -154,6 +154,16 @@ def test_a_refused_day_is_left_out_with_its_reason(copied_root: PipelineRoot) ->
     } == {f"date_partitions/dt={day(2)}/data.parquet"}
 
 
+def test_days_of_several_fold_settings_are_no_version(copied_root: PipelineRoot) -> None:
+    """Half a backfill after another number of folds: users would be in several; without that data set there is a version."""
+    other = copied_root.with_settings(fold_count=4)
+    assert other.backfill([day(2)]).is_successful
+    with pytest.raises(VersionError, match=r"fold_count 4, .* on .*; fold_count 5, .* on .*Run backfill"):
+        cut(other)
+    assert repository_of(other).tags() == []
+    assert cut(other, Request(("date_partitions",))).outcome == "cut"
+
+
 def test_an_event_on_two_days_is_no_version(tmp_path: Path) -> None:
     """A producer that gave one id to two instants: the cut is refused and names the event; there is no tag."""
     store = store_at(tmp_path / "root")
