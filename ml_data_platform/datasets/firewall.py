@@ -115,11 +115,17 @@ def inspect_split(
     return tuple(found)
 
 
-def inspect_folds(connection: duckdb.DuckDBPyConnection, rows: str) -> tuple[Finding, ...]:
-    """Check that neither a user nor a session is in two folds; ``rows`` has the column ``fold``."""
+def inspect_folds(connection: duckdb.DuckDBPyConnection, rows: str, whole: str = "") -> tuple[Finding, ...]:
+    """Check that neither a user nor a session is in two folds.
+
+    Args:
+        connection: Made by ``storage.duck.connect``.
+        rows: A relation with keys and the column ``fold``: no user may be in two.
+        whole: Those of its rows that are loaded by folds, by default all: no session may be in two.
+    """
     return (
         _run(connection, "users_are_in_one_fold", several_folds_query(rows, "user_id")),
-        _run(connection, "sessions_are_in_one_fold", several_folds_query(rows, "session_uuid")),
+        _run(connection, "sessions_are_in_one_fold", several_folds_query(whole or rows, "session_uuid")),
     )
 
 

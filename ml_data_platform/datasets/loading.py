@@ -64,6 +64,7 @@ class Dataset:
         sampling: How the train part's negatives are sampled; rate 1 keeps all.
         findings: What the leakage firewall found: every check passed.
         kept: Where the rows that come out lie.
+        rows_between_folds: Rows of the version that are in no fold, since users of several folds share their session.
     """
 
     data: PinnedData
@@ -71,6 +72,7 @@ class Dataset:
     sampling: NegativeSampling
     findings: tuple[Finding, ...]
     kept: KeptRows
+    rows_between_folds: int = 0
 
     def __repr__(self) -> str:
         """Say in a line what is loaded: a version names thousands of files."""
@@ -207,7 +209,8 @@ def select_rows(
         if selected.is_everything and selected.folds is None and sampling.rate == 1:
             return Dataset(data, selected, sampling, findings, KeptRows(rows.files))
         kept = KeptRows(rows.files, rows.places(connection, selected, sampling))
-    return Dataset(data, selected, sampling, findings, kept)
+        between = 0 if selected.folds is None else _count_between_folds(connection, rows)
+    return Dataset(data, selected, sampling, findings, kept, between)
 
 
 def _inspect(
@@ -223,8 +226,8 @@ def _inspect(
         inspect_maturity(connection, relation, data.manifest),
     ]
     found += [inspect_order(rows.files), *_inspect_features(connection, rows, data)]
-    if (rows.dataset == _BY_FOLD and rows.stored is None) or (rows.stored is not None and not rows.stored.accepts):
-        found += inspect_folds(connection, relation)
+    if rows.keeps_groups and (rows.dataset == _BY_FOLD or rows.stored is not None):
+        found += inspect_folds(connection, relation, rows.whole_sessions())
     if selected.split is not None:
         ((first,),) = connection.execute(f"SELECT min(event_timestamp) FROM {relation}").fetchall()
         if first is not None:
@@ -234,6 +237,12 @@ def _inspect(
         may_return = selected.split.shared_users == "allow"
         found += inspect_split(connection, train, test, selected.split.cutoff, users_may_return=may_return)
     return tuple(found)
+
+
+def _count_between_folds(connection: duckdb.DuckDBPyConnection, rows: VersionRows) -> int:
+    counted = f"SELECT (SELECT count(*) FROM {rows.relation()}) - (SELECT count(*) FROM {rows.whole_sessions()})"
+    ((count,),) = connection.execute(counted).fetchall()
+    return int(count)
 
 
 def _inspect_features(

@@ -41,7 +41,7 @@ class Selected:
         part: ``train``, ``test`` or ``all``.
         columns: Columns to load, of any role; by default the features and the label.
         negatives_per_positive: Keep so many negatives per positive in the train part; none keeps all.
-        folds: Only users of these folds; none for all.
+        folds: Only users of these folds; none for all. Rows of a session whose users are in several folds are in none.
         fold_strategy: Which folds: ``keyed_hash`` for those published with each day, or the strategy of those stored
             with the version; by default those that are stored with it, or else the published ones.
     """
@@ -132,8 +132,17 @@ class VersionRows:
         query = part_query(rows, selected.split, selected.part) if selected.split else f"SELECT * FROM {rows}"
         if selected.folds is not None:
             chosen = ", ".join(str(int(fold)) for fold in selected.folds) or "NULL"
-            query = f"SELECT * FROM ({query}) WHERE fold IN ({chosen})"
+            query = f"SELECT * FROM ({query}) WHERE fold IN ({chosen}) AND {self._is_whole()}"
         return render(f"SELECT {columns} FROM ({query}) WHERE {keep_condition(sampling)}", DUCKDB)
+
+    @property
+    def keeps_groups(self) -> bool:
+        """Whether users and sessions must be in one fold: not where words accept that the stored folds tear them."""
+        return self.stored is None or not self.stored.accepts
+
+    def whole_sessions(self) -> str:
+        """Return the relation without the rows of sessions that are in several folds: those of users who log in, mostly."""
+        return f"(SELECT * FROM {self.relation()} WHERE {self._is_whole()})"
 
     def places(
         self, connection: duckdb.DuckDBPyConnection, selected: Selected, sampling: NegativeSampling
@@ -151,6 +160,12 @@ class VersionRows:
                         yield members[int(place)], row[(group == which) & (index == place)]
 
         return packed_masks(self.files, found())
+
+    def _is_whole(self) -> str:
+        if not self.keeps_groups:
+            return "TRUE"
+        torn = f"SELECT session_uuid FROM {self.relation()} GROUP BY session_uuid HAVING min(fold) <> max(fold)"
+        return f"session_uuid NOT IN ({torn})"
 
     def _groups(self) -> dict[int | None, list[str]]:
         """Return the files of each fold, so that a query names each fold once, however many days there are."""

@@ -230,8 +230,9 @@ PARTITION_RULES = (
         "stratified_partitions",
         "sessions_are_in_one_fold",
         "sessions_in_several_folds",
-        "All rows of a session are in one fold: no session id belongs to users of two folds, unless set otherwise.",
+        "All rows of a session are in one fold: no session has users of two. Loading by folds leaves the others out.",
         kind="limit",
+        blocking=False,
     ),
     _table_rule(
         "stratified_partitions",

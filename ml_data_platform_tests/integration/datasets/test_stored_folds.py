@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from sklearn.model_selection import StratifiedGroupKFold
@@ -16,9 +17,18 @@ from ml_data_platform.datasets.dataset_versions import Cut, cut_version, preview
 from ml_data_platform.datasets.load_dataset import load_dataset
 from ml_data_platform.datasets.selection import Request
 from ml_data_platform.errors import CorruptVersionError, SplitError, UnpinnedDataError
+from ml_data_platform.features.catalog import SESSION_FEATURES
 from ml_data_platform.training.folds import ACCEPTANCE, FoldChoice
 from ml_data_platform_tests.faults.datasets.killed_cuts import repository_at
-from ml_data_platform_tests.training_days import NOW, feature_rows, fold_of, nth, publish_days, store_at
+from ml_data_platform_tests.training_days import (
+    NOW,
+    feature_rows,
+    fold_of,
+    nth,
+    publish_days,
+    publish_features,
+    store_at,
+)
 from ml_data_platform_tests.version_root import file_hashes
 
 DAYS = 4
@@ -154,3 +164,32 @@ def test_damaged_folds_are_found_out(root: Path, tmp_path: Path) -> None:
     with pytest.raises(CorruptVersionError, match="folds of the version"):
         load_dataset(root=own, folds=[0])
     assert "folds.parquet" not in " ".join(file_hashes(own / "data"))
+
+
+@pytest.mark.parametrize("folds", [None, CHOICE], ids=["published", "stored"])
+def test_sessions_of_users_of_several_folds_are_in_none(tmp_path: Path, folds: FoldChoice | None) -> None:
+    """Someone logs in, within a day and over midnight: the version is cut, and loading by folds counts what it leaves out."""
+    store = store_at(tmp_path / "root")
+    days = [feature_rows(nth(number), users=60, rows=120).to_pandas() for number in (1, 2)]
+    days[0].loc[[10, 11, 12], "session_uuid"] = "login"
+    days[0].loc[115:119, "session_uuid"] = days[1].loc[0:4, "session_uuid"] = "login at midnight"
+    for number, day in enumerate(days, start=1):
+        publish_features(store, nth(number), pa.Table.from_pandas(day, SESSION_FEATURES.columns, preserve_index=False))
+    cut(tmp_path / "root", folds)
+    made = pd.concat(days)
+    dealt = {user: fold_of(user) for user in made["user_id"]} if folds is None else _stored_folds(tmp_path / "root")
+    per_session = made["user_id"].map(dealt).groupby(made["session_uuid"]).nunique()
+    torn = made["session_uuid"].isin(per_session[per_session > 1].index)
+    assert torn.sum() == 13, "users of one fold show nothing"
+    loaded = load_dataset(root=tmp_path / "root", folds=range(5 if folds is None else 4), columns=("event_id",))
+    assert loaded.to_pandas()["event_id"].sort_values().tolist() == sorted(made["event_id"][~torn])
+    assert loaded.rows_between_folds == 13
+    assert load_dataset(root=tmp_path / "root").rows == len(made)
+
+
+def _stored_folds(root: Path) -> dict[str, int]:
+    repository = repository_at(root)
+    repository_folder = root.parent / "away"
+    check_out(str(repository.folder), repository.tags()[-1], repository_folder)
+    table = pq.ParquetFile(repository_folder / "data" / "folds" / "folds.parquet").read()
+    return dict(zip(table["user_id"].to_pylist(), table["fold"].to_pylist(), strict=True))
