@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from ml_data_platform.datasets.dvc_files import MISSING
 from ml_data_platform.datasets.event_ids import require_unique_events
 from ml_data_platform.datasets.manifest import DATA, FOLDS, FoldFacts, Manifest
 from ml_data_platform.datasets.repository import VersionsRepository, snapshot_of_tag
@@ -208,10 +209,13 @@ def _track(repository: VersionsRepository, names: Sequence[str], md5s: dict[str,
 def _push(repository: VersionsRepository, manifest: Manifest, newest: Manifest | None, progress: Progress) -> None:
     """Push, and do not believe it: the remote is asked for every object, and new ones are read back."""
     oids = oids_of(manifest)
+    new = oids - (oids_of(newest) if newest else set())
     targets = [f"{DATA}/{folder.name}" for folder in manifest.tracked]
+    # A push that was killed may have left an empty listing in a folder, on which DVC fails before it pushes anything.
+    listings = repository.dvc.corrupt(oid for oid in new if oid.endswith(".dir"))
+    repository.dvc.discard(oid for oid, fault in listings.items() if fault != MISSING)
     repository.dvc.push(targets)
     missing = repository.dvc.missing(oids)
-    new = oids - (oids_of(newest) if newest else set())
     progress("read back", f"{len(new)} objects", 0, 0)
     wrong = repository.dvc.corrupt(new | missing, sync=True)
     if wrong:

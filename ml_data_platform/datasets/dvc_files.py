@@ -31,6 +31,7 @@ _OF_THIS_MACHINE = "profile credentialpath configpath keyfile cert_path key_path
 LOCAL_OPTIONS = frozenset(f"{_SECRETS} {_OF_THIS_MACHINE}".split())
 """Options of a remote that are never committed: secrets, and what only this machine has."""
 
+MISSING = "missing"
 _IGNORED_BY_GIT = "/config.local\n/tmp\n/cache\n"
 _CHUNK = 1 << 20
 _READERS = 8
@@ -113,9 +114,16 @@ class DvcFiles:
         _write_if_changed(self.folder / ".dvc" / "config.local", _config_text(local), mode=0o600)
 
     def forget_killed_processes(self) -> None:
-        """Remove what killed processes of DVC left; the caller is the only one here."""
+        """Remove what killed processes of DVC left; the caller is the only one here.
+
+        DVC tries to copy by reflink, which makes an empty file under the final name first. One that was killed then leaves
+        it in the cache, where DVC trusts an empty listing, and fails on it.
+        """
         for name in ("rwlock", "rwlock.lock"):
             (self.folder / ".dvc" / "tmp" / name).unlink(missing_ok=True)
+        for path in self._cache.glob("files/md5/*/*"):
+            if path.stat().st_size == 0:
+                path.unlink()
 
     def add(self, path: str) -> tuple[str, dict[str, str]]:
         """Track a folder in its present state.
@@ -190,9 +198,12 @@ class DvcFiles:
 
     def discard(self, oids: Iterable[str]) -> None:
         """Remove objects from the remote whose bytes are wrong, and DVC's memory of the remote; they can be pushed again."""
+        wrong = list(oids)
+        if not wrong:
+            return
         with self._open() as repo:
             store = repo.cloud.get_remote_odb()
-            for oid in oids:
+            for oid in wrong:
                 if store.fs.exists(store.oid_to_path(oid)):
                     store.fs.remove(store.oid_to_path(oid))
         self.forget_remote()
@@ -273,7 +284,7 @@ def _fault(store: Any, oid: str, *, sync: bool) -> str | None:
     try:
         found = _md5(store.fs, path)
     except FileNotFoundError:
-        return "missing"
+        return MISSING
     if found != oid.removesuffix(".dir"):
         return f"its bytes have the MD5 {found}"
     if sync and store.fs.protocol == "local":

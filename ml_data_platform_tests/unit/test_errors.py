@@ -24,8 +24,8 @@ def kinds(base: type[PlatformError] = PlatformError) -> Iterator[type[PlatformEr
 
 def _all_kinds() -> list[type[PlatformError]]:
     for module in pkgutil.walk_packages(ml_data_platform.__path__, "ml_data_platform."):
-        # Dagster's and Great Expectations' imports cost seconds, and errors do not live there.
-        if module.name.split(".")[1] not in {"defs", "definitions", "cli"}:
+        # Dagster's and Great Expectations' imports cost seconds, and errors do not live there; PyTorch need not be there.
+        if module.name.split(".")[1] not in {"defs", "definitions", "cli"} and not module.name.endswith(".torch_rows"):
             importlib.import_module(module.name)
     return sorted(set(kinds()), key=lambda kind: kind.__qualname__)
 

@@ -72,6 +72,30 @@ def test_cuts_at_the_same_time_wait_for_each_other(tmp_path: Path, seed: int) ->
     assert file_hashes(tmp_path / "restored" / "data").items() >= published(root).items()
 
 
+@pytest.mark.parametrize("place", ["root/versions/.dvc/cache", "root/remote", "restored"])
+def test_an_empty_object_that_a_killed_copy_left_holds_nothing_up(tmp_path: Path, place: str) -> None:
+    """DVC's copy makes an empty file under the final name first: in the cache, in a remote that is a folder, in a checkout."""
+    publish_days(store_at(tmp_path / "elsewhere"), 2, rows=20)
+    facts = cut_now(tmp_path / "elsewhere").manifest.tracked
+    root, target = tmp_path / "root", tmp_path / "restored"
+    publish_days(store_at(root), 2, rows=20)
+    objects = [f"{each.dir_md5}.dir" for each in facts] + [file.md5 for each in facts for file in each.files]
+    if place == "restored":
+        tag = cut_now(root).manifest.tag
+        (tmp_path / ".restored.partial" / ".dvc" / "cache").mkdir(parents=True)
+        folder = tmp_path / ".restored.partial" / ".dvc" / "cache"
+    else:
+        folder = tmp_path / place
+    for name in objects:
+        path = folder / "files" / "md5" / name[:2] / name[2:]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    if place != "restored":
+        tag = cut_now(root).manifest.tag
+    check_out(str(repository_at(root).folder), tag, target, remote=repository_at(root).remote)
+    assert file_hashes(target / "data").items() >= published(root).items()
+
+
 def test_what_a_version_names_is_never_collected(tmp_path: Path) -> None:
     """Restated thrice and collected without grace, the bytes of a version's generations are still in the store."""
     import datetime as dt

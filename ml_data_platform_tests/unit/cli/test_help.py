@@ -12,7 +12,7 @@ from ml_data_platform_tests.command_line import CommandLine
 
 COMMANDS = (
     *("init", "generate", "land", "backfill", "plan", "status", "replay", "train", "trace", "dev", "demo"),
-    *("verify", "gc"),
+    *("verify", "gc", "rebuild"),
     *("sources", "quarantine", "version"),
 )
 OF_SOURCES = ("list", "show", "check", "infer", "diff")

@@ -39,6 +39,7 @@ def test_a_store_that_is_not_aws_is_told_the_bucket_in_the_path(
     """Also where AWS's own variables name it: most have no host name per bucket. A choice goes before."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.delenv("AWS_ENDPOINT_URL_S3", raising=False)
     if endpoint:
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", endpoint)
     client = s3_client(S3Connection(region_name="eu-west-1", addressing_style=chosen))
