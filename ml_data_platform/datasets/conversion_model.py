@@ -26,7 +26,7 @@ from ml_data_platform.datasets.model_card import card_text, plot
 from ml_data_platform.datasets.pinned_data import PinnedData
 from ml_data_platform.datasets.provenance import code_identity, environment
 from ml_data_platform.datasets.run_manifest import CARD_FILE, MANIFEST_FILE, MODEL_FILE, PLOT_FILE, RunManifest
-from ml_data_platform.errors import SplitError
+from ml_data_platform.errors import CorruptVersionError, SplitError
 from ml_data_platform.features.catalog import feature_columns
 from ml_data_platform.storage.records import canonical_json
 from ml_data_platform.training.folds import FoldChoice, compute_folds
@@ -325,12 +325,23 @@ def _run_id(data: PinnedData, config: TrainingConfig) -> str:
 
 
 def _store(models: Path, manifest: RunManifest, content: bytes, image: bytes) -> TrainedModel:
-    """Put a run into its folder, whole or not at all; a run that is there already stays as it is."""
+    """Put a run into its folder, whole or not at all; a run that is there already stays as it is.
+
+    Raises:
+        CorruptVersionError: The same run gave another model before.
+    """
     folder = models / manifest.run_id
     if (folder / MANIFEST_FILE).is_file():
         known = RunManifest.read(folder)
         if known.model_sha256 == manifest.model_sha256:
             return TrainedModel(known, folder, "unchanged")
+        raise CorruptVersionError(
+            "the same version, choices, code and environment gave another model before",
+            remedy="Move that run away to keep it, then train again and compare the two.",
+            folder=str(folder),
+            expected=known.model_sha256,
+            got=manifest.model_sha256,
+        )
     partial = models / f".{manifest.run_id}.partial"
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)

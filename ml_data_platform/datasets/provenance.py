@@ -5,6 +5,7 @@ Belongs here: the identity of the package. Does not belong here: versions of sta
 
 from __future__ import annotations
 
+import hashlib
 import platform
 from functools import cache
 from importlib import metadata
@@ -20,13 +21,19 @@ LIBRARIES = ("duckdb", "dvc", "numpy", "pandas", "pyarrow", "scikit-learn", "sci
 
 @cache
 def code_identity() -> dict[str, Any]:
-    """Return the package's version, and where it runs from a git checkout, the commit and whether files differ from it."""
-    folder = Path(__file__).resolve().parents[2]
+    """Return the package's version, a hash of its files, and in a git checkout the commit and whether files differ from it."""
+    package = Path(__file__).resolve().parents[1]
+    folder = package.parent
     try:
         version = metadata.version(PACKAGE)
     except metadata.PackageNotFoundError:
         version = "not installed"
-    identity: dict[str, Any] = {"package_version": version, "git_sha": None, "is_dirty": None}
+    identity: dict[str, Any] = {
+        "package_version": version,
+        "files_sha256": files_hash(package),
+        "git_sha": None,
+        "is_dirty": None,
+    }
     if not (folder / ".git").exists():
         return identity
     git = Git(folder)
@@ -36,6 +43,16 @@ def code_identity() -> dict[str, Any]:
     except VersionError:
         pass
     return identity
+
+
+def files_hash(package: Path) -> str:
+    """Return a hash over names and bytes of a package's code and data files: two edits of one commit are two codes."""
+    digest = hashlib.sha256()
+    paths = [path for path in package.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    for path in sorted(paths, key=lambda path: path.relative_to(package).as_posix()):
+        name, content = path.relative_to(package).as_posix(), hashlib.sha256(path.read_bytes()).hexdigest()
+        digest.update(f"{content} {name}\n".encode())
+    return digest.hexdigest()
 
 
 @cache

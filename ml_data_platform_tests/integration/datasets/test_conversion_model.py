@@ -7,6 +7,7 @@ import hashlib
 import json
 import math
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -21,6 +22,7 @@ from ml_data_platform.datasets.conversion_model import TrainedModel, TrainingCon
 from ml_data_platform.datasets.known_days import default_cutoff
 from ml_data_platform.datasets.load_dataset import find_version
 from ml_data_platform.datasets.model_bytes import model_from_bytes, model_to_bytes
+from ml_data_platform.datasets.provenance import files_hash
 from ml_data_platform.datasets.run_manifest import RunManifest, all_runs, find_run
 from ml_data_platform.errors import CorruptVersionError, SplitError, VersionError
 from ml_data_platform.features.catalog import feature_columns
@@ -91,7 +93,7 @@ def test_the_manifest_says_on_what(root: Path, trained: TrainedModel) -> None:
     assert (run.version, run.snapshot_id) == (version.tag, version.snapshot_id)
     assert run.dir_md5 == {each.name: f"{each.dir_md5}.dir" for each in version.datasets}
     assert run.rows == {"train": 4 * 250, "test": 3 * 250}
-    assert set(run.code) == {"package_version", "git_sha", "is_dirty"}
+    assert set(run.code) == {"package_version", "files_sha256", "git_sha", "is_dirty"}
     assert run.environment["scikit-learn"] != "none"
     assert all(run.firewall.values())
     assert "sessions_are_on_one_side" in run.firewall
@@ -190,10 +192,36 @@ def test_a_dry_run_says_what_would_be_learnt_from(root: Path, trained: TrainedMo
         plan_model(data, TrainingConfig(nth(1)), root / "models")
 
 
+def test_another_code_is_another_run_and_a_run_is_never_replaced(
+    tmp_path: Path, root: Path, trained: TrainedModel
+) -> None:
+    """An edit, a new file and another name of one tell codes apart, caches do not; a run that gave other bytes stays."""
+    package = tmp_path / "package"
+    (package / "__pycache__").mkdir(parents=True)
+    (package / "a.py").write_text("one")
+    seen = [files_hash(package)]
+    for name, text in (("a.py", "two"), ("b.py", ""), ("c.py", "two")):
+        (package / name).write_text(text)
+        seen.append(files_hash(package))
+    (package / "a.py").unlink()
+    seen.append(files_hash(package))
+    assert len(set(seen)) == 5
+    (package / "__pycache__" / "a.pyc").write_text("compiled")
+    assert files_hash(package) == seen[-1]
+
+    folder = tmp_path / "models" / trained.manifest.run_id
+    shutil.copytree(trained.folder, folder)
+    other = trained.manifest.model_copy(update={"model_sha256": hashlib.sha256(b"other").hexdigest()})
+    (folder / "model.skops").write_bytes(b"other")
+    (folder / "manifest.json").write_text(other.to_text())
+    data = find_version(load_settings({}, root, root=root), "latest")
+    with pytest.raises(CorruptVersionError, match="another model before"):
+        train_model(data, CONFIG, tmp_path / "models", now=NOW, threads=1)
+    assert (folder / "model.skops").read_bytes() == b"other"
+
+
 def test_a_changed_model_is_not_used(root: Path, tmp_path: Path, trained: TrainedModel) -> None:
     """Other bytes than the manifest names, and types that could run code, are refused."""
-    import shutil
-
     shutil.copytree(trained.folder, tmp_path / "run")
     (tmp_path / "run" / "model.skops").write_bytes(b"other")
     with pytest.raises(CorruptVersionError, match="other bytes"):
