@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,8 +24,15 @@ from ml_data_platform.datasets.model_bytes import model_to_bytes
 from ml_data_platform.datasets.model_card import card_text, plot
 from ml_data_platform.datasets.pinned_data import PinnedData
 from ml_data_platform.datasets.provenance import code_identity, environment
-from ml_data_platform.datasets.run_manifest import CARD_FILE, MANIFEST_FILE, MODEL_FILE, PLOT_FILE, RunManifest
-from ml_data_platform.errors import CorruptVersionError, SplitError
+from ml_data_platform.datasets.run_manifest import (
+    CARD_FILE,
+    MANIFEST_FILE,
+    MODEL_FILE,
+    PLOT_FILE,
+    RunManifest,
+    store_run,
+)
+from ml_data_platform.errors import SplitError
 from ml_data_platform.features.catalog import feature_columns
 from ml_data_platform.storage.records import canonical_json
 from ml_data_platform.training.folds import FoldChoice, compute_folds
@@ -159,7 +165,12 @@ def train_model(
         model_sha256=hashlib.sha256(content).hexdigest(),
         model_bytes=len(content),
     )
-    return _store(models, manifest, content, plot(manifest, test.labels, predicted))
+    files = {
+        MODEL_FILE: content,
+        PLOT_FILE: plot(manifest, test.labels, predicted),
+        CARD_FILE: card_text(manifest).encode(),
+    }
+    return TrainedModel(*store_run(models, manifest, files))
 
 
 def plan_model(
@@ -322,33 +333,3 @@ def _run_id(data: PinnedData, config: TrainingConfig) -> str:
         "code": code_identity(),
     }
     return hashlib.sha256(canonical_json(facts)).hexdigest()[:12]
-
-
-def _store(models: Path, manifest: RunManifest, content: bytes, image: bytes) -> TrainedModel:
-    """Put a run into its folder, whole or not at all; a run that is there already stays as it is.
-
-    Raises:
-        CorruptVersionError: The same run gave another model before.
-    """
-    folder = models / manifest.run_id
-    if (folder / MANIFEST_FILE).is_file():
-        known = RunManifest.read(folder)
-        if known.model_sha256 == manifest.model_sha256:
-            return TrainedModel(known, folder, "unchanged")
-        raise CorruptVersionError(
-            "the same version, choices, code and environment gave another model before",
-            remedy="Move that run away to keep it, then train again and compare the two.",
-            folder=str(folder),
-            expected=known.model_sha256,
-            got=manifest.model_sha256,
-        )
-    partial = models / f".{manifest.run_id}.partial"
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    (partial / MODEL_FILE).write_bytes(content)
-    (partial / PLOT_FILE).write_bytes(image)
-    (partial / CARD_FILE).write_text(card_text(manifest), encoding="utf-8")
-    (partial / MANIFEST_FILE).write_text(manifest.to_text(), encoding="utf-8")
-    shutil.rmtree(folder, ignore_errors=True)
-    partial.rename(folder)
-    return TrainedModel(manifest, folder, "trained")

@@ -1,14 +1,16 @@
 """What a training run says of itself: the file ``manifest.json`` beside its model.
 
-Belongs here: its form, and reading the runs of a root. Does not belong here: training.
+Belongs here: its form, reading the runs of a root, and storing one. Does not belong here: training.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import shutil
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -117,3 +119,42 @@ def find_run(models: Path, name: str) -> RunManifest:
     if len(found) != 1:
         raise UnknownVersionError("there is no such model", remedy="Train one: ml-data-platform train.", got=name)
     return found[0]
+
+
+def store_run(
+    models: Path, manifest: RunManifest, files: Mapping[str, bytes]
+) -> tuple[RunManifest, Path, Literal["trained", "unchanged"]]:
+    """Put a run into its folder, whole or not at all; a run that is there already stays as it is.
+
+    Args:
+        models: Folder of all training runs.
+        manifest: What the run says of itself.
+        files: Its other files: name to bytes.
+
+    Returns:
+        The manifest that is there, its folder, and whether it is new.
+
+    Raises:
+        CorruptVersionError: The same run gave another model before, or what is there cannot be read.
+    """
+    folder = models / manifest.run_id
+    if (folder / MANIFEST_FILE).is_file():
+        known = RunManifest.read(folder)
+        if known.model_sha256 == manifest.model_sha256:
+            return known, folder, "unchanged"
+        raise CorruptVersionError(
+            "the same version, choices, code and environment gave another model before",
+            remedy="Move that run away to keep it, then train again and compare the two.",
+            folder=str(folder),
+            expected=known.model_sha256,
+            got=manifest.model_sha256,
+        )
+    partial = models / f".{manifest.run_id}.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    for name, content in {**files, MANIFEST_FILE: manifest.to_text().encode()}.items():
+        (partial / name).write_bytes(content)
+    # Without a manifest it is no run.
+    shutil.rmtree(folder, ignore_errors=True)
+    partial.rename(folder)
+    return manifest, folder, "trained"
