@@ -15,6 +15,8 @@ from functools import lru_cache
 from pathlib import Path
 
 OWNERS_FOLDER = "owners"
+# The time of the boot is given in whole seconds.
+_CLOCK_SLACK_SECONDS = 2.0
 
 
 def this_process() -> str:
@@ -34,6 +36,24 @@ def is_alive(owner: str, home: Path | None = None) -> bool:
     if host != socket.gethostname():
         return home is None or _holds_lock(_lock_path(home, owner))
     return pid.isdecimal() and _start_time(int(pid)) == started != ""
+
+
+def is_still_running(pid: int, at: float) -> bool:
+    """Tell whether the process of this machine that had an id at an instant still runs.
+
+    Args:
+        pid: Its id.
+        at: Seconds since 1970 when it ran. A process that began later has the id after it.
+    """
+    began = _start_time(pid)
+    if not began:
+        return False
+    try:
+        system = Path("/proc/stat").read_text(encoding="utf-8")
+        booted = next(float(line.split()[1]) for line in system.splitlines() if line.startswith("btime"))
+        return booted + int(began.rpartition("-")[2]) / os.sysconf("SC_CLK_TCK") <= at + _CLOCK_SLACK_SECONDS
+    except (OSError, StopIteration, ValueError):
+        return True
 
 
 def hold_owner_lock(home: Path) -> None:

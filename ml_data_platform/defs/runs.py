@@ -11,7 +11,7 @@ from pathlib import Path
 import dagster as dg
 from dagster._core.definitions.events import AssetKeyPartitionKey
 
-from ml_data_platform.defs.owners import hold_owner_lock, is_alive, reap_locks, this_process
+from ml_data_platform.defs.owners import hold_owner_lock, is_alive, is_still_running, reap_locks, this_process
 from ml_data_platform.errors import PartitionKeyError
 from ml_data_platform.storage.layout import parse_day
 
@@ -65,7 +65,11 @@ def reap_orphans(instance: dg.DagsterInstance) -> list[str]:
     home = None if instance.is_ephemeral else Path(instance.root_directory)
     for run in instance.get_runs(filters=dg.RunsFilter(statuses=LAUNCHED)):
         owner = run.tags.get(OWNER_TAG)
-        if owner is not None and not is_alive(owner, home) and not _is_inherited(instance, run):
+        if owner is None or _is_inherited(instance, run):
+            owner, is_gone = _died_before_it_was_marked(instance, run)
+        else:
+            is_gone = not is_alive(owner, home)
+        if is_gone:
             instance.report_run_failed(run, f"its process {owner} is gone; the partition can be run again")
             reaped.append(run.run_id)
     if home is not None:
@@ -90,6 +94,20 @@ def is_beside_backfill(instance: dg.DagsterInstance, run: dg.DagsterRun, asset: 
         return False
     target, key = backfill.asset_backfill_data.target_subset, dg.AssetKey(asset)
     return key in target.asset_keys and AssetKeyPartitionKey(key, day.isoformat()) not in target
+
+
+def _died_before_it_was_marked(instance: dg.DagsterInstance, run: dg.DagsterRun) -> tuple[str, bool]:
+    """Return the id of the process that began a run, and whether it is gone; what has not begun is not gone.
+
+    Dagster notes the process with the beginning, some time before the platform's own mark.
+    """
+    if run.status not in {dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING}:
+        return "", False
+    for entry in reversed(instance.all_logs(run.run_id, of_type=dg.DagsterEventType.RUN_START)):
+        pid = entry.dagster_event.pid if entry.dagster_event else None
+        if pid is not None:
+            return str(pid), not is_still_running(pid, entry.timestamp)
+    return "", False
 
 
 def _is_inherited(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:

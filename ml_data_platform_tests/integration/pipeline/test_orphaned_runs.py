@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 
 import dagster as dg
 import pytest
+from dagster._core.events import DagsterEvent, DagsterEventType
+from dagster._core.events.log import EventLogEntry
 
 from ml_data_platform.defs.owners import this_process
 from ml_data_platform.defs.runs import OWNER_TAG, reap_orphans
@@ -71,3 +74,30 @@ def test_only_runs_of_dead_processes_are_reaped(instance: dg.DagsterInstance, ch
     assert reap_orphans(instance) == []
     logs = [entry.dagster_event for entry in instance.all_logs(runs["started"])]
     assert any(event is not None and owner in str(event.message) for event in logs)
+
+
+def test_a_run_that_died_before_it_was_marked_is_reaped(
+    instance: dg.DagsterInstance, child: subprocess.Popen[str]
+) -> None:
+    """Dagster notes the process with the beginning; one that is gone, or whose id another has now, ends its run."""
+    assert child.stdout is not None
+    child.stdout.readline()
+
+    def begin(pid: int, ago: float, *, by: str | None = None) -> str:
+        of = instance.create_run_for_job(some_job, status=STATUS.STARTED) if by is None else None
+        run = of or instance.create_run_for_job(
+            some_job, status=STATUS.STARTED, tags={OWNER_TAG: this_process()}, parent_run_id=by, root_run_id=by
+        )
+        event = DagsterEvent(DagsterEventType.PIPELINE_START.value, some_job.name, pid=pid)
+        instance.event_log_storage.store_event(
+            EventLogEntry(None, 20, "", run.run_id, time.time() - ago, job_name=some_job.name, dagster_event=event)
+        )
+        return run.run_id
+
+    lives, has_the_id_of_another = begin(child.pid, 0), begin(child.pid, 3_600)
+    again = begin(child.pid, 0, by=instance.create_run_for_job(some_job, tags={OWNER_TAG: this_process()}).run_id)
+    assert reap_orphans(instance) == [has_the_id_of_another]
+    child.kill()
+    child.wait(timeout=10)
+    assert reap_orphans(instance) == [lives, again]
+    assert reap_orphans(instance) == []
