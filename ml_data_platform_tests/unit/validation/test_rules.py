@@ -40,6 +40,7 @@ WARNINGS = {
     ("validated_events", "duplicates_are_identical"),
     ("session_features", "event_ids_are_unique_across_neighbouring_days"),
     ("stratified_partitions", "label_rate_per_fold_is_in_line"),
+    ("stratified_partitions", "sessions_are_in_one_fold"),
 }
 
 
