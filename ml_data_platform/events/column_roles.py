@@ -17,9 +17,10 @@ from ml_data_platform.events.profiles import ColumnProfile
 
 _NAMES = {
     "event_time": """
-        event_timestamp event_time timestamp occurred_at event_date_time event_datetime created_at time ts datetime
-        date_time original_timestamp client_timestamp click_timestamp hit_timestamp time_stamp server_time
-        server_timestamp logged_at received_at sent_at zeitstempel zeitpunkt date datum""",
+        event_timestamp event_time timestamp occurred_at event_date_time event_datetime derived_tstamp derived_timestamp
+        created_at time ts datetime date_time original_timestamp client_timestamp click_timestamp hit_timestamp time_stamp
+        tstamp server_time server_timestamp order_date invoice_date transaction_date purchase_date logged_at received_at
+        sent_at zeitstempel zeitpunkt date datum""",
     "user": """
         user_id userid user uid visitor_id customer_id member_id person_id account_id user_pseudo_id anonymous_id
         distinct_id full_visitor_id fullvisitorid client_id profile_id subscriber_id player_id player kunde_id kunden_id
@@ -27,7 +28,9 @@ _NAMES = {
         ip_address ip host""",
     "session": """
         session_uuid session_id sessionid ga_session_id session visit_id visitid visit sitzung_id sitzung sess_id sess sid sess_key session_no session_number visit_no visit_number
-        session_key phpsessid jsessionid match_id""",
+        session_key phpsessid jsessionid match_id
+        basket_id cart_id order_id order_number order_no invoice_id invoice_number invoice_no invoice receipt_id receipt_no
+        receipt bill_number bill_no ticket_no""",
     "event_id": """
         event_id event_uuid eventid message_id insert_id hit_id log_id record_id request_id uuid guid id""",
     "event_type": """
@@ -35,21 +38,32 @@ _NAMES = {
     "purchase_amount_usd": """
         purchase_amount_usd purchase_amount amount_usd revenue_usd event_value_in_usd purchase_revenue revenue
         order_total order_value order_amount total_amount purchase_value amount total cart_total umsatz betrag
-        gesamtbetrag warenwert""",
+        gesamtbetrag warenwert line_total price unit_price item_price sale_price preis""",
     "session_duration_seconds": """
         session_duration_seconds session_duration session_length visit_duration time_on_site sitzungsdauer""",
     "sequence": """
         sequence sequence_number seq event_sequence event_index event_number event_order hit_number click_order
-        page_sequence step_number""",
+        page_sequence step_number step""",
     "label": "label converted is_converted is_conversion conversion target",
     "client_version": "client_version app_version client_app_version sdk_version version app_build",
 }
 NAMES: Mapping[str, tuple[str, ...]] = MappingProxyType({role: tuple(text.split()) for role, text in _NAMES.items()})
 """Role to usual names of a column, the best first."""
+_SQUEEZED = {
+    role: {name.replace("_", ""): at for at, name in reversed(list(enumerate(names)))} for role, names in NAMES.items()
+}
 
 AGAINST_TIME = re.compile(
-    r"(^|_)(birth|born|expire[sd]?|expiry|updated|deleted|modified|start|first|last|end|due)(_|$)"
+    r"(^|_)(birth|born|expire[sd]?|expiry|updated|deleted|modified|start|first|last|end|due"
+    r"|etl|elt|load(ed)?|ingest(ed|ion)?|process(ed|ing)?|import(ed)?|export(ed)?|insert(ed)?|sync(ed)?|sent|received|collector)(_|$)"
 )
+"""Names of times that are not the event's own: of a person, of an object, or of what handled the event afterwards."""
+
+BASKETS = re.compile(r"basket|cart|order|invoice|receipt|bill|ticket")
+"""Names of ids that group the lines of one purchase, which stand for a session only where there is none."""
+
+PRICES = re.compile(r"price|preis")
+"""Names of amounts that may be those of one piece."""
 
 
 _CURRENCIES = re.compile(r"(_(usd|eur|gbp|inr|jpy|cny|chf|brl|aud|cad|pln|try|sek|nok|dkk))+\Z")
@@ -78,13 +92,14 @@ def plain_name(column: str) -> str:
 
 def name_score(column: str, role: str) -> float:
     """Return how well a column's name fits a role: 1 = the best known name, 0 = not at all."""
-    names = NAMES[role]
+    names, squeezed = NAMES[role], _SQUEEZED[role]
     whole, leaf = plain_name(column), plain_name(column.rpartition(".")[2])
     if role == "purchase_amount_usd":
         whole, leaf = (name if name in names else _CURRENCIES.sub("", name) for name in (whole, leaf))
     for text, weight in ((whole, 1.0), (leaf, 0.85)):
-        if text in names:
-            return weight * (1 - 0.6 * names.index(text) / len(names))
+        at = squeezed.get(text.replace("_", ""))
+        if at is not None:
+            return weight * (1 - 0.6 * at / len(names))
     tails = [name for name in names if len(name) > 3 and f"_{leaf}".endswith(f"_{name}")]
     return 0.3 if tails and role not in {"event_id", "label"} else 0.0
 
@@ -145,6 +160,11 @@ def near_names(wanted: str, columns: Iterable[str], limit: int = 2) -> tuple[str
 def _is_no_quantity(profile: ColumnProfile) -> float:
     """Ids are often whole numbers, and quantities too; what has decimals is no id."""
     return 0.5 if profile.integers == 1 else 0.1 if profile.numbers + profile.comma_numbers > 0.5 else 1.0
+
+
+def names_basket(column: str) -> bool:
+    """Return whether a column is named like the id of a purchase of several lines."""
+    return BASKETS.search(plain_name(column)) is not None
 
 
 def _identifies_groups(profile: ColumnProfile) -> float:

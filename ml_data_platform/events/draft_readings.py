@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ml_data_platform.events.column_roles import Candidate, plain_name
+from ml_data_platform.events.column_roles import PRICES, Candidate, plain_name
 from ml_data_platform.events.contract_parts import MAX_TEXT
 from ml_data_platform.events.draft import Notes, Remark
 from ml_data_platform.events.event_type_names import meaning_of
@@ -70,14 +70,20 @@ def event_time(time: TimeColumn, time_field: str, notes: Notes) -> dict[str, Any
     return reading
 
 
-def event_types(chosen: Candidate | None, profiles: Mapping[str, ColumnProfile], notes: Notes) -> dict[str, Any]:
+def event_types(
+    chosen: Candidate | None, profiles: Mapping[str, ColumnProfile], notes: Notes, *, are_purchases: bool = False
+) -> dict[str, Any]:
     """Return the section ``event_type``: what each type that was seen probably means.
 
     Args:
         chosen: The column of the event types; None where there is none.
         profiles: Column to profile.
         notes: Takes the remarks.
+        are_purchases: Whether rows without a type look like the lines of purchases.
     """
+    if chosen is None and are_purchases:
+        notes.doubt("event_type.default", "no column names the type of an event, and the rows are lines of purchases")
+        return {"default": "purchase"}
     if chosen is None:
         notes.doubt("event_type.default", "no column names the type of an event, so that all are page views")
         return {"default": "page_view"}
@@ -90,6 +96,10 @@ def event_types(chosen: Candidate | None, profiles: Mapping[str, ColumnProfile],
         meaning = meaning_of(name)
         mapping[name] = meaning or "other"
         notes.say(f"event_type.mapping.{name}", f"{count:,} rows", is_doubt=meaning is None)
+    if "purchase" not in mapping.values():
+        notes.doubt(
+            "event_type", "no type is a purchase, so that no label is positive; map the type that counts as one"
+        )
     said = {name: meant for name, meant in mapping.items() if name != meant}
     reading: dict[str, Any] = {"mapping": said} if said else {}
     if profile.distinct > len(mapping) or profile.filled < profile.rows:
@@ -131,8 +141,18 @@ def describe_columns(
             notes.remarks.setdefault(f"columns.{name}", []).append(remark)
     if re.search(r"(^|_)(ip|addr|address|host)(_|$)", plain_name(columns.get("user_id") or "")):
         notes.doubt("columns.user_id", "a network address may stand for several people")
-    if columns.get("purchase_amount_usd"):
+    amount = columns.get("purchase_amount_usd")
+    if amount:
         notes.doubt("columns.purchase_amount_usd", "amounts are taken as US dollars and are not converted")
+        if PRICES.search(plain_name(amount)):
+            text = (
+                "named like the price of one piece: it is not multiplied by a quantity; only that of purchases counts"
+            )
+            notes.doubt("columns.purchase_amount_usd", text)
+        negative = sum(count for text, count in profiles[amount].counts.items() if text.lstrip().startswith("-"))
+        if negative:
+            text = f"{negative:,} amounts are negative (returns?): their rows are rejected"
+            notes.doubt("columns.purchase_amount_usd", text)
     if columns.get("label"):
         notes.doubt("label", "it takes the place of the label that the platform derives from later purchases")
 

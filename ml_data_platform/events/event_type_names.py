@@ -21,7 +21,9 @@ _MEANINGS: tuple[tuple[str, str], ...] = (
     (r"purchas|order (complet|plac|(^| )paid( |$)|confirm)|checkout (complet|success)|transaction", "purchase"),
     (r"bought|(^| )buy|payment|pay (res|done|ok|success)|(^| )paid( |$)|kauf|bestell", "purchase"),
     (r"search|query|suche|(^| )find", "search"),
-    (r"page|view|visit|screen|impression|seite|(^| )click|landing|(^| )get( |$)|product list", "page_view"),
+    # a sign of life of a page that is open, and a link that leads away, are no views
+    (r"(^| )(ping|heartbeat|link click|click link|clickout|click out)( |$)", "other"),
+    (r"page|view|visit|screen|impression|seite|(^| )click( |$)|landing|(^| )get( |$)|product list", "page_view"),
 )
 """Pattern to canonical type; the first that is found decides."""
 

@@ -10,7 +10,7 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ml_data_platform.events.column_roles import Candidate, candidates, id_like, name_score
+from ml_data_platform.events.column_roles import Candidate, candidates, id_like, name_score, names_basket
 from ml_data_platform.events.draft import Draft, Notes
 from ml_data_platform.events.draft_readings import (
     describe_columns,
@@ -84,7 +84,8 @@ def infer_contract(
     needed = ("user_id", session_field, time_field)
     keys["columns"].update({name: None for name in needed if columns[name] is None})
     keys["event_time"] = event_time(time, time_field, notes) if time else {}
-    keys["event_type"] = event_types(event_type, profiles, notes)
+    is_basket = session is not None and session != user and names_basket(session)
+    keys["event_type"] = event_types(event_type, profiles, notes, are_purchases=is_basket)
     if columns.get("label"):
         keys["label"] = columns["label"]
     keys["unknown_columns"] = "evolve"
@@ -156,7 +157,14 @@ def _best(found: Sequence[Candidate]) -> Candidate | None:
 
 def _choose_people(profiles: Mapping[str, ColumnProfile], notes: Notes) -> tuple[str | None, str | None]:
     """Choose the columns of user and session; one stands for the other where there is only one."""
-    users, sessions = candidates(profiles, "user"), candidates(profiles, "session")
+    users, sessions = (
+        candidates(profiles, "user"),
+        [
+            each
+            for each in candidates(profiles, "session")
+            if not names_basket(each.column) or _has_lines(profiles[each.column])
+        ],
+    )
     user = _best([each for each in users if each.column not in {found.column for found in sessions[:1]}])
     session = _best(sessions)
     for key, chosen, found in (("user", user, users), ("session", session, sessions)):
@@ -171,6 +179,8 @@ def _choose_people(profiles: Mapping[str, ColumnProfile], notes: Notes) -> tuple
         notes.doubt("columns.user", text)
         notes.doubt("columns.session", "the same column as the user's, for want of a session")
         return guessed.column, guessed.column
+    if session is not None and names_basket(session.column):
+        notes.doubt("columns.session", "named like a purchase: its lines are taken as one session")
     if session is None and user is not None:
         notes.doubt("columns.session", "no column is named like a session: each user is one endless session")
         return user.column, user.column
@@ -178,6 +188,11 @@ def _choose_people(profiles: Mapping[str, ColumnProfile], notes: Notes) -> tuple
         notes.doubt("columns.user", "no column is named like a user: each session counts as a user of its own")
         return session.column, session.column
     return (user.column if user else None), (session.column if session else None)
+
+
+def _has_lines(profile: ColumnProfile) -> bool:
+    """Whether the ids of purchases stand in nearly every row, and several rows share one."""
+    return profile.filled_share > 0.9 and profile.distinct_share < 0.8
 
 
 def _choose_optional(

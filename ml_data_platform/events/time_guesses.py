@@ -147,17 +147,18 @@ def _formatted(texts: list[str], latest: dt.datetime) -> TimeGuess | None:
             found.append(TimeGuess("format", share, times[0], times[-1], format=written_as, has_offset=has_offset))
     if not found:
         return None
+    is_unpadded = any(re.match(r"[0-9]/|[0-9]{2}/[0-9]/", text) for text in texts)
     # Days and months that are swapped scatter a few days over the year.
     best, *others = sorted(
-        found, key=lambda guess: (-guess.share, guess.last - guess.first, _is_odd(guess.format or ""))
+        found, key=lambda guess: (-guess.share, guess.last - guess.first, _is_odd(guess.format or "", is_unpadded))
     )
     other = next((guess.format for guess in others if guess.share == best.share), None)
     return TimeGuess(**{**vars(best), "alternative": other})
 
 
-def _is_odd(written_as: str) -> bool:
-    """A 12-hour clock goes with the month before the day, and a 24-hour clock with the day before the month."""
-    return ("%p" in written_as) != written_as.startswith(("%m", "%b"))
+def _is_odd(written_as: str, is_unpadded: bool) -> bool:
+    """A 12-hour clock, or slashes without zeros, go with the month before the day, others with the day before the month."""
+    return ("%p" in written_as or is_unpadded) != written_as.startswith(("%m", "%b"))
 
 
 def _read(text: str, written_as: str) -> dt.datetime | None:

@@ -300,3 +300,91 @@ def test_one_comma_before_three_digits_is_doubted():
     contract, text = contract_of(rows, {"format": "csv"})
     assert contract.csv.decimal == ","
     assert "CHECK 1,234 is read as 1.234" in text
+
+
+def test_the_event_s_own_time_wins_over_that_of_its_handling():
+    """A tracker's export has five times; those of loading, sending and collecting are none of the event."""
+    handled = ["etl_tstamp", "collector_tstamp", "dvce_sent_tstamp", "load_tstamp"]
+    rows = [
+        {
+            **{name: f"{at(n + 60):%Y-%m-%d %H:%M:%S.000}" for name in handled},
+            "event_id": f"e{n}",
+            "domain_userid": f"u{n % 20}",
+            "domain_sessionid": f"s{n % 40}",
+            "event_name": ["page_ping", "link_click", "page_view", "transaction"][n % 4],
+            "derived_tstamp": f"{at(n):%Y-%m-%d %H:%M:%S.000}",
+        }
+        for n in range(200)
+    ]
+    contract, _ = contract_of(rows)
+    assert contract.fields(1)["timestamp"] == "derived_tstamp"
+    # a sign of life and a link that leads away are no views
+    assert contract.event_type.mapping == {"page_ping": "other", "link_click": "other", "transaction": "purchase"}
+
+
+def test_steps_of_a_session_are_its_order():
+    """A travel search numbers the steps of a session; that no type is a purchase is said."""
+    actions = ["clickout item", "search for destination", "interaction item image"]
+    rows = [
+        {
+            "userid": f"U{n % 25}",
+            "sessionid": f"S{n % 50}",
+            "timestamp": str(int(at(n).timestamp())),
+            "step": str(1 + n // 50),
+            "action_type": actions[n % 3],
+        }
+        for n in range(200)
+    ]
+    contract, text = contract_of(rows)
+    fields = contract.fields(2)
+    assert (fields["user_id"], fields["session_uuid"], fields["sequence"]) == ("userid", "sessionid", "step")
+    assert contract.event_type.mapping == {
+        "clickout item": "other",
+        "search for destination": "search",
+        "interaction item image": "other",
+    }
+    assert "CHECK no type is a purchase, so that no label is positive" in text
+
+
+def retail_rows(written_as, *, lines=4):
+    """Lines of invoices as a shop's till exports them: no type of event, no visit, negative prices for returns."""
+    return [
+        {
+            "InvoiceNo": str(489_000 + n // lines),
+            "StockCode": ["85048", "22041", "POST"][n % 3],
+            "Quantity": str(1 + n % 5),
+            "InvoiceDate": written_as(at(60 * (n // lines))),
+            "UnitPrice": "-2.50" if n % 50 == 49 else f"{1 + n % 9}.95",
+            "Customer ID": f"{13_000 + n // lines % 20}.0",
+        }
+        for n in range(200)
+    ]
+
+
+def test_lines_of_invoices_are_purchases():
+    """Lines of an invoice are one session of purchases, at a price of one piece, and returns are named."""
+    contract, text = contract_of(retail_rows("{:%d.%m.%Y %H:%M}".format))
+    assert contract.fields(1) == {
+        "user_id": "Customer ID",
+        "session_id": "InvoiceNo",
+        "timestamp": "InvoiceDate",
+        "purchase_amount_usd": "UnitPrice",
+    }
+    assert contract.event_type.default == "purchase"
+    assert "CHECK named like a purchase: its lines are taken as one session" in text
+    assert "CHECK 4 amounts are negative (returns?): their rows are rejected" in text
+    assert "it is not multiplied by a quantity" in text
+
+
+def test_orders_of_one_line_are_no_sessions():
+    """An order id that stands in one row each groups nothing, so that the customer stands for the session."""
+    contract, _ = contract_of(retail_rows("{:%d.%m.%Y %H:%M}".format, lines=1))
+    assert contract.fields(1)["session_id"] == "Customer ID"
+
+
+def test_slashes_without_zeros_go_with_the_month_first():
+    """Spreadsheets of one country write 6/1/2026 for the first of June; with zeros the day comes first, as before."""
+    unpadded = contract_of(retail_rows(lambda time: f"{time.month}/{time.day}/{time:%Y %H:%M}"))[0]
+    padded = contract_of(retail_rows("{:%d/%m/%Y %H:%M}".format))[0]
+    assert unpadded.event_time.format == "%m/%d/%Y %H:%M"
+    assert padded.event_time.format == "%d/%m/%Y %H:%M"
