@@ -141,20 +141,23 @@ def describe_columns(
             notes.remarks.setdefault(f"columns.{name}", []).append(remark)
     if re.search(r"(^|_)(ip|addr|address|host)(_|$)", plain_name(columns.get("user_id") or "")):
         notes.doubt("columns.user_id", "a network address may stand for several people")
-    amount = columns.get("purchase_amount_usd")
-    if amount:
-        notes.doubt("columns.purchase_amount_usd", "amounts are taken as US dollars and are not converted")
-        if PRICES.search(plain_name(amount)):
-            text = (
-                "named like the price of one piece: it is not multiplied by a quantity; only that of purchases counts"
-            )
-            notes.doubt("columns.purchase_amount_usd", text)
-        negative = sum(count for text, count in profiles[amount].counts.items() if text.lstrip().startswith("-"))
-        if negative:
-            text = f"{negative:,} amounts are negative (returns?): their rows are rejected"
-            notes.doubt("columns.purchase_amount_usd", text)
+    if amount := columns.get("purchase_amount_usd"):
+        _doubt_amounts(profiles[amount], notes)
     if columns.get("label"):
         notes.doubt("label", "it takes the place of the label that the platform derives from later purchases")
+
+
+def _doubt_amounts(profile: ColumnProfile, notes: Notes) -> None:
+    doubts = ["amounts are taken as US dollars and are not converted"]
+    if PRICES.search(plain_name(profile.name)):
+        doubts.append(
+            "named like the price of one piece: it is not multiplied by a quantity; only that of purchases counts"
+        )
+    negative = sum(count for text, count in profile.counts.items() if text.lstrip().startswith("-"))
+    if negative:
+        doubts.append(f"{negative:,} amounts are negative (returns?): their rows are rejected")
+    for text in doubts:
+        notes.doubt("columns.purchase_amount_usd", text)
 
 
 _FREE_FIELDS = {
