@@ -28,7 +28,7 @@ from ml_data_platform.storage import duck
 from ml_data_platform.training.folds import ACCEPTANCE, FoldChoice, compute_folds
 from ml_data_platform.training.leakage import Finding
 from ml_data_platform.training.scoring import roc_auc, scores
-from ml_data_platform.training.temporal import part_query, split_at_day
+from ml_data_platform.training.temporal import part_query, split_at
 from ml_data_platform_tests.real_logs import FOLDER, SOFTSHOP
 
 SEEN = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
@@ -133,7 +133,7 @@ def _ours(connection: duckdb.DuckDBPyConnection, days: list[dt.date]) -> list[tu
         f"{roc_auc(labels, predicted):.4f}",
         f"{len(labels):,}",
     )
-    split = split_at_day(days[round(len(days) * (1 - TEST_SHARE))])
+    split = split_at(days[round(len(days) * (1 - TEST_SHARE))])
     train, test = (
         f"({render(part_query('rows', split, part), DUCKDB)} ORDER BY event_id)" for part in ("train", "test")
     )

@@ -28,7 +28,7 @@ from ml_data_platform.datasets.loading import Dataset, Selected, select_rows
 from ml_data_platform.datasets.pinned_data import PinnedData
 from ml_data_platform.features.catalog import feature_columns
 from ml_data_platform.settings import load_settings
-from ml_data_platform.training.temporal import split_at_day
+from ml_data_platform.training.temporal import split_at
 from ml_data_platform_tests.faults.datasets.killed_cuts import cut_now
 from ml_data_platform_tests.training_days import feature_rows, nth, publish_features, store_at
 
@@ -103,7 +103,7 @@ def _selected(data: PinnedData, way: str) -> Selected:
     if "train" not in way:
         return Selected()
     cutoff = nth(len(data.manifest.days) - 1)
-    return Selected(split=split_at_day(cutoff, shared_users="allow"), part="train", negatives_per_positive=1)
+    return Selected(split=split_at(cutoff, shared_users="allow"), part="train", negatives_per_positive=1)
 
 
 def _plainly(data: PinnedData, _: Dataset) -> Iterator[tuple[int, int]]:

@@ -87,7 +87,7 @@ LESSONS: Mapping[str, tuple[str, ...]] = {
         "Example: ml-data-platform train --version latest --cutoff 2026-06-10",
         "Example: ml-data-platform train --version training_data --models models",
         "A tenth of the work: … --negatives-per-positive 3; the probabilities are brought back by the recorded rate.",
-        "Example: ml-data-platform train --cutoff 2026-06-10 --dry-run",
+        "Example: ml-data-platform train --cutoff 2026-06-10T12:00:00Z --dry-run",
         (
             "JSON keys: outcome (trained, unchanged, dry run), folder, and those of the run's manifest.json; of a dry run "
             "run_id, version, is_provisional, config, features, rows, positives, negative_sampling, firewall, is_trained."

@@ -15,10 +15,20 @@ from rich import box
 from rich.table import Table
 
 from ml_data_platform.cli import screen
-from ml_data_platform.cli.options import JsonOption, RootOption, day_argument, root_and_days, settings_of
+from ml_data_platform.cli.options import JsonOption, RootOption, root_and_days, settings_of
+from ml_data_platform.errors import SplitError
 
 if TYPE_CHECKING:
     from ml_data_platform.datasets.conversion_model import TrainedModel, TrainingPlan
+
+
+def _cutoff(text: str | dt.datetime) -> dt.datetime:
+    from ml_data_platform.training.temporal import cutoff_instant
+
+    try:
+        return cutoff_instant(text)
+    except SplitError as error:
+        raise typer.BadParameter(f"{error.what}: got {text!r}. {error.remedy}") from error
 
 
 def train(
@@ -26,8 +36,13 @@ def train(
         str, typer.Option("--version", metavar="TAG", help="A version, latest, or the folder of a checkout.")
     ] = "latest",
     cutoff: Annotated[
-        dt.date | None,
-        typer.Option("--cutoff", metavar="DAY", parser=day_argument, help="First UTC day that is tested."),
+        dt.datetime | None,
+        typer.Option(
+            "--cutoff",
+            metavar="DAY|INSTANT",
+            parser=_cutoff,
+            help="What is tested begins here: with a UTC day, or at an instant with its offset, e.g. 2026-06-10T12:00:00Z.",
+        ),
     ] = None,
     seed: Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Same seed, same bytes.")] = 0,
     negatives_per_positive: Annotated[

@@ -32,13 +32,16 @@ from ml_data_platform.datasets.run_manifest import (
     RunManifest,
     store_run,
 )
+from ml_data_platform.datasets.version_rows import VersionRows, open_engine
 from ml_data_platform.errors import SplitError
 from ml_data_platform.features.catalog import feature_columns
+from ml_data_platform.features.dialects import DUCKDB, render
+from ml_data_platform.features.queries import micros
 from ml_data_platform.storage.records import canonical_json
 from ml_data_platform.training.folds import FoldChoice, compute_folds
 from ml_data_platform.training.sampling import recalibrated
 from ml_data_platform.training.scoring import Floats, Labels, average_precision, calibration, log_loss, roc_auc, scores
-from ml_data_platform.training.temporal import Part, SharedUsers, TemporalSplit, split_at_day
+from ml_data_platform.training.temporal import Part, SharedUsers, TemporalSplit, cutoff_text, split_at
 
 Progress = Callable[[str], None]
 
@@ -48,7 +51,7 @@ class TrainingConfig:
     """What is chosen for a training run.
 
     Attributes:
-        cutoff: First UTC day of the test part.
+        cutoff: First instant of the test part: a UTC day, which stands for its beginning, or an aware instant.
         seed: Of folds, model and intervals.
         negatives_per_positive: See ``Selected``; the probabilities are brought back by the recorded rate.
         shared_users: See ``TemporalSplit``.
@@ -73,7 +76,7 @@ class TrainingConfig:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
-        return {**asdict(self), "cutoff": self.cutoff.isoformat()}
+        return {**asdict(self), "cutoff": cutoff_text(self.cutoff)}
 
 
 @dataclass(frozen=True)
@@ -151,7 +154,9 @@ def train_model(
         features=list(feature_columns("date_partitions")),
         rows={"train": len(train.labels), "test": len(test.labels)},
         rows_left_out=_left_out(
-            data, _split(config), parts, train_is_sampled=config.negatives_per_positive is not None
+            _rows_of_time(data, _split(config), memory_limit, threads),
+            parts,
+            train_is_sampled=config.negatives_per_positive is not None,
         ),
         baseline_log_loss=log_loss(test.labels, np.full(len(test.labels), _base_rate(train.labels, rate))),
         positives={"train": int(train.labels.sum()), "test": int(test.labels.sum())},
@@ -226,7 +231,7 @@ def _select_parts(data: PinnedData, config: TrainingConfig, memory_limit: str, t
 
 
 def _split(config: TrainingConfig) -> TemporalSplit:
-    return split_at_day(config.cutoff, shared_users=config.shared_users)
+    return split_at(config.cutoff, shared_users=config.shared_users)
 
 
 def _require_classes(labels: Mapping[str, Labels]) -> None:
@@ -253,15 +258,24 @@ class _Rows:
     labels: Labels
 
 
+def _rows_of_time(data: PinnedData, split: TemporalSplit, memory_limit: str, threads: int) -> dict[str, int]:
+    """Return by part how many rows are of its time."""
+    rows = VersionRows.of(data, data.manifest.datasets[0].name)
+    instant = {"train": f"< {micros(split.train_end)}", "test": f">= {micros(split.cutoff)}"}
+    counted = ", ".join(f"count(CASE WHEN @micros(event_timestamp) {each} THEN 1 END)" for each in instant.values())
+    with open_engine(data, memory_limit, threads) as connection:
+        rows.bind(connection)
+        query = render(f"SELECT {counted} FROM {rows.relation()} AS log", DUCKDB)
+        (counts,) = connection.execute(query).fetchall()
+    return dict(zip(instant, map(int, counts), strict=True))
+
+
 def _left_out(
-    data: PinnedData, split: TemporalSplit, parts: Mapping[str, Dataset], *, train_is_sampled: bool
+    of_time: dict[str, int], parts: Mapping[str, Dataset], *, train_is_sampled: bool
 ) -> dict[str, int | None]:
     """Return by part how many rows of its time are not in it, for their user's or session's sake; none if sampled."""
-    days = {day.day: day.rows for day in data.manifest.days}
-    before, after = split.train_end.date().isoformat(), split.cutoff.date().isoformat()
-    train = sum(rows for day, rows in days.items() if day < before) - parts["train"].rows
-    test = sum(rows for day, rows in days.items() if day >= after) - parts["test"].rows
-    return {"train": None if train_is_sampled else train, "test": test}
+    test = of_time["test"] - parts["test"].rows
+    return {"train": None if train_is_sampled else of_time["train"] - parts["train"].rows, "test": test}
 
 
 def _base_rate(labels: Labels, sampling_rate: float) -> float:

@@ -16,11 +16,10 @@ from ml_data_platform.datasets.pinned_data import PinnedData, pin_checkout, pin_
 from ml_data_platform.datasets.repository import VersionsRepository
 from ml_data_platform.errors import SplitError
 from ml_data_platform.settings import Settings, load_settings
-from ml_data_platform.storage.layout import parse_day
 from ml_data_platform.storage.opening import open_objects
 from ml_data_platform.storage.table_store import TableStore
 from ml_data_platform.training.folds import Strategy
-from ml_data_platform.training.temporal import Part, SharedUsers, split_at_day
+from ml_data_platform.training.temporal import Part, SharedUsers, split_at
 
 _BOTH = ("date_partitions", "stratified_partitions")
 
@@ -29,7 +28,7 @@ def load_dataset(
     version: str | Path = "latest",
     *,
     split: Part = "all",
-    cutoff: dt.date | str | None = None,
+    cutoff: dt.date | dt.datetime | str | None = None,
     columns: str | Sequence[str] = (),
     negatives_per_positive: float | None = None,
     folds: Sequence[int] | None = None,
@@ -44,7 +43,8 @@ def load_dataset(
     Args:
         version: A tag, or a part of one; ``latest``; or the folder of a checkout (a ``Path``, or a path with a slash).
         split: ``train``, ``test`` or ``all``; the first two need a cutoff.
-        cutoff: First UTC day of the test part.
+        cutoff: First instant of the test part: a UTC day, which stands for its beginning, or an instant with its offset, e.g.
+            ``2026-06-10T12:00:00Z``.
         columns: Columns to load; by default the features and the label.
         negatives_per_positive: Keep so many negatives per positive; never for the test part.
         folds: Only users of these folds: of those stored with the version (``version cut --folds``), or else of those
@@ -60,17 +60,17 @@ def load_dataset(
         UnpinnedDataError: No version pins these data, or they differ from it.
         UnknownVersionError: There is no such version.
         LeakageError: The rows must not be learnt from.
-        SplitError: The split leaves no room or has no cutoff, or there is no such part, fold, strategy or way with users.
+        SplitError: The split leaves no room or has no usable cutoff, or there is no such part, fold, strategy or way with users.
     """
     settings = load_settings(os.environ, Path.cwd(), root=root)
     data = find_version(settings, version)
-    day = parse_day(cutoff) if isinstance(cutoff, str) else cutoff
-    if split != "all" and day is None:
+    if split != "all" and cutoff is None:
         raise SplitError(
-            "a part was asked for without a cutoff", remedy="Give cutoff='YYYY-MM-DD', the first day of the test part."
+            "a part was asked for without a cutoff",
+            remedy="Give cutoff='YYYY-MM-DD', the first day of the test part, or an instant with its offset.",
         )
     selected = Selected(
-        split=split_at_day(day, shared_users=shared_users) if day else None,
+        split=None if cutoff is None else split_at(cutoff, shared_users=shared_users),
         part=split,
         columns=(columns,) if isinstance(columns, str) else tuple(columns),
         negatives_per_positive=negatives_per_positive,

@@ -16,6 +16,7 @@ from ml_data_platform.datasets.manifest import Manifest
 from ml_data_platform.datasets.run_manifest import RunManifest
 from ml_data_platform.datasets.selection import Request
 from ml_data_platform.training.folds import FoldChoice, Strategy
+from ml_data_platform.training.temporal import cutoff_instant
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ def request_of(manifest: Manifest) -> Request:
 
 def config_of(run: RunManifest) -> TrainingConfig:
     """Return the choices of a training run."""
-    return TrainingConfig(**{**run.config, "cutoff": dt.date.fromisoformat(run.config["cutoff"])})
+    return TrainingConfig(**{**run.config, "cutoff": cutoff_instant(run.config["cutoff"])})
 
 
 def compare_versions_of_roots(before: Manifest, after: Manifest) -> Repetition:

@@ -10,7 +10,9 @@ shuffled over time.
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
+import re
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -22,6 +24,8 @@ PARTS: tuple[Part, ...] = get_args(Part)
 SharedUsers = Literal["divide", "purge", "allow"]
 # Another word than that of the folds, so that folds of the train part are as large as ever.
 _IS_TESTED = "(@hash32('tested:' || user_id) % 2 = 0)"
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_FINER_THAN_ROWS = re.compile(r"[.,][0-9]{7}")
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
@@ -63,17 +67,66 @@ class TemporalSplit:
         return self.cutoff - self.embargo
 
 
-def split_at_day(
-    day: dt.date, *, embargo: dt.timedelta = LABEL_HORIZON, shared_users: SharedUsers = "divide"
+def split_at(
+    cutoff: dt.date | str, *, embargo: dt.timedelta = LABEL_HORIZON, shared_users: SharedUsers = "divide"
 ) -> TemporalSplit:
-    """Return the split at the beginning of a UTC day.
+    """Return the split at a cutoff as users give it: see ``cutoff_instant``.
 
     Raises:
-        SplitError: An instant within a day was given, the embargo is too short, or there is no such way with shared users.
+        SplitError: The cutoff is none, the embargo is too short, or there is no such way with shared users.
     """
-    if isinstance(day, dt.datetime) and (day.time() != dt.time() or day.utcoffset()):
-        raise SplitError("the cutoff is no UTC day", remedy="Give the day on which the test part begins.", got=str(day))
-    return TemporalSplit(dt.datetime.combine(day, dt.time(), tzinfo=dt.UTC), embargo, shared_users)
+    return TemporalSplit(cutoff_instant(cutoff), embargo, shared_users)
+
+
+def cutoff_instant(cutoff: dt.date | str) -> dt.datetime:
+    """Return the first instant of the test part, aware, in UTC.
+
+    Args:
+        cutoff: A day, which stands for its beginning in UTC, or an instant with its offset; either as text too, in
+            ISO-8601: ``2026-06-10``, ``2026-06-10T12:00:00+02:00``, ``2026-06-10T10:00:00Z``.
+
+    Raises:
+        SplitError: It is neither, or an instant without an offset: whose clock it is read from is not to be guessed.
+    """
+    found: dt.date = _parsed_cutoff(cutoff) if isinstance(cutoff, str) else cutoff
+    if not isinstance(found, dt.datetime):
+        return dt.datetime.combine(found, dt.time(), tzinfo=dt.UTC)
+    if found.utcoffset() is None:
+        raise SplitError(
+            "the cutoff is an instant without a time zone",
+            remedy="Write its offset, e.g. Z for UTC; a day alone stands for its beginning in UTC.",
+            expected=f"{found.isoformat()}Z, or with another offset",
+            got=str(cutoff),
+        )
+    try:
+        return found.astimezone(dt.UTC)
+    except OverflowError as error:
+        raise SplitError("the cutoff lies outside the years 1 to 9999", got=str(cutoff)) from error
+
+
+def cutoff_text(cutoff: dt.date | str) -> str:
+    """Return a cutoff as it is recorded: the day alone where it is the beginning of one in UTC, else the instant in UTC.
+
+    Raises:
+        SplitError: It is no cutoff.
+    """
+    instant = cutoff_instant(cutoff)
+    return instant.date().isoformat() if instant.time() == dt.time() else instant.isoformat()
+
+
+def _parsed_cutoff(text: str) -> dt.date:
+    with contextlib.suppress(ValueError):
+        if _DAY.fullmatch(text):
+            return dt.date.fromisoformat(text)
+        # Further digits would be cut off.
+        if not _FINER_THAN_ROWS.search(text):
+            return dt.datetime.fromisoformat(text)
+    raise SplitError(
+        "the cutoff is neither a day nor an instant",
+        remedy="Write a UTC day, or an instant with its offset, to the microsecond at most.",
+        expected="e.g. 2026-06-10 or 2026-06-10T12:00:00Z",
+        got=text,
+    )
 
 
 def require_room(split: TemporalSplit, first: dt.datetime, known_through: dt.datetime) -> None:

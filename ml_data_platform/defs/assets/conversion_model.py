@@ -12,14 +12,16 @@ from ml_data_platform.datasets.load_dataset import find_version
 from ml_data_platform.datasets.run_manifest import CARD_FILE, PLOT_FILE
 from ml_data_platform.defs.daily import OWNERS
 from ml_data_platform.defs.resources import PlatformResource
-from ml_data_platform.storage.layout import parse_day
+from ml_data_platform.training.temporal import cutoff_instant
 
 
 class TrainingChoice(dg.Config):
     """What to train on; by default the newest version, tested on about the last fifth of its days."""
 
     version: str = Field(default="latest", description="A version: its tag, or a part of it.")
-    cutoff: str | None = Field(default=None, description="First UTC day that is tested, YYYY-MM-DD.")
+    cutoff: str | None = Field(
+        default=None, description="First UTC day that is tested, YYYY-MM-DD, or first instant, with its offset."
+    )
     seed: int = Field(default=0, description="Same seed, same bytes.")
     negatives_per_positive: float | None = Field(default=None, description="Keep so many negatives; none keeps all.")
     shared_users: Literal["divide", "purge", "allow"] = Field(
@@ -52,7 +54,7 @@ def conversion_model() -> dg.AssetsDefinition:
         opened = platform.open()
         data = find_version(opened.settings, config.version)
         choices = TrainingConfig(
-            cutoff=parse_day(config.cutoff) if config.cutoff else default_cutoff(data.manifest),
+            cutoff=cutoff_instant(config.cutoff) if config.cutoff else default_cutoff(data.manifest),
             seed=config.seed,
             negatives_per_positive=config.negatives_per_positive,
             shared_users=config.shared_users,

@@ -23,10 +23,12 @@ from ml_data_platform.datasets.known_days import default_cutoff
 from ml_data_platform.datasets.load_dataset import find_version
 from ml_data_platform.datasets.model_bytes import model_from_bytes, model_to_bytes
 from ml_data_platform.datasets.provenance import files_hash
+from ml_data_platform.datasets.rebuilding import config_of
 from ml_data_platform.datasets.run_manifest import RunManifest, all_runs, find_run
 from ml_data_platform.errors import CorruptVersionError, SplitError, VersionError
 from ml_data_platform.features.catalog import feature_columns
 from ml_data_platform.settings import load_settings
+from ml_data_platform_tests.command_line import CommandLine
 from ml_data_platform_tests.faults.datasets.killed_cuts import cut_now, repository_at
 from ml_data_platform_tests.training_days import NOW, feature_rows, nth, publish_days, store_at
 
@@ -232,6 +234,32 @@ def test_a_changed_model_is_not_used(root: Path, tmp_path: Path, trained: Traine
 
     with pytest.raises(VersionError, match="not trusted"):
         model_from_bytes(model_to_bytes(Foreign()))
+
+
+def test_a_cutoff_within_a_day_is_recorded_and_repeated(root: Path, tmp_path: Path) -> None:
+    """On the command line and in the asset: the manifest holds the instant, and with it the same run is found again."""
+    at = dt.datetime.combine(nth(6), dt.time(9, 30), dt.UTC)
+    command, choices = CommandLine(tmp_path), ("--shared-users", "allow", "--json")
+    there = at.astimezone(dt.timezone(dt.timedelta(hours=2))).isoformat()
+    asked = command.ok("train", "--root", root, "--cutoff", there, *choices)
+    run = find_run(root / "models", json.loads(asked.out)["run_id"])
+    assert run.config["cutoff"] == at.isoformat()
+    rows = [row for number in range(1, DAYS + 1) for row in feature_rows(nth(number), rows=250).to_pylist()]
+    tested = [row for row in rows if row["event_timestamp"] >= at]
+    before = [row for row in rows if at - row["event_timestamp"] > dt.timedelta(days=1)]
+    known = {row["session_uuid"] for row in tested}
+    assert run.rows == {
+        "test": len(tested),
+        "train": sum(row["session_uuid"] not in known for row in before),
+    }
+    assert run.rows_left_out == {"test": 0, "train": len(before) - run.rows["train"]}
+    repeated = plan_model(
+        find_version(load_settings({}, root, root=root), "latest"), config_of(run), root / "models", threads=1
+    )
+    assert (repeated.is_trained, repeated.run_id) == (True, run.run_id)
+    naive = command("train", "--root", root, "--cutoff", there[:-6], *choices)
+    assert naive.status == 2
+    assert "without a time zone" in naive.text
 
 
 def test_splits_without_room_are_refused(root: Path) -> None:

@@ -23,7 +23,7 @@ from ml_data_platform.features.catalog import DATE_PARTITIONS
 from ml_data_platform.features.dialects import DUCKDB, render
 from ml_data_platform.features.queries import session_features_query
 from ml_data_platform.training.leakage import Finding
-from ml_data_platform.training.temporal import part_query, split_at_day
+from ml_data_platform.training.temporal import part_query, split_at
 from ml_data_platform_tests.session_logs import as_table
 from ml_data_platform_tests.session_oracle import Event
 
@@ -97,7 +97,7 @@ def test_thirty_clean_days_raise_no_alarm(connection: duckdb.DuckDBPyConnection)
         ]
         assert failed(found) == set(), found
     assert inspect_columns("date_partitions", DATE_PARTITIONS.columns.names).passed
-    split = split_at_day(CUTOFF)
+    split = split_at(CUTOFF)
     train, test = (f"({render(part_query('clean', split, part), DUCKDB)})" for part in ("train", "test"))
     assert min(connection.execute(f"SELECT count(*) FROM {part}").fetchone()[0] for part in (train, test)) > 300
     everything = [
@@ -160,7 +160,7 @@ def _target_encoding(connection: duckdb.DuckDBPyConnection) -> list[Finding]:
 
 
 def _duplicate_across_parts(connection: duckdb.DuckDBPyConnection) -> list[Finding]:
-    split = split_at_day(CUTOFF)
+    split = split_at(CUTOFF)
     train, test = (f"({render(part_query('clean', split, part), DUCKDB)})" for part in ("train", "test"))
     both = f"(SELECT * FROM {train} UNION ALL (SELECT * REPLACE ('shop:copy' AS event_id) FROM {test} ORDER BY event_id LIMIT 1))"
     return list(inspect_split(connection, both, test, split.cutoff))

@@ -159,6 +159,32 @@ def test_parts_are_apart_in_time_and_users(root: Path) -> None:
     assert thin.sampling.rate < 1
 
 
+def test_a_cutoff_within_a_day_parts_its_rows(root: Path) -> None:
+    """At an instant the rows from it on are tested, those over a day before it are learnt from, and no others."""
+    at = NIGHT + dt.timedelta(hours=11, minutes=30)
+    columns = ("event_id", "event_timestamp")
+    parts = {
+        part: {
+            row["event_id"]
+            for row in load_dataset(root=root, split=part, cutoff=at.isoformat(), columns=columns, shared_users="allow")
+            .to_arrow()
+            .to_pylist()
+        }
+        for part in ("train", "test")
+    }
+    tested = [row for row in published() if row["event_timestamp"] >= at]
+    sessions = {row["session_uuid"] for row in tested}
+    early = [row for row in published() if at - row["event_timestamp"] > dt.timedelta(days=1)]
+    assert parts["test"] == {row["event_id"] for row in tested}
+    assert parts["train"] == {row["event_id"] for row in early if row["session_uuid"] not in sessions}
+    days = {row["event_timestamp"].date() for row in published() if row["event_id"] in parts["test"]}
+    of_day = [row for row in published() if row["event_timestamp"].date() == CUTOFF]
+    assert CUTOFF in days
+    assert 0 < sum(row["event_id"] in parts["test"] for row in of_day) < len(of_day)
+    with pytest.raises(SplitError, match="without a time zone"):
+        load_dataset(root=root, split="test", cutoff=at.replace(tzinfo=None).isoformat())
+
+
 def test_folds_are_those_that_were_published(root: Path) -> None:
     """The users of a fold are those that the version stores in it."""
     loaded = load_dataset(root=root, folds=(1, 3), columns=("event_id", "user_id"))
