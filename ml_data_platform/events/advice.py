@@ -10,8 +10,9 @@ import re
 from collections.abc import Iterator
 
 from ml_data_platform.events.advice_on_times import advise_on_times, advise_on_zone
+from ml_data_platform.events.alike_names import alike_names
 from ml_data_platform.events.check_report import CheckReport
-from ml_data_platform.events.column_roles import near_names
+from ml_data_platform.events.column_roles import near_names, plain_name
 from ml_data_platform.events.contract_model import SourceContract
 from ml_data_platform.events.event_type_names import meaning_of
 from ml_data_platform.events.file_changes import nearest_version
@@ -41,6 +42,7 @@ def advise(
         found += form
         if report.status == "refused" and not form:
             found += _columns(contract, look)
+        found += _alike(contract, look)
     found += _versions(report, contract, look)
     found += advise_on_times(report, contract, look, start_date=start_date, latest=latest)
     found += _types(report, contract)
@@ -91,6 +93,22 @@ def _columns(contract: SourceContract, look: FileLook) -> Iterator[Suggestion]:
         key = f"columns.{fields[column]}" if column in fields else "the contract"
         what = f"the file has no column {column}, which {key} reads"
         yield Suggestion(what, f"columns: {{{fields[column]}: {near[0]}}}" if near and column in fields else "")
+
+
+def _alike(contract: SourceContract, look: FileLook) -> Iterator[Suggestion]:
+    """Columns that the contract reads under one name and the file has under another that looks or sounds the same."""
+    version = nearest_version(contract, look.profiles)
+    free = [name for name in look.profiles if name not in contract.landed_columns(version)]
+    for name, column in contract.fields(version).items():
+        if column in look.profiles:
+            continue
+        differing = alike_names([column], free)
+        sounding = [
+            other for other in free if plain_name(other).replace("_", "") == plain_name(column).replace("_", "")
+        ]
+        if differing or sounding:
+            what = differing[0] if differing else f"{column} is not there, {sounding[0]} is, and no field takes it"
+            yield Suggestion(what, "" if differing else f"columns: {{{name}: {_yaml(sounding[0])}}}")
 
 
 def _versions(report: CheckReport, contract: SourceContract, look: FileLook | None) -> Iterator[Suggestion]:

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from ml_data_platform.errors import LandingError, bounded
+from ml_data_platform.events.alike_names import alike_names
 from ml_data_platform.events.contracts import SourceContract
 
 MAX_NAMES_SHOWN = 20
@@ -58,6 +59,7 @@ def require_columns(names: Sequence[str], contract: SourceContract) -> None:
             missing=_shown(missing[nearest]),
             expected=_shown(needed[nearest]),
             got=_shown(names),
+            alike="; ".join(alike_names(missing[nearest], names)) or None,
             remedy="Send the file with these columns, or correct `columns`, `csv.delimiter` or the header's names in the contract.",
         )
 
@@ -73,6 +75,7 @@ def refuse_unknown_columns(names: Iterable[str], contract: SourceContract) -> No
         raise LandingError(
             "The file has columns that its contract does not name, and the contract freezes them.",
             unknown=_shown(unknown),
+            alike="; ".join(alike_names(contract.known_columns - set(names), unknown)) or None,
             expected=_shown(sorted(contract.known_columns)),
             remedy="Name the columns in the contract, or set `unknown_columns` to `evolve` or `discard`.",
         )

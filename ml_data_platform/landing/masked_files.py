@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ml_data_platform.errors import LandingError, PlatformError
+from ml_data_platform.events.alike_names import alike_names
 from ml_data_platform.events.contracts import SourceContract
 from ml_data_platform.events.masking_plan import masking_plan, plan_facts
 from ml_data_platform.landing.chunks import CHUNK
@@ -187,6 +188,7 @@ def _require_handled_columns(names: list[str], contract: SourceContract) -> None
         raise LandingError(
             "The file lacks columns that its contract masks or drops; under other names they would be kept as they are.",
             missing=", ".join(missing),
+            alike="; ".join(alike_names(missing, names)) or None,
             remedy="Correct the names in `pii.columns`, or set `pii.unnamed` to `mask`.",
         )
 

@@ -261,6 +261,25 @@ def test_a_refused_file_says_why(check):
     assert report.change.differences == ("at: removed (was epoch_instant)", "when: added as nullable integer")
 
 
+def test_what_differs_invisibly_is_shown(check):
+    """A header in which a blank follows a name is refused with the difference, by landing and as a suggestion."""
+    report, suggestions = check("user\u00a0,visit,what,at\nu,s,page_view,1\n", CSV_2)
+    shown = "'user' stands there as 'user\\xa0' (U+00A0 NO-BREAK SPACE at 5)"
+    assert report.status == "refused"
+    assert "U+00A0 NO-BREAK SPACE at 5" in report.refusal
+    assert shown in suggestions
+
+
+def test_an_optional_field_under_another_spelling_is_asked_about(check):
+    """Rows are valid without it, so that nothing else would say that amounts are left out."""
+    report, suggestions = check([event(n, purchaseAmountUsd=3.5) for n in range(20)], JSONL)
+    assert report.is_good
+    assert any("columns: {purchase_amount_usd: purchaseAmountUsd}" in suggestion for suggestion in suggestions)
+    named = JSONL + "columns: {purchase_amount_usd: purchaseAmountUsd}"
+    report, suggestions = check([event(n, purchaseAmountUsd=3.5) for n in range(20)], named)
+    assert (report.fields["purchase_amount_usd"].filled, suggestions) == (20, [])
+
+
 def test_text_of_a_producer_cannot_draw_on_the_terminal(check):
     """Control characters of landed values are shown escaped in every example."""
     report, _ = check([event(n, event_type="\x1b[31mred\x07") for n in range(5)], JSONL)
