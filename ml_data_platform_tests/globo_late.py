@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ml_data_platform.events.contract_parts import Lateness
+from ml_data_platform.events.contracts import Contracts
 from ml_data_platform.events.delays import Delays, merged
 from ml_data_platform.events.planning import LAYERS, DueRun, due_runs, expected_days, plan
 from ml_data_platform.stages import flow
@@ -64,7 +65,7 @@ class Newsroom:
         opened = open_platform(settings, lambda: room.now)
         lateness = Lateness.model_validate({**LATENESS, "late_policy": policy})
         contract = opened.contracts[SOURCE].model_copy(update={"lateness": lateness})
-        room.platform = replace(opened, contracts={**opened.contracts, SOURCE: contract})
+        room.platform = replace(opened, contracts=Contracts({**opened.contracts, SOURCE: contract}))
         return room
 
     def land(self, path: Path) -> LedgerRecord:

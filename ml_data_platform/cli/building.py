@@ -26,6 +26,7 @@ from ml_data_platform.settings import Settings
 
 if TYPE_CHECKING:
     from ml_data_platform.defs.backfill import BackfillReport, Progress
+    from ml_data_platform.stages.summary import LandingSummary
 
 LAYER_NAMES = ("events", "features", "training partitions")
 ALL_DAYS = Days(None, None)
@@ -50,14 +51,28 @@ def backfill(
         show_plan(settings, days, as_json=as_json)
         return
     report = run_backfill(settings, days)
+    waiting = _note_contracts(settings)
     if as_json:
-        screen.print_json(report_json(report))
+        screen.print_json({**report_json(report), "contract_notices": list(waiting)})
     elif not report.runs and not days.is_range and not _has_days(settings):
         say_nothing_landed(settings)
     else:
         tables.print_report(report)
     if not report.is_successful:
         raise typer.Exit(1)
+
+
+def _note_contracts(settings: Settings) -> tuple[str, ...]:
+    """Say beside the answer which sources stand still for want of a contract; returns the lines."""
+    from ml_data_platform.stages.contract_notices import contract_notices
+    from ml_data_platform.stages.platform import open_platform
+    from ml_data_platform.stages.state import current_records
+
+    platform = open_platform(settings)
+    lines = contract_notices(platform.contracts, current_records(platform))
+    for line in lines:
+        screen.note(line)
+    return lines
 
 
 def _has_days(settings: Settings) -> bool:
@@ -144,6 +159,7 @@ def show_plan(settings: Settings, days: Days, *, as_json: bool = False) -> None:
     from ml_data_platform.stages.state import current_records, read_state
     from ml_data_platform.stages.summary import decision_json, lateness_json
 
+    _note_contracts(settings)
     platform = open_platform(settings)
     records = current_records(platform)
     state = read_state(platform, records)
@@ -208,6 +224,7 @@ def show_status(settings: Settings, days: Days = ALL_DAYS, *, as_json: bool = Fa
             found = {"passed": counts.passed, "failed": counts.failed, "warned": counts.warned} if counts else None
             rows.append({**each.to_json(), "checks": found})
         screen.print_json({"root": str(settings.root), "landing": landing.to_json(), "days": rows})
+        _exit_unless_well(landing)
         return
     tables.print_landing(landing)
     if summaries:
@@ -221,3 +238,9 @@ def show_status(settings: Settings, days: Days = ALL_DAYS, *, as_json: bool = Fa
         screen.say("\nWhat differs from what it should be built from", style="bold")
         tables.print_decisions(open_ones, limit=20)
         tables.print_refused_days(tables.refused_days(open_ones))
+    _exit_unless_well(landing)
+
+
+def _exit_unless_well(landing: LandingSummary) -> None:
+    if landing.contract_notices:
+        raise typer.Exit(1)

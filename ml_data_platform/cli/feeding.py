@@ -31,6 +31,7 @@ from ml_data_platform.cli.pulling import pull, pulled_days
 from ml_data_platform.settings import Settings
 
 if TYPE_CHECKING:
+    from ml_data_platform.events.contracts import Contracts
     from ml_data_platform.stages.decisions import Replacement
     from ml_data_platform.stages.landed_files import WaitingFiles
 
@@ -161,8 +162,9 @@ def land_ready(
     """Land the named paths, or what lies ready in the landing folder, and say what came of it.
 
     Raises:
-        Exit: A file was refused; the status is 1.
+        Exit: A file was refused, or waits for a broken contract; the status is 1.
     """
+    from ml_data_platform.stages.contract_notices import contract_notices
     from ml_data_platform.stages.decisions import find_landed, replace_landed, retracted_among
     from ml_data_platform.stages.landed_files import (
         REFUSED,
@@ -174,6 +176,7 @@ def land_ready(
         waiting_files,
     )
     from ml_data_platform.stages.platform import open_platform
+    from ml_data_platform.stages.state import current_records
 
     platform = open_platform(settings)
     if replaces is not None:
@@ -196,6 +199,7 @@ def land_ready(
         replaced = replace_landed(platform, str(source), replaces, results[0].record)
         results = [replace(results[0], record=replaced.record)]
     counts, notices = summarise(results), notices_on_masking(platform)
+    lacking = contract_notices(platform.contracts, current_records(platform))
     retracted = retracted_among(platform, [result.record for result in results if result.record is not None])
     if as_json:
         waiting = [*left.unsettled, *left.unfinished, *left.stray] if left else []
@@ -203,9 +207,10 @@ def land_ready(
         answer = {**counts, "refused": refused, "waiting": waiting, "unknown_folders": unknown, "retracted": retracted}
         if replaced is not None:
             answer["replaced"] = {"sha256": replaced.sha256, "is_new": replaced.is_new, "days": list(replaced.days)}
-        screen.print_json({**answer, "masking_notices": list(notices)})
+        screen.print_json({**answer, "masking_notices": list(notices), "contract_notices": list(lacking)})
     else:
         _say_landed(counts, [str(path) for path in paths] if paths else [str(settings.landing)])
+        tables.print_contract_notices(lacking)
         tables.print_notices(notices)
         tables.print_refused(refused)
         for line in retracted[:SHOWN_NAMES]:
@@ -213,8 +218,8 @@ def land_ready(
         if replaced is not None:
             _say_replaced(replaced)
         if left is not None:
-            _say_left(left, settings, sorted(platform.contracts))
-    if refused:
+            _say_left(left, settings, platform.contracts)
+    if refused or (left is not None and platform.contracts.broken.keys() & set(left.unknown_folders)):
         raise typer.Exit(1)
 
 
@@ -248,7 +253,7 @@ def _say_replaced(replaced: Replacement) -> None:
     screen.say(f"replaced {replaced.sha256[:12]}", style="green", tail=f": {what}")
 
 
-def _say_left(left: WaitingFiles, settings: Settings, sources: Sequence[str]) -> None:
+def _say_left(left: WaitingFiles, settings: Settings, contracts: Contracts) -> None:
     """Say which files of the landing folder were not taken in, and what brings them in."""
     if left.unsettled:
         why = f"changed less than {settings.settle_seconds:g} seconds ago; run `land` again when they stand still"
@@ -257,9 +262,13 @@ def _say_left(left: WaitingFiles, settings: Settings, sources: Sequence[str]) ->
         _say_waiting(left.unfinished, "the name says that it is still being written; rename it when it is whole")
     if left.stray:
         _say_waiting(left.stray, f"not in the folder of a source; move it into {settings.landing}/<source>/")
-    if left.unknown_folders:
-        why = f"no source of this name; known are {', '.join(sources)}; write a contract, or rename the folder"
-        _say_waiting([f"{name}/" for name in left.unknown_folders], why, noun="folder")
+    broken = [f"{name}/" for name in left.unknown_folders if name in contracts.broken]
+    unknown = [f"{name}/" for name in left.unknown_folders if name not in contracts.broken]
+    if broken:
+        _say_waiting(broken, "the contract of this source is broken; correct it and run `land` again", noun="folder")
+    if unknown:
+        why = f"no source of this name; known are {', '.join(contracts)}; write a contract, or rename the folder"
+        _say_waiting(unknown, why, noun="folder")
 
 
 def _say_waiting(names: Sequence[str], why: str, noun: str = "file") -> None:

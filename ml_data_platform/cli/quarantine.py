@@ -157,7 +157,8 @@ def wanted_part(
 
     settings, days = root_and_days(root, sources, first, last)
     require_reason(reason)
-    known = sorted(load_sources(settings))
+    contracts = load_sources(settings)
+    known = sorted({*contracts, *contracts.broken})
     if source and source not in known:
         raise SettingsError(
             "there is no source of this name", remedy="Name one of these.", expected=", ".join(known), got=source

@@ -15,11 +15,11 @@ import typer
 from ml_data_platform.cli import screen, source_tables
 from ml_data_platform.cli.lessons import lesson
 from ml_data_platform.cli.options import JsonOption, RootOption, SourcesOption, settings_of
-from ml_data_platform.errors import ContractError, SettingsError
+from ml_data_platform.errors import SettingsError
 from ml_data_platform.settings import Settings
 
 if TYPE_CHECKING:
-    from ml_data_platform.events.contracts import SourceContract
+    from ml_data_platform.events.contracts import Contracts, SourceContract
     from ml_data_platform.events.registry import SchemaRegistry
 
 app = typer.Typer(
@@ -39,12 +39,16 @@ ContractOption = Annotated[
 
 
 def list_sources(root: RootOption = None, sources: SourcesOption = None, as_json: JsonOption = False) -> None:
-    """List the known sources: the shipped ones and your own."""
+    """List the known sources: the shipped ones and your own. Exits 1 where a contract is broken."""
     contracts = _contracts(settings_of(root, sources))
     if as_json:
         screen.print_json([source_tables.contract_facts(contract) for contract in contracts.values()])
     else:
         source_tables.print_sources(list(contracts.values()))
+    for error in contracts.broken.values():
+        screen.fail(str(error))
+    if contracts.broken:
+        raise typer.Exit(1)
 
 
 def show_source(
@@ -54,7 +58,7 @@ def show_source(
     as_json: JsonOption = False,
 ) -> None:
     """Show one contract with everything that it leaves to defaults, and where each field lands."""
-    contract = _named(settings_of(root, sources), name)
+    contract = _contracts(settings_of(root, sources)).of(name)
     if as_json:
         facts = source_tables.contract_facts(contract)
         screen.print_json({**facts, "contract": contract.model_dump(mode="json")})
@@ -187,22 +191,10 @@ def _diff_file(settings: Settings, file: Path, source: str | None, contract: Pat
         source_tables.print_change(f"contract {tried.source} (version {version}) to {file.name}", change, ())
 
 
-def _contracts(settings: Settings) -> dict[str, SourceContract]:
+def _contracts(settings: Settings) -> Contracts:
     from ml_data_platform.stages.platform import load_sources
 
     return load_sources(settings)
-
-
-def _named(settings: Settings, name: str) -> SourceContract:
-    contracts = _contracts(settings)
-    if name not in contracts:
-        raise ContractError(
-            "there is no contract of this source",
-            remedy="Name one of these, or write a contract and point `--sources` to its folder.",
-            expected=", ".join(contracts),
-            got=name,
-        )
-    return contracts[name]
 
 
 def _tried(settings: Settings, source: str | None, file: Path | None) -> SourceContract:
@@ -212,7 +204,7 @@ def _tried(settings: Settings, source: str | None, file: Path | None) -> SourceC
     if (source is None) == (file is None):
         raise typer.BadParameter("name the source, or a contract file with --contract", param_hint="--source")
     if file is None:
-        return _named(settings, str(source))
+        return _contracts(settings).of(str(source))
     return load_contract(file, _registry(settings, file.parent))
 
 

@@ -121,6 +121,7 @@ def print_landing(landing: LandingSummary) -> None:
     if landing.too_late_rows:
         rows = counted(landing.too_late_rows, "row")
         say("too late ", style="yellow", tail=f"{rows} of frozen days, kept in data/too_late_rows until replayed")
+    print_contract_notices(landing.contract_notices)
     print_notices(landing.notices)
     print_refused(landing.refused)
 
@@ -133,6 +134,12 @@ def print_late(lateness: Mapping[dt.date, DayLateness], days: Iterable[dt.date])
         say("too late ", style="yellow", tail=tail)
     if len(found) > SHOWN_FILES:
         say(f"… and {counted(len(found) - SHOWN_FILES, 'day')} more; status --json has all", style="dim")
+
+
+def print_contract_notices(notices: Sequence[str]) -> None:
+    """Print which sources stand still for want of a contract."""
+    for notice in notices:
+        say("no contract ", style="red", tail=notice)
 
 
 def print_notices(notices: Sequence[str]) -> None:

@@ -9,7 +9,7 @@ nothing is lost with a daemon, its queue or its history, and nothing is asked fo
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
@@ -49,9 +49,11 @@ def landing_sensor(ingest: UnresolvedAssetJobDefinition, *, interval_seconds: in
         if other := _other_daemon(context, opened, interval_seconds):
             return dg.SensorResult(skip_reason=other)
         is_running = any(run.job_name == "ingest" for run in unfinished_runs(context.instance))
+        for source, fault in opened.contracts.broken.items():
+            context.log.warning("the contract of %s is broken, and the others go on: %s", source, fault)
         waiting = waiting_files(opened)
         if waiting.is_empty or is_running:
-            return dg.SensorResult(skip_reason=_why_no_ingest(waiting, is_running=is_running))
+            return dg.SensorResult(skip_reason=_why_no_ingest(waiting, opened.contracts.broken, is_running=is_running))
         key = f"ingest-{waiting.fingerprint}"
         verdict = judge(pasts_of(context.instance, [key]).get(key, ()), dt.datetime.now(dt.UTC), interval_seconds)
         if verdict.why_not:
@@ -127,10 +129,11 @@ def _counted(waiting: WaitingFiles) -> str:
     return f"waiting: {', '.join(parts)}"
 
 
-def _why_no_ingest(waiting: WaitingFiles, *, is_running: bool) -> str:
+def _why_no_ingest(waiting: WaitingFiles, broken: Collection[str], *, is_running: bool) -> str:
     if is_running and not waiting.is_empty:
         return f"{_counted(waiting)}; the next run takes in what is left once the one under way has ended"
-    left = [*(f"{name}/ (no such source)" for name in waiting.unknown_folders), *waiting.stray]
+    why = {name: "its contract is broken" if name in broken else "no such source" for name in waiting.unknown_folders}
+    left = [*(f"{name}/ ({said})" for name, said in why.items()), *waiting.stray]
     ignored = f"; not taken in: {listed(left)}" if left else ""
     young = f"; still changing: {listed(waiting.unsettled)}" if waiting.unsettled else ""
     return f"no file to take in{young}{ignored}"
@@ -140,6 +143,10 @@ def _why_nothing(decisions: Sequence[Decision], found: Requests, running: int) -
     counts = Counter(each.status.value for each in decisions)
     statuses = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
     parts = [f"{running} runs under way; partitions: {statuses or 'none'}"]
+    lacking = sorted(
+        {"; ".join(each.reasons) for each in decisions if "waits for the contract" in " ".join(each.reasons)}
+    )
+    parts += lacking[:3]
     refused = [each for each in decisions if each.asset == "validated_events" and each.status is Status.BLOCKED]
     if refused:
         named = [f"{each.day} ({'; '.join(each.reasons)})" for each in refused]

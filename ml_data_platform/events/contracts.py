@@ -6,6 +6,7 @@ Belongs here: from folders and bytes to checked contracts. Does not belong here:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -23,46 +24,97 @@ from ml_data_platform.events.registry_file import (
 )
 from ml_data_platform.events.yaml_text import read_yaml
 
-__all__ = ["SHIPPED_SOURCES", "SourceContract", "load_contract", "load_contracts", "parse_contract"]
+__all__ = ["SHIPPED_SOURCES", "Contracts", "SourceContract", "load_contract", "load_contracts", "parse_contract"]
 
 SUFFIXES = (".yaml", ".yml")
 
 
-def load_contracts(*folders: Path) -> dict[str, SourceContract]:
-    """Read the contracts of all folders.
+class Contracts(dict[str, SourceContract]):
+    """Source to contract, sorted by source.
+
+    Attributes:
+        broken: Source, or the name of its file, to what is wrong with its contract; such a source is no key.
+    """
+
+    def __init__(
+        self, readable: Mapping[str, SourceContract] | None = None, broken: Mapping[str, ContractError] | None = None
+    ) -> None:
+        super().__init__(sorted((readable or {}).items()))
+        self.broken = dict(sorted((broken or {}).items()))
+
+    def of(self, source: str) -> SourceContract:
+        """Return the contract of a source.
+
+        Raises:
+            ContractError: It is broken, or there is none of that name.
+        """
+        if source in self.broken:
+            raise self.broken[source]
+        if source not in self:
+            raise ContractError(
+                "there is no contract of this source",
+                remedy="Name one of these, or write a contract and point `--sources` to its folder.",
+                expected=", ".join(self),
+                got=source,
+            )
+        return self[source]
+
+
+def load_contracts(*folders: Path) -> Contracts:
+    """Read the contracts of all folders; what is wrong with one stops no other source.
 
     Args:
-        folders: E.g. the shipped folder and the user's own; only their direct ``.yaml`` and ``.yml`` files count.
-            ``schema_versions.yaml`` is no contract, but adds schema versions for the contracts of all folders.
+        folders: E.g. the shipped folder and the user's own; see `contract_files` for what counts.
+            ``schema_versions.yaml`` is no contract, but adds schema versions for the contracts of all folders: where
+            it is broken, so is every contract, since nobody can tell what its rows mean.
 
     Returns:
-        Source to contract, sorted by source.
+        The contracts. Two files that describe the same source break it: a later folder never silently replaces a
+        contract of an earlier one.
 
     Raises:
-        ContractError: A folder does not exist, a contract is wrong, or two files describe the same source:
-            a later folder never silently replaces a contract of an earlier one.
+        ContractError: A folder does not exist.
     """
-    files: dict[str, Path] = {}
-    contracts: dict[str, SourceContract] = {}
     for folder in folders:
         if not folder.is_dir():
             raise ContractError("The folder of source contracts does not exist.", file=str(folder))
-    registry = load_registry(*folders)
-    for folder in folders:
-        for path in sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES):
-            if path.name == VERSIONS_FILE:
-                continue
-            contract = load_contract(path, registry)
-            if contract.source in files:
-                raise ContractError(
-                    f"Two files describe the source {contract.source}: {files[contract.source]} and {path}.",
-                    remedy="Rename or remove one of them.",
-                    file=str(path),
-                    key="source",
-                    other_file=str(files[contract.source]),
-                )
-            files[contract.source], contracts[contract.source] = path, contract
-    return dict(sorted(contracts.items()))
+    paths = [path for folder in folders for path in contract_files(folder)]
+    try:
+        registry = load_registry(*folders)
+    except ContractError as error:
+        return Contracts({}, {path.stem: error for path in paths})
+    files: dict[str, Path] = {}
+    contracts: dict[str, SourceContract] = {}
+    broken: dict[str, ContractError] = {}
+    for path in paths:
+        if path.stem in files:
+            broken[path.stem] = _repeated(path.stem, files[path.stem], path)
+            continue
+        files[path.stem] = path
+        try:
+            contracts[path.stem] = load_contract(path, registry)
+        except ContractError as error:
+            broken[path.stem] = error
+    return Contracts({source: found for source, found in contracts.items() if source not in broken}, broken)
+
+
+def contract_files(folder: Path) -> list[Path]:
+    """Return the direct ``.yaml`` and ``.yml`` files of a folder but the schema versions, in order.
+
+    Names that begin with a dot are left out: editors and file systems keep notes of their own under such names.
+    """
+    named = (path for path in folder.iterdir() if path.suffix in SUFFIXES and not path.name.startswith("."))
+    return sorted(path for path in named if path.name != VERSIONS_FILE)
+
+
+def _repeated(source: str, first: Path, second: Path) -> ContractError:
+    return ContractError(
+        f"Two files describe the source {source}: {first} and {second}.",
+        remedy="Rename or remove one of them.",
+        file=str(second),
+        key="source",
+        other_file=str(first),
+    )
 
 
 def load_contract(path: Path, registry: SchemaRegistry = SHIPPED_REGISTRY) -> SourceContract:

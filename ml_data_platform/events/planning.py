@@ -36,6 +36,10 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 )
 """Assets of one day that one run builds; a layer reads other days only of the layers before it."""
 
+READS_CONTRACTS = frozenset({"raw_events", "validated_events", "session_features"})
+"""Assets that cannot be built without the contract of each source with rows: it says which reading of a file counts,
+what the rows mean, and up to when labels are known. Built without one, they would lack its rows, or their labels."""
+
 
 class Status(StrEnum):
     """What is to be done about one partition."""
@@ -75,7 +79,8 @@ class State:
         verdicts: Day to the head of ``quarantined_events``, which is published also for a refused day.
         watermarks: Source to watermark.
         configuration: Asset to configuration inputs, e.g. code version, rules, fold count.
-        contracts: Source to hash of its contract.
+        contracts: Source to hash of its contract; sources whose contract is broken or gone are left out.
+        broken_contracts: Sources whose contract is broken.
         today: Last day that has a partition; rows can claim a later one, which is built once it has begun.
     """
 
@@ -85,6 +90,7 @@ class State:
     watermarks: Mapping[str, dt.datetime] = field(default_factory=dict)
     configuration: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     contracts: Mapping[str, str] = field(default_factory=dict)
+    broken_contracts: frozenset[str] = frozenset()
     today: dt.date = dt.date.max
 
     def head(self, asset: str, day: dt.date) -> Head | None:
@@ -94,6 +100,11 @@ class State:
     def sources_of(self, day: dt.date) -> list[str]:
         """Return the sources with landed rows on ``day``, sorted."""
         return sorted({key.split("/")[1] for key in self.landed.get(day, {})})
+
+    def lacking_contracts(self, day: dt.date) -> dict[str, str]:
+        """Return the sources with landed rows on ``day`` that have no usable contract to why: broken or gone."""
+        lacking = [source for source in self.sources_of(day) if source not in self.contracts]
+        return {source: "broken" if source in self.broken_contracts else "gone" for source in lacking}
 
 
 @dataclass(frozen=True)
@@ -105,7 +116,8 @@ class Decision:
         day: UTC day.
         status: What is to be done.
         reasons: For a dirty partition the inputs that changed, for a blocked one what blocks it.
-        blocked_by: Days that block this partition: refused ones, else those with a missing upstream.
+        blocked_by: Days that block this partition: refused ones, else those with a missing upstream; none where it
+            waits for a contract.
         required: The inputs required now; empty where it is not needed.
     """
 
@@ -211,6 +223,21 @@ def decide(state: State, asset: str, day: dt.date, *, is_requested: bool = False
     if head is None and not is_requested and not is_expected(state, day):
         return Decision(asset, day, Status.NOT_NEEDED)
     required = required_inputs(state, asset, day)
+    blocked = _blocked(state, asset, day, required)
+    if blocked is not None:
+        return blocked
+    if head is None:
+        return Decision(asset, day, Status.DIRTY, ("never built",), (), required)
+    reasons = changed_inputs(head.inputs, required)
+    return Decision(asset, day, Status.DIRTY if reasons else Status.CLEAN, reasons, (), required)
+
+
+def _blocked(state: State, asset: str, day: dt.date, required: Mapping[str, str]) -> Decision | None:
+    """Return the decision about a partition that something keeps from being built; none where nothing does."""
+    lacking = state.lacking_contracts(day) if asset in READS_CONTRACTS else {}
+    if lacking:
+        named = ", ".join(f"{source}, which is {why}" for source, why in lacking.items())
+        return Decision(asset, day, Status.BLOCKED, (f"waits for the contract of {named}",), (), required)
     if asset == "validated_events" and is_refused(state, day):
         reason = "its rows were refused by a blocking check; waits for new inputs"
         return Decision(asset, day, Status.BLOCKED, (reason,), (day,), required)
@@ -220,12 +247,9 @@ def decide(state: State, asset: str, day: dt.date, *, is_requested: bool = False
         reasons = tuple(f"needs {upstream} of {of}, which is not published" for upstream, of in missing)
         if refused:
             reasons = (f"blocked by validated_events of {', '.join(map(str, refused))}",)
-        blocked_by = refused or tuple(sorted({of for _, of in missing}))
+        blocked_by = refused or tuple(sorted({of for _, of in missing if not state.lacking_contracts(of)}))
         return Decision(asset, day, Status.BLOCKED, reasons, blocked_by, required)
-    if head is None:
-        return Decision(asset, day, Status.DIRTY, ("never built",), (), required)
-    reasons = changed_inputs(head.inputs, required)
-    return Decision(asset, day, Status.DIRTY if reasons else Status.CLEAN, reasons, (), required)
+    return None
 
 
 def is_expected(state: State, day: dt.date) -> bool:

@@ -6,6 +6,7 @@ the versions (registry).
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -40,7 +41,8 @@ def load_registry(*folders: Path) -> SchemaRegistry:
     registry = SHIPPED_REGISTRY
     for folder in folders:
         path = folder / VERSIONS_FILE
-        if path.is_file() and path.resolve() != (SHIPPED_SOURCES / VERSIONS_FILE).resolve():
+        # A link that leads nowhere is a broken file, not an absent one: versions would be gone without a word.
+        if os.path.lexists(path) and path.resolve() != (SHIPPED_SOURCES / VERSIONS_FILE).resolve():
             registry = extend_registry(registry, _content(path), file=str(path))
     return registry
 

@@ -14,7 +14,14 @@ from typing import TypedDict
 
 from ml_data_platform.errors import BlockedUpstreamError, ContractError
 from ml_data_platform.events.lateness import ONE_DAY
-from ml_data_platform.events.planning import State, maturity, missing_upstream, refused_days, required_inputs
+from ml_data_platform.events.planning import (
+    READS_CONTRACTS,
+    State,
+    maturity,
+    missing_upstream,
+    refused_days,
+    required_inputs,
+)
 from ml_data_platform.stages import (
     date_partitions,
     label_partitions,
@@ -78,11 +85,12 @@ def build(platform: Platform, asset: str, day: dt.date, refs: Mapping[str, Parti
 
     Raises:
         BlockedUpstreamError: A partition that is read has no published generation, and must not be taken as empty.
-        ContractError: Rows of a source whose contract is gone are among the day's rows.
+        ContractError: Rows of a source whose contract is broken or gone are among the day's rows.
     """
     records = current_records(platform)
     neighbours = [day + offset * ONE_DAY for offset in (-1, 0, 1)]
     state = read_state(platform, records, list(refs.values()), neighbours)
+    _require_contracts(state, asset, day)
     _refuse_blocked(state, asset, day)
     common = Common(
         store=platform.store,
@@ -108,7 +116,6 @@ def _build_raw_events(job: Job) -> StageResult:
 
 
 def _build_validated_events(job: Job) -> StageResult:
-    _require_contracts(job)
     return validated_events.build(
         job.day,
         job.refs["raw_events"],
@@ -173,13 +180,14 @@ def _refuse_blocked(state: State, asset: str, day: dt.date) -> None:
         )
 
 
-def _require_contracts(job: Job) -> None:
-    gone = [source for source in job.state.sources_of(job.day) if source not in job.platform.contracts]
-    if gone:
+def _require_contracts(state: State, asset: str, day: dt.date) -> None:
+    lacking = state.lacking_contracts(day) if asset in READS_CONTRACTS else {}
+    if lacking:
         raise ContractError(
-            f"rows of {', '.join(gone)} were landed, but there is no such contract now",
-            remedy="Put the contract back, or set `sources` to the folder that holds it.",
-            asset="validated_events",
-            partition=job.day.isoformat(),
-            expected=", ".join(sorted(job.platform.contracts)),
+            f"rows of {', '.join(lacking)} were landed, and their contract is {' or '.join(sorted(set(lacking.values())))}"
+            " now: the day stays as it is",
+            remedy="`ml-data-platform status` says what is wrong with it, and what to do.",
+            asset=asset,
+            partition=day.isoformat(),
+            expected=", ".join(state.contracts),
         )

@@ -14,8 +14,6 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ml_data_platform.errors import ContractError
-from ml_data_platform.events.contracts import SourceContract
 from ml_data_platform.landing.inbox import ReadyFile, fingerprint
 from ml_data_platform.landing.landing import (
     LandedFile,
@@ -155,9 +153,9 @@ def land_named(
         is_historical: The load is not late, whatever days it has rows of.
 
     Raises:
-        ContractError: There is no contract of that name.
+        ContractError: There is no contract of that name, or it is broken.
     """
-    contract = contract_of(platform, source)
+    contract = platform.contracts.of(source)
     files = [found for path in paths for found in _files_in(path)]
     results: list[LandedFile] = []
     failed = _failed(platform)
@@ -198,22 +196,6 @@ def limits_of(settings: Settings) -> Limits:
         rows=settings.max_file_rows,
         columns=settings.max_file_columns,
     )
-
-
-def contract_of(platform: Platform, source: str) -> SourceContract:
-    """Return the contract of a source.
-
-    Raises:
-        ContractError: There is none of that name.
-    """
-    if source not in platform.contracts:
-        raise ContractError(
-            "there is no contract of this source",
-            remedy="Name one of these, or write a contract and point `--sources` to its folder.",
-            expected=", ".join(sorted(platform.contracts)),
-            got=source,
-        )
-    return platform.contracts[source]
 
 
 def landing_terms(platform: Platform, *, is_historical: bool = False) -> LandingTerms:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ml_data_platform.errors import InstanceMismatchError
-from ml_data_platform.events.contracts import SHIPPED_SOURCES, SourceContract, load_contracts
+from ml_data_platform.events.contracts import SHIPPED_SOURCES, Contracts, load_contracts
 from ml_data_platform.events.ids import IdKey
 from ml_data_platform.landing.masking import MaskingKeys
 from ml_data_platform.settings import Settings
@@ -46,7 +46,7 @@ class Platform:
         settings: The deployment's choices.
         store: Tables and their commit log.
         ledger: What was landed.
-        contracts: Source to contract, shipped and the user's own.
+        contracts: Source to contract, shipped and the user's own, and those that are broken.
         id_key: Key of the pseudonymous user ids.
         masking_keys: Keys of the masks; None where no contract has a ``pii`` section.
         clock: Returns the present instant, aware, in UTC.
@@ -56,7 +56,7 @@ class Platform:
     settings: Settings
     store: TableStore
     ledger: Ledger
-    contracts: Mapping[str, SourceContract]
+    contracts: Contracts
     id_key: IdKey
     masking_keys: MaskingKeys | None
     clock: Clock
@@ -111,7 +111,7 @@ def open_platform(settings: Settings, clock: Clock = utc_now, connection: S3Conn
         connection: How its bucket is reached; by default as the settings say.
 
     Raises:
-        ContractError: A source contract is malformed, or the contracts' folder does not exist.
+        ContractError: The contracts' folder does not exist; a broken contract is kept with the others.
         SettingsError: A key is unusable; or a tolerance is set for a rule that does not exist, or to a value that the
             rule cannot have.
     """
@@ -131,10 +131,10 @@ def open_platform(settings: Settings, clock: Clock = utc_now, connection: S3Conn
     )
 
 
-def load_sources(settings: Settings) -> dict[str, SourceContract]:
+def load_sources(settings: Settings) -> Contracts:
     """Read the shipped contracts and the user's own.
 
     Raises:
-        ContractError: One is malformed, two describe the same source, or the user's folder does not exist.
+        ContractError: The user's folder does not exist.
     """
     return load_contracts(SHIPPED_SOURCES, *([settings.sources] if settings.sources else []))

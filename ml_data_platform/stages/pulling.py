@@ -22,7 +22,7 @@ from ml_data_platform.events.contracts import SourceContract
 from ml_data_platform.landing.landing import land_file
 from ml_data_platform.landing.masked_files import content_id
 from ml_data_platform.landing.terms import LandingTerms, with_one_engine
-from ml_data_platform.stages.landed_files import contract_of, landing_terms
+from ml_data_platform.stages.landed_files import landing_terms
 from ml_data_platform.stages.platform import Platform
 from ml_data_platform.stages.pull_report import PulledFile, PullReport
 from ml_data_platform.stages.pulled_changes import contents_of, replaces, retract_others
@@ -79,7 +79,7 @@ def pull_days(
         ContractError: There is no such source, or its contract names no address.
         OSError: The platform's own storage failed.
     """
-    contract = contract_of(platform, source)
+    contract = platform.contracts.of(source)
     place = place_of(platform, contract)
     wanted = watched_days(platform, contract) if days is None else days
     seen = look_at(

@@ -30,10 +30,13 @@ def unsettled_days(platform: Platform) -> frozenset[str]:
 
 
 def unbuilt_days(platform: Platform, days: Iterable[str]) -> tuple[str, ...]:
-    """Return those of the days ``YYYY-MM-DD`` of which a table is not built from what is there now."""
-    wanted = {dt.date.fromisoformat(day) for day in days}
-    decisions = plan(read_state(platform), wanted)
-    return tuple(sorted({each.day.isoformat() for each in decisions if each.status in {Status.DIRTY, Status.WAITING}}))
+    """Return those of the days ``YYYY-MM-DD`` of which a table is not built from what is there now.
+
+    Days that wait for a contract are among them: without it nobody can tell.
+    """
+    state, wanted = read_state(platform), {dt.date.fromisoformat(day) for day in days}
+    behind = {each.day for each in plan(state, wanted) if each.status in {Status.DIRTY, Status.WAITING}}
+    return tuple(sorted(day.isoformat() for day in {*behind, *filter(state.lacking_contracts, wanted)}))
 
 
 def is_settled(day: dt.date, watermarks: Mapping[str, dt.datetime | None], graces: Mapping[str, dt.timedelta]) -> bool:

@@ -153,6 +153,7 @@ def read_state(
         watermarks=read_watermarks(platform),
         configuration={asset: _configuration(platform, asset) for asset in UPSTREAM},
         contracts={source: contract.content_hash for source, contract in platform.contracts.items()},
+        broken_contracts=frozenset(platform.contracts.broken),
         today=now.astimezone(dt.UTC).date(),
     )
 

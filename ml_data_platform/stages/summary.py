@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from ml_data_platform.events.planning import UPSTREAM, Decision, State, Status, expected_days, plan
 from ml_data_platform.landing.masking_state import masking_notices
+from ml_data_platform.stages.contract_notices import contract_notices
 from ml_data_platform.stages.day_lateness import NOTHING_LANDED, DayLateness, lateness_of_days
 from ml_data_platform.stages.platform import Platform
 from ml_data_platform.stages.state import TABLES, current_records, landed_records, read_state, read_watermarks
@@ -111,6 +112,7 @@ class LandingSummary:
             those whose bytes could not be read when they were last tried.
         failures: Number of files without readable bytes.
         notices: A sentence for each source of which files are masked in another way than its contract says now.
+        contract_notices: A line for each source whose contract is broken, or gone although files of it count.
     """
 
     files: Mapping[str, Mapping[str, int]]
@@ -122,6 +124,7 @@ class LandingSummary:
     refused: tuple[str, ...]
     failures: int
     notices: tuple[str, ...] = ()
+    contract_notices: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, object]:
         """Return plain values for scripts."""
@@ -138,6 +141,7 @@ class LandingSummary:
             "refused_files": list(self.refused),
             "unreadable_files": self.failures,
             "masking_notices": list(self.notices),
+            "contract_notices": list(self.contract_notices),
         }
 
 
@@ -179,6 +183,7 @@ def summarise_landing(platform: Platform) -> LandingSummary:
         refused=(*sorted(refused), *unreadable),
         failures=len(failures),
         notices=masking_notices(current, platform.contracts, platform.masking_keys),
+        contract_notices=contract_notices(platform.contracts, current),
     )
 
 

@@ -93,8 +93,8 @@ def test_every_rule_is_one_partitioned_check(definitions: dg.Definitions) -> Non
         for assets in definitions.resolve_asset_graph().assets_defs
         for spec in assets.check_specs
     }
-    landing = checks.pop(("landed_files", "files_are_readable"))
-    assert landing.partitions_def is None
+    for name in ("files_are_readable", "contracts_are_readable"):
+        assert checks.pop(("landed_files", name)).partitions_def is None
     assert {key: spec.blocking for key, spec in checks.items()} == rules
     assert [
         key for key, spec in checks.items() if not isinstance(spec.partitions_def, dg.DailyPartitionsDefinition)

@@ -11,6 +11,7 @@ from ml_data_platform.defs.io_manager import retry_if_transient
 from ml_data_platform.defs.late_rows import report_too_late_rows
 from ml_data_platform.defs.resources import PlatformResource
 from ml_data_platform.errors import SettingsError
+from ml_data_platform.stages.contract_notices import contract_notices
 from ml_data_platform.stages.landed_files import (
     REFUSED,
     describe,
@@ -22,6 +23,7 @@ from ml_data_platform.stages.landed_files import (
 from ml_data_platform.stages.platform import Platform
 from ml_data_platform.stages.pull_report import PullReport
 from ml_data_platform.stages.pulling import pull_days, pull_watched
+from ml_data_platform.stages.state import current_records
 from ml_data_platform.storage.layout import parse_day
 
 MAX_PULLED_DAYS = 3_660
@@ -54,7 +56,12 @@ def landed_files() -> dg.AssetsDefinition:
                 "files_are_readable",
                 asset="landed_files",
                 description="Every file of this run could be read as its contract says.",
-            )
+            ),
+            dg.AssetCheckSpec(
+                "contracts_are_readable",
+                asset="landed_files",
+                description="Every source of which files count has a contract, and no contract is broken.",
+            ),
         ],
     )
     def landed_files(
@@ -83,6 +90,7 @@ def landed_files() -> dg.AssetsDefinition:
         not_fetched = [line for report in pulled for line in report.not_fetched]
         report_too_late_rows(context.instance, opened)
         left = waiting_files(opened)
+        lacking = contract_notices(opened.contracts, current_records(opened))
         return dg.MaterializeResult(
             metadata={
                 **summarise(results),
@@ -102,7 +110,16 @@ def landed_files() -> dg.AssetsDefinition:
                         "refused_files": len(refused),
                         "not_fetched_files": len(not_fetched),
                     },
-                )
+                ),
+                dg.AssetCheckResult(
+                    check_name="contracts_are_readable",
+                    passed=not lacking,
+                    severity=dg.AssetCheckSeverity.ERROR,
+                    metadata={
+                        "sources": len(lacking),
+                        "contracts": dg.MetadataValue.md("\n".join(f"- {line}" for line in lacking) or "all readable"),
+                    },
+                ),
             ],
         )
 

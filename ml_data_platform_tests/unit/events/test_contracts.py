@@ -227,14 +227,65 @@ def test_the_file_is_named_after_its_source(tmp_path):
 
 
 def test_the_same_source_twice_is_refused(tmp_path):
-    """A later folder never silently replaces a contract: both files are named."""
+    """A later folder never silently replaces a contract: both files are named, and other sources go on."""
     for folder in ("shipped", "own"):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "shop.yaml").write_text(yaml.safe_dump(CSV))
+    (tmp_path / "own" / "mall.yaml").write_text(yaml.safe_dump({**CSV, "source": "mall"}))
+    contracts = load_contracts(tmp_path / "shipped", tmp_path / "own")
+    assert list(contracts) == ["mall"]
     with pytest.raises(ContractError) as found:
-        load_contracts(tmp_path / "shipped", tmp_path / "own")
+        contracts.of("shop")
     assert str(tmp_path / "shipped" / "shop.yaml") in str(found.value)
     assert str(tmp_path / "own" / "shop.yaml") in str(found.value)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"source: shop\nformat: csv\n", b"\0\5\26\7", b"source: [", b"\xff\xfe", b"", b"- a\n- b\n", b"&a [*a]", None],
+)
+def test_a_broken_contract_breaks_its_source_only(tmp_path, content):
+    """Whatever is in one file, or if it leads nowhere, the others are read and this one is an error with its name."""
+    (tmp_path / "mall.yaml").write_text(yaml.safe_dump({**CSV, "source": "mall"}))
+    path = tmp_path / "shop.yaml"
+    path.symlink_to("nowhere") if content is None else path.write_bytes(content)
+    contracts = load_contracts(tmp_path)
+    assert list(contracts) == ["mall"]
+    assert list(contracts.broken) == ["shop"]
+    with pytest.raises(ContractError) as found:
+        contracts.of("shop")
+    assert str(path) in str(found.value)
+    with pytest.raises(ContractError, match="there is no contract of this source"):
+        contracts.of("bazaar")
+
+
+def test_hidden_files_are_no_contracts(tmp_path):
+    """What editors and file systems leave beside a contract, links that lead nowhere among them, is not read."""
+    (tmp_path / "shop.yaml").write_text(yaml.safe_dump(CSV))
+    for name, content in (
+        ("._shop.yaml", b"\0\5\26\7"),
+        (".shop.yaml.swp", b"b0VIM"),
+        ("shop.yaml~", b"x"),
+        ("#shop.yaml#", b"x"),
+    ):
+        (tmp_path / name).write_bytes(content)
+    (tmp_path / ".#shop.yaml").symlink_to("me@host.1:2")
+    (tmp_path / "._schema_versions.yaml").write_bytes(b"\0\5")
+    contracts = load_contracts(tmp_path)
+    assert list(contracts) == ["shop"]
+    assert not contracts.broken
+
+
+@pytest.mark.parametrize("link", [False, True])
+def test_broken_schema_versions_break_every_contract(tmp_path, link):
+    """What they say holds for all contracts: read without them, rows would mean another thing without a word."""
+    (tmp_path / "shop.yaml").write_text(yaml.safe_dump(CSV))
+    versions = tmp_path / "schema_versions.yaml"
+    versions.symlink_to("nowhere") if link else versions.write_text("versions: [")
+    contracts = load_contracts(SHIPPED_SOURCES, tmp_path)
+    assert not contracts
+    assert {"shop", "demo_shop"} <= contracts.broken.keys()
+    assert all(str(versions) in str(error) for error in contracts.broken.values())
 
 
 def test_missing_folders_and_files_are_errors(tmp_path):

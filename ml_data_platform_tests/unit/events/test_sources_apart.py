@@ -39,7 +39,12 @@ def state_of(days_by_source, watermarks=None, heads=None):
     for source, days in days_by_source.items():
         for day in days:
             landed.setdefault(day, {})[f"landed_files/{source}/{source}-{day}"] = "f"
-    return State(landed=landed, heads=heads or {}, watermarks=WATERMARKS if watermarks is None else watermarks)
+    return State(
+        landed=landed,
+        heads=heads or {},
+        watermarks=WATERMARKS if watermarks is None else watermarks,
+        contracts=dict.fromkeys(days_by_source, "c"),
+    )
 
 
 def test_only_days_with_rows_and_those_right_after_them_are_expected():

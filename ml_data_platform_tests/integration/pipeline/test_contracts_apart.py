@@ -1,0 +1,154 @@
+"""A contract that breaks or goes stops its own source, and the days that hold its rows, and nothing else."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import dagster as dg
+import pytest
+
+from ml_data_platform.errors import ContractError
+from ml_data_platform.events.planning import Status, plan
+from ml_data_platform.stages.contract_notices import contract_notices
+from ml_data_platform.stages.settled_days import unbuilt_days, unsettled_days
+from ml_data_platform.stages.state import current_records, read_state
+from ml_data_platform.stages.summary import summarise_landing
+from ml_data_platform_tests.command_line import CommandLine
+from ml_data_platform_tests.pipeline_root import PipelineRoot, day, settings_for, shop_lines
+from ml_data_platform_tests.sensor_loop import SensorLoop
+
+CONTRACT = "source: {}\nformat: jsonl\nschema_version: 2\n"
+ASSETS = ("raw_events", "validated_events", "session_features")
+
+
+@pytest.fixture
+def root(tmp_path):
+    """Two sources: `good` on days 1 to 3 and 6, `other` on day 2; all built."""
+    contracts = tmp_path / "contracts"
+    contracts.mkdir()
+    for source in ("good", "other"):
+        (contracts / f"{source}.yaml").write_text(CONTRACT.format(source))
+    root = PipelineRoot(settings_for(tmp_path / "root", sources=contracts))
+    for number in (1, 2, 3, 6):
+        root.drop(f"{number}.jsonl", shop_lines(day(number), 40, name="g"), source="good")
+    root.drop("2.jsonl", shop_lines(day(2), 30, name="o"), source="other")
+    assert root.backfill().is_successful
+    return root
+
+
+def lose(root, how):
+    """Break or remove the contract of `other`; returns the same root, opened anew."""
+    path = root.settings.sources / "other.yaml"
+    path.unlink() if how == "gone" else path.write_text("source: other\nformat: cvs\n")
+    return root.with_settings()
+
+
+@pytest.mark.parametrize("how", ["broken", "gone"])
+def test_days_of_the_source_stay_as_they_are_and_others_go_on(root, how):
+    """No row of it is dropped, no label of it unlearnt; new rows elsewhere are built; put back, all is made good."""
+    text = (root.settings.sources / "other.yaml").read_text()
+    before = root.view()
+    found = lose(root, how)
+    for number in (2, 6):
+        found.drop(f"late{number}.jsonl", shop_lines(day(number), 5, name=f"late{number}", hour=20), source="good")
+    report = found.backfill()
+    assert not report.failed
+    assert {(each.asset, each.day) for each in report.blocked} == {(asset, day(2)) for asset in ASSETS}
+    assert all(each.reasons == (f"waits for the contract of other, which is {how}",) for each in report.blocked)
+    after = found.view()
+    touched = {path for path in before.keys() | after.keys() if before.get(path) != after.get(path)}
+    assert touched
+    assert all(f"dt={day(6)}" in path for path in touched)
+    assert len(found.rows("validated_events", day(6))) == 45
+    assert unbuilt_days(found.platform, [str(day(number)) for number in (1, 2, 3, 6)]) == (str(day(2)),)
+    assert str(day(2)) in unsettled_days(found.platform)
+
+    (root.settings.sources / "other.yaml").write_text(text)
+    again = root.with_settings()
+    assert again.backfill().is_successful
+    assert len(again.rows("validated_events", day(2))) == 40 + 30 + 5
+    assert not contract_notices(again.platform.contracts, current_records(again.platform))
+
+
+@pytest.mark.parametrize("how", ["broken", "gone"])
+def test_a_run_of_such_a_day_fails_and_leaves_it(root, how):
+    """Asked for by name in the UI too, a day is not built without the rows or the labels of one of its sources."""
+    found, before = lose(root, how), root.contents()
+    with dg.DagsterInstance.ephemeral() as instance:
+        for asset in ASSETS:
+            result = found.run(day(2), [asset], instance)
+            (failure,) = [event for event in result.all_events if event.is_step_failure]
+            assert f"their contract is {how} now" in str(failure.step_failure_data.user_failure_data.description)
+    assert found.contents() == before
+
+
+def test_what_waits_is_said_with_its_reason(root):
+    """The status names the source, its files and days, and what is to be done; broken and gone are told apart."""
+    (gone,) = summarise_landing(lose(root, "gone").platform).contract_notices
+    assert gone.startswith(f"other: its contract is gone, of 1 landed files; 1 days ({day(2)} to {day(2)})")
+    assert "Put it back" in gone
+    (broken,) = summarise_landing(lose(root, "broken").platform).contract_notices
+    assert broken.startswith("other: its contract is broken, of 1 landed files")
+    assert "did you mean 'csv'?" in broken
+    found = lose(root, "broken")
+    with pytest.raises(ContractError, match="did you mean 'csv'"):
+        found.drop("x.jsonl", shop_lines(day(2), 1), source="other")
+    decisions = plan(read_state(found.platform), [day(1), day(3), day(6)])
+    assert {each.status for each in decisions} == {Status.CLEAN}
+
+
+def test_sensors_go_on_and_say_so(root):
+    """Files of the good source are taken in and their days requested; the other's folder is named with the reason."""
+    landing = root.folder / "landing"
+    for source in ("good", "other"):
+        (landing / source).mkdir(parents=True)
+    found = lose(root, "broken").with_settings(settle_seconds=0)
+    (landing / "other" / "x.jsonl").write_text(json.dumps(shop_lines(day(2), 1)[0]))
+    with dg.DagsterInstance.ephemeral() as instance:
+        loop = SensorLoop(found, instance)
+        assert "other/ (its contract is broken)" in str(loop.look("landing_sensor").skip_reason)
+        late = "\n".join(json.dumps(line) for line in shop_lines(day(6), 3, name="n"))
+        (landing / "good" / "x.jsonl").write_text(late)
+        os.utime(landing / "good" / "x.jsonl", (0, 0))
+        (request,) = loop.requests("landing_sensor")
+        assert "waits for the contract of other, which is broken" in str(loop.look().skip_reason)
+        loop.execute(request)
+        assert {str(each.partition_key) for each in loop.requests()} == {str(day(6))}
+        key = dg.AssetCheckKey(dg.AssetKey("landed_files"), "contracts_are_readable")
+        (check,) = instance.event_log_storage.get_asset_check_execution_history(key, limit=1)
+        evaluation = check.event.dagster_event.asset_check_evaluation_data
+        assert (evaluation.passed, evaluation.severity) == (False, dg.AssetCheckSeverity.ERROR)
+        assert "other: its contract is broken" in evaluation.metadata["contracts"].value
+
+
+def test_commands_stop_for_their_source_only(tmp_path):
+    """`status`, `land` of the broken source and `sources` exit 1 and name the fault; `plan` and the rest go on."""
+    cli = CommandLine(tmp_path)
+    cli.ok("init")
+    sources = tmp_path / ".platform" / "sources"
+    sources.mkdir(exist_ok=True)
+    (sources / "good.yaml").write_text(CONTRACT.format("good"))
+    (sources / "bad.yaml").write_text("source: bad\nformat: cvs\n")
+    file = tmp_path / "a.jsonl"
+    file.write_text("\n".join(json.dumps(line) for line in shop_lines(day(1), 20)))
+    cli.ok("land", file, "--source", "good")
+    for arguments in (
+        ("land", file, "--source", "bad"),
+        ("sources", "show", "bad"),
+        ("sources", "check", file, "--source", "bad"),
+    ):
+        refused = cli(*arguments)
+        assert refused.status == 1
+        assert "did you mean 'csv'?" in refused.err
+    listed = cli("sources", "list")
+    assert (listed.status, "good" in listed.out, "bad.yaml" in listed.err) == (1, True, True)
+    assert "bad: its contract is broken" in cli.ok("plan").err
+    built = cli.ok("backfill", "--json")
+    assert "bad: its contract is broken" in json.loads(built.out)["contract_notices"][0]
+    status = cli("status", "--json")
+    assert status.status == 1
+    assert "bad: its contract is broken" in json.loads(status.out)["landing"]["contract_notices"][0]
+    (sources / "bad.yaml").unlink()
+    cli.ok("status")
+    cli.ok("sources", "list")
