@@ -72,7 +72,8 @@ def _features(event: Event, log: list[Event], mature_through: Mapping[str, dt.da
     window = [other for other in session if other.place <= event.place and other.at > event.at - DAY]
     before = [other for other in window if other is not event]
     previous = max(before, key=lambda other: other.place, default=None)
-    bought_later = any(other.kind == "purchase" and event.at < other.at <= event.at + DAY for other in session)
+    later = [other for other in session if other.place > event.place and other.at <= event.at + DAY]
+    bought_later = any(other.kind == "purchase" for other in later)
     through = mature_through.get(event.source)
     is_seen = through is not None and event.at + DAY <= through
     converted = int(bought_later) if is_seen else None

@@ -39,6 +39,7 @@ from ml_data_platform.events.schema_versions import EventField, FieldType
 from ml_data_platform.events.time_formats import DIRECTIVES, format_fault
 
 LABEL_FIELD = "label"
+SEQUENCE_FIELD = "sequence"
 # Zones that mean another thing on another machine, or nothing.
 _UNUSABLE_ZONES = frozenset({"localtime", "Factory", "posixrules"})
 
@@ -57,6 +58,9 @@ class SourceContract(ContractPart):
         event_time: How the event time is read.
         event_type: How event types are read.
         identity: Landed columns that identify an event of a producer without event ids; empty = the whole row.
+        sequence: What tells the order of events of one instant. ``file``: where a row stands in its file, though the
+            file be not sorted by time. ``none``: nothing does. None: the field ``sequence``, and of rows without it
+            where they stand in their file.
         label: Landed column with 0 or 1, where the producer labels its events itself.
         user_id_domain: Producers of one domain mean the same person by the same user id; default: the source.
         unknown_columns: ``evolve`` keeps them in ``attributes``, ``freeze`` refuses the file, ``discard``
@@ -75,6 +79,7 @@ class SourceContract(ContractPart):
     event_time: EventTimeReading = EventTimeReading()
     event_type: EventTypeReading = EventTypeReading()
     identity: Annotated[tuple[Text, ...], Field(strict=False)] = ()
+    sequence: Literal["file", "none"] | None = None
     label: Text | None = None
     user_id_domain: Text | None = None
     unknown_columns: Literal["evolve", "freeze", "discard"] = "evolve"
@@ -109,6 +114,9 @@ class SourceContract(ContractPart):
     def fields(self, version: int) -> dict[str, str]:
         """Return field of the schema version to the landed column that holds it, in field order."""
         landed = {name: self.landed_column(name) for name in self.registry.versions[version].fields}
+        if self.sequence is not None:
+            canonical = self.registry.canonical_columns(version)
+            landed = {name: column for name, column in landed.items() if canonical.get(name) != SEQUENCE_FIELD}
         return {name: column for name, column in landed.items() if column is not None}
 
     def landed_columns(self, version: int) -> tuple[str, ...]:
@@ -284,6 +292,7 @@ def _column_problems(contract: SourceContract) -> Iterator[Problem]:
     allowed = tuple(name for name in described if name != LABEL_FIELD)
     if LABEL_FIELD in contract.columns:
         yield Problem("columns.label", "is not a column mapping: use the key `label`", contract.columns[LABEL_FIELD])
+    yield from _sequence_problems(contract)
     for name in sorted(contract.columns.keys() - described.keys() - {LABEL_FIELD}):
         yield Problem(f"columns.{name}", "is no field of the schema version", name, allowed)
     for name, field in described.items():
@@ -296,6 +305,17 @@ def _column_problems(contract: SourceContract) -> Iterator[Problem]:
     for key, column in named:
         if column is not None and not all(contract.path(column)):
             yield Problem(key, "a dotted path has an empty part", column)
+
+
+def _sequence_problems(contract: SourceContract) -> Iterator[Problem]:
+    if contract.sequence is None:
+        return
+    for number in contract.versions:
+        for name, column in contract.registry.canonical_columns(number).items():
+            if column == SEQUENCE_FIELD and contract.columns.get(name) is not None:
+                why = f"says that no column holds the order, and `columns.{name}` names one: keep one of the two"
+                yield Problem("sequence", why, contract.sequence)
+                return
 
 
 def _is_zone(name: str) -> bool:

@@ -98,7 +98,7 @@ _LABEL = Column(
 _LABEL_SIDE = (
     Column(
         "converted", "label", pa.int8(), "", True, "label_side",
-        "1 if the session has a purchase strictly later, within 24 hours, else 0; null until 24 hours have been seen.",
+        "1 if the session has a purchase later in the total order, up to 24 hours on, else 0; null until those are seen.",
     ),
     _LABEL,
     Column(

@@ -15,7 +15,7 @@ from ml_data_platform.events.sql_text import sql_literal
 from ml_data_platform.features.dialects import DUCKDB, Dialect, render
 from ml_data_platform.settings import LABEL_HORIZON
 
-DEFINITION_VERSION = "1"
+DEFINITION_VERSION = "2"
 """Version of ``session_features.sql``: another one makes all days dirty, and only features of this one are recomputed."""
 
 SESSION_WINDOW = dt.timedelta(hours=24)

@@ -9,7 +9,8 @@
 -- A value over the window (t - 24 h, t] is a running value in the total order of events minus the same
 -- value over what has left the window: the events at or before t - 24 h. The first is a ROWS frame, which
 -- tells apart events of one instant; the second a RANGE frame over microseconds, whose bounds are exact
--- and which takes all events of an instant together, as time does.
+-- and which takes all events of an instant together, as time does. The label likewise: all purchases up to
+-- t + 24 h, minus those up to and including this event in the total order, are those later than this event.
 WITH events AS (
     SELECT
         event_id,
@@ -49,7 +50,7 @@ windowed AS (
             - CAST(coalesce(sum(spend_cents) OVER expired, 0) AS BIGINT) AS window_spend_cents,
         min(event_micros) OVER recent AS first_micros,
         lag(event_micros) OVER ordered AS previous_micros,
-        count(purchase) OVER upcoming AS later_purchases
+        count(purchase) OVER reach - count(purchase) OVER running AS later_purchases
     FROM events
     WINDOW
         ordered AS (
@@ -71,10 +72,10 @@ windowed AS (
             ORDER BY event_micros ASC
             RANGE BETWEEN ${window_inside} PRECEDING AND CURRENT ROW
         ),
-        upcoming AS (
+        reach AS (
             PARTITION BY session_uuid
             ORDER BY event_micros ASC
-            RANGE BETWEEN 1 FOLLOWING AND ${horizon} FOLLOWING
+            RANGE BETWEEN UNBOUNDED PRECEDING AND ${horizon} FOLLOWING
         )
 ),
 

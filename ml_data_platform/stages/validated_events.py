@@ -19,6 +19,7 @@ from ml_data_platform.events.lateness import end_of_day, start_of_day
 from ml_data_platform.events.parsing import mapping_query
 from ml_data_platform.events.schemas import EVENT_TYPES, QUARANTINED_EVENTS, VALIDATED_EVENTS
 from ml_data_platform.events.sql_text import sql_identifier, sql_instant, sql_literal
+from ml_data_platform.stages.event_order import kept_events, unstated_order
 from ml_data_platform.stages.repeated_ids import differing_duplicates
 from ml_data_platform.stages.result import EngineLimits, SourceShares, StageResult, most_unusual_ratio
 from ml_data_platform.stages.row_judgement import judge_rows
@@ -30,7 +31,7 @@ from ml_data_platform.storage.table_store import PartitionRef, TableStore
 from ml_data_platform.validation.rules import Rule
 from ml_data_platform.validation.runner import check_metrics
 
-CODE_VERSION = "2"
+CODE_VERSION = "3"
 ROWS_TO_JUDGE_A_TYPE = 30
 REJECTED, DUPLICATE = QUARANTINED_EVENTS.files
 
@@ -77,10 +78,13 @@ def build(
     with duck.connect(scratch, **engine.options(store)) as connection:
         _map(connection, raw, contracts, id_key, mapped)
         row_checks = judge_rows(mapped, [rule for rule in rules if rule.scope == "row"], scratch / "rejections.parquet")
-        _split(connection, mapped, scratch / "rejections.parquet", published, quarantine)
+        _split(connection, mapped, scratch / "rejections.parquet", published, quarantine, contracts=contracts)
         counts, metrics = _measure(connection, day, raw.rows(), published, quarantine)
         rejected, duplicate, rows = _by_source(connection, mapped, published, quarantine)
         differing = differing_duplicates(connection)
+        unstated = unstated_order(connection, duck.parquet(connection, [published]), contracts)
+    order = SourceShares(rows, unstated.rows)
+    metrics["unstated_order_share"] = order.largest
     metrics["differing_duplicates"] = differing.events
     metrics["rejected_share"] = rejected.largest
     metrics["duplicate_share"] = duplicate.largest
@@ -88,6 +92,7 @@ def build(
         "differing_duplicates": differing.examples,
         "rejected_share": rejected.lines,
         "duplicate_share": duplicate.lines,
+        "unstated_order_share": (*order.lines[:1], *unstated.examples),
     }
     ratio, volumes = most_unusual_ratio(day, rows, history)
     metrics["row_count_ratio_to_previous_7_days"] = ratio
@@ -116,12 +121,12 @@ def build(
         inputs=inputs,
         code_version=CODE_VERSION,
         checks=checks,
-        facts=counts,
+        facts={**counts, "rows_of_unstated_order": sum(unstated.rows.values())},
     )
     return StageResult(
         {QUARANTINED_EVENTS.name: quarantined, **result.tables},
         checks,
-        {VALIDATED_EVENTS.name: counts, QUARANTINED_EVENTS.name: counts},
+        {**result.metadata, QUARANTINED_EVENTS.name: counts},
     )
 
 
@@ -147,6 +152,8 @@ def _split(
     rejections: Path,
     published: Path,
     quarantine: Mapping[str, Path],
+    *,
+    contracts: Mapping[str, SourceContract],
 ) -> None:
     """Write published, rejected and duplicate rows; each mapped row goes to exactly one of them."""
     mapped_rows = duck.parquet(connection, [mapped], has_row_numbers=True)
@@ -156,7 +163,8 @@ def _split(
             SELECT m.*, r.rules FROM {mapped_rows} m
             LEFT JOIN {duck.parquet(connection, [rejections])} r ON r.position = m.file_row_number;
         CREATE TEMP TABLE repeated_ids AS
-            SELECT event_id FROM judged WHERE rules IS NULL GROUP BY event_id HAVING count(*) > 1;
+            SELECT event_id, min({{'source_row': source_row, 'source_file': source_file}}) AS first_copy
+            FROM judged WHERE rules IS NULL GROUP BY event_id HAVING count(*) > 1;
         CREATE TEMP TABLE losers AS
             WITH ranked AS (
                 SELECT file_row_number, source_file, source_row,
@@ -172,8 +180,7 @@ def _split(
     )
     columns = ", ".join(sql_identifier(name) for name in VALIDATED_EVENTS.columns.names)
     queries = {
-        published: f"""SELECT {columns} FROM judged ANTI JOIN losers USING (file_row_number)
-            WHERE rules IS NULL ORDER BY {VALIDATED_EVENTS.order_by}""",
+        published: f"SELECT {columns} FROM ({kept_events(contracts)}) ORDER BY {VALIDATED_EVENTS.order_by}",
         quarantine[REJECTED]: f"""SELECT {_quarantine_columns("rules", "NULL", "NULL")} FROM judged j
             WHERE rules IS NOT NULL ORDER BY {QUARANTINED_EVENTS.order_by}""",
         quarantine[DUPLICATE]: f"""

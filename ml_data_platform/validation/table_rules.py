@@ -135,6 +135,16 @@ PARTITION_RULES = (
         blocking=False,
     ),
     _table_rule(
+        "validated_events",
+        "order_within_an_instant_is_stated",
+        "unstated_order_share",
+        "Of no source do over 0.1 % of the day's rows share session and instant with others, in an order nobody stated.",
+        kind="limit",
+        tolerance=0.001,
+        blocking=False,
+        when_null="no rows",
+    ),
+    _table_rule(
         "quarantined_events",
         "rows_are_accounted_for",
         "unaccounted_rows",

@@ -72,25 +72,50 @@ def test_events_of_one_instant_follow_the_total_order() -> None:
 
 
 @pytest.mark.parametrize(
-    ("bought_at", "expected"),
+    ("bought_at", "sequence", "expected"),
     [
-        (instant(10), 0),
-        (instant(10, microseconds=1), 1),
-        (instant(34), 1),
-        (instant(34, microseconds=1), 0),
+        (instant(10), 2, 1),
+        (instant(10), None, 1),
+        (instant(10), 0, 0),
+        (instant(10, microseconds=1), 0, 1),
+        (instant(10, microseconds=-1), 2, 0),
+        (instant(34), 0, 1),
+        (instant(34), 2, 1),
+        (instant(34, microseconds=1), 2, 0),
     ],
 )
-def test_the_label_looks_strictly_later_and_24_hours_far(bought_at: dt.datetime, expected: int) -> None:
-    """A purchase counts in (t, t + 24 h] by time: not at the same instant, still at exactly 24 hours."""
-    rows = features_of([Event("e1", instant(10), sequence=1), Event("e2", bought_at, "purchase", sequence=2)])
+def test_the_label_looks_later_in_the_order_and_24_hours_far(
+    bought_at: dt.datetime, sequence: int | None, expected: int
+) -> None:
+    """A purchase counts if it is later in the total order, also within the instant; and up to t + 24 h by time alone."""
+    rows = features_of([Event("e1", instant(10), sequence=1), Event("e2", bought_at, "purchase", sequence=sequence)])
     assert rows["e1"]["converted"] == expected
     assert rows["e1"]["label"] == expected
 
 
-def test_two_purchases_of_one_instant_do_not_label_each_other() -> None:
-    """Order within an instant makes features, never labels."""
-    rows = features_of([Event("e1", instant(10), "purchase"), Event("e2", instant(10), "purchase")])
-    assert [row["converted"] for row in rows.values()] == [0, 0]
+def test_of_purchases_of_one_instant_the_earlier_are_followed_by_the_later() -> None:
+    """Labels and features take one order: what counts as a purchase before is what another row had as one later."""
+    rows = features_of([Event(name, instant(10), "purchase", sequence=place) for name, place in (("e1", 3), ("e2", 1))])
+    assert {name: (row["session_purchase_count_before"], row["converted"]) for name, row in rows.items()} == {
+        "e2": (0, 1),
+        "e1": (1, 0),
+    }
+
+
+def test_a_purchase_of_the_next_day_labels_the_last_event_of_a_full_instant() -> None:
+    """Events of one instant in each kind of place: the purchase among them, and one of the day after."""
+    now, tomorrow = instant(23), instant(30)
+    rows = features_of(
+        [
+            Event("c", now, "purchase", sequence=2),
+            Event("a", now, "add_to_cart", sequence=3),
+            Event("b", now, "search", sequence=1),
+            Event("d", tomorrow, "purchase", session="session-b"),
+        ]
+    )
+    assert {name: rows[name]["converted"] for name in "abc"} == {"b": 1, "c": 0, "a": 0}
+    rows = features_of([Event("a", now, "purchase", sequence=1), Event("d", tomorrow, "purchase", sequence=1)])
+    assert rows["a"]["converted"] == 1
 
 
 @pytest.mark.parametrize(("through", "is_mature"), [(instant(34), True), (instant(34, microseconds=-1), False)])
