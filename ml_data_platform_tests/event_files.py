@@ -85,7 +85,8 @@ class EventLog:
         """Return event id, as published, to the event that must be kept, and the hash of the file it is from.
 
         Of several valid rows of one id the newest schema version is kept, of these the one in the file of the
-        smallest hash, of these the first.
+        smallest hash, of these the first. An event without a sequence has the number of its line, of all its valid
+        rows the smallest.
 
         Args:
             source: Source name.
@@ -97,9 +98,17 @@ class EventLog:
                 if line.is_valid and counts(file, line.event.at.date()):
                     rows[line.event.event_id].append((-line.version, file.sha256, number, line.event))
         kept = {event_id: min(found, key=lambda row: row[:3]) for event_id, found in rows.items()}
-        named = {event_id: f"{source}:{event_id}" for event_id in kept}
+        places = {event_id: 1 + min(row[2] for row in found) for event_id, found in rows.items()}
         return {
-            named[event_id]: (replace(event, event_id=named[event_id], source=source), sha256)
+            (name := f"{source}:{event_id}"): (
+                replace(
+                    event,
+                    event_id=name,
+                    source=source,
+                    sequence=places[event_id] if event.sequence is None else event.sequence,
+                ),
+                sha256,
+            )
             for event_id, (_, sha256, _, event) in kept.items()
         }
 

@@ -28,7 +28,7 @@ COLUMN_DESCRIPTIONS: Mapping[str, Mapping[str, str]] = {
         "session_uuid": "The session, unique across sources.",
         "event_type": "page_view, add_to_cart, purchase, search or other.",
         "event_timestamp": "When the event happened.",
-        "sequence": "The producer's order of events within a session, where it gives one.",
+        "sequence": "Order of events of one instant: the producer's, else the row's number in its file; null if it has none.",
         "session_duration_seconds": "Duration of the session as the producer reports it, 0 to 86,400.",
         "purchase_amount_usd": "Amount of a purchase, 0 to 50,000.",
         "client_version": "Version of the client that sent the event, where it is known.",

@@ -2,6 +2,11 @@
 
 Belongs here: one entry per column, the tables derived from the entries, and the names that tell the label
 and so may never be a feature. Does not belong here: how a value is computed (``session_features.sql``).
+
+Before, later and up to an event go by one total order of a session's events: by ``event_timestamp``; among events of one
+instant by ``sequence``, nulls last; at last by ``event_id``. ``sequence`` is the producer's, else the row's position in its
+file, and null where the contract says ``sequence: none``. The far ends, after t - 24 h and up to t + 24 h, go by time
+alone. Where nobody stated the order, the check ``order_within_an_instant_is_stated`` counts the rows.
 """
 
 from __future__ import annotations
@@ -70,7 +75,7 @@ _FEATURES = (
     ),
     Column(
         "seconds_since_previous_event", "feature", pa.float64(), "seconds", True, "up_to_event",
-        "Time since the session's previous event; null where the last 24 hours hold none.",
+        "Time since the session's previous event, 0 for one of the same instant; null where the last 24 hours hold none.",
     ),
     Column(
         "session_cart_count", "feature", pa.int64(), "events", False, "up_to_event",

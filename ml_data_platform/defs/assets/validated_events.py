@@ -28,9 +28,10 @@ def validated_events(daily: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition
     ) -> Events:
         """One row per valid event of the day, in the current schema, typed, each event once.
 
-        Key: `event_id`. Order: `event_timestamp`, `sequence`, `event_id`. A day in which more rows break rules than
-        tolerated is refused: its last good generation stays, its checks are red. Rejected and duplicate rows are in
-        `quarantined_events`: raw = published + duplicates + rejected, always.
+        Key: `event_id`. Order: `event_timestamp`, `sequence`, `event_id`; where the producer gives no `sequence` it is the
+        row's place in its file. A day in which more rows break rules than tolerated is refused: its last good
+        generation stays, its checks are red. Rejected and duplicate rows are in `quarantined_events`: raw = published +
+        duplicates + rejected, always.
         """
         yield from build_partition(context, platform, {"raw_events": raw_events})
 

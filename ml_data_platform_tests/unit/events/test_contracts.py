@@ -106,9 +106,25 @@ def test_labels_land_only_where_declared():
     assert contract(JSONL, label="bought").fields(2)["label"] == "bought"
 
 
+@pytest.mark.parametrize("said", ["file", "none"])
+def test_what_orders_events_may_be_said_instead_of_a_column(said):
+    """Then no column holds the sequence, also not one of its name, nor one that is named."""
+    assert contract(JSONL).fields(2)["sequence"] == "sequence"
+    found = contract(JSONL, sequence=said)
+    assert found.fields(1).keys() == contract(JSONL).fields(1).keys() - {"sequence"}
+    assert "sequence" not in found.known_columns
+    assert contract(JSONL, columns={"sequence": None}, sequence=said).sequence == said
+    assert found.content_hash != contract(JSONL).content_hash
+    error = refused({**JSONL, "columns": {"sequence": "n"}, "sequence": said})
+    (problem,) = error.problems
+    assert (problem.key, problem.got) == ("sequence", said)
+    assert "`columns.sequence`" in problem.says
+
+
 @pytest.mark.parametrize(
     ("raw", "key", "meant"),
     [
+        ({**CSV, "sequence": "fle"}, "sequence", "file"),
         ({**CSV, "formt": "csv"}, "formt", "format"),
         ({**CSV, "format": "cvs"}, "format", "csv"),
         ({**CSV, "event_time": {"epoch_unt": "s"}}, "event_time.epoch_unt", "epoch_unit"),
