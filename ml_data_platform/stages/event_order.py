@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import duckdb
 
 from ml_data_platform.errors import bounded
 from ml_data_platform.events.contracts import SourceContract
-from ml_data_platform.events.sql_text import sql_literal
+from ml_data_platform.events.sql_text import sql_list, sql_literal
+from ml_data_platform.storage import duck
 from ml_data_platform.validation.outcomes import MAX_EXAMPLE_CHARACTERS, MAX_EXAMPLES
 
 
@@ -52,7 +54,7 @@ class UnstatedOrder:
 
 
 def unstated_order(
-    connection: duckdb.DuckDBPyConnection, published: str, contracts: Mapping[str, SourceContract]
+    connection: duckdb.DuckDBPyConnection, published: Path, contracts: Mapping[str, SourceContract]
 ) -> UnstatedOrder:
     """Count the published rows of a day whose place within their session's instant is a guess.
 
@@ -62,14 +64,14 @@ def unstated_order(
 
     Args:
         connection: With what ``kept_events`` reads.
-        published: Relation with the published rows of the day.
+        published: File with the published rows of the day.
         contracts: Contract per source.
     """
     connection.execute(
         f"""
         CREATE TEMP TABLE tied AS
             WITH instants AS (
-                SELECT session_uuid, event_timestamp FROM {published} GROUP BY ALL HAVING count(*) > 1
+                SELECT session_uuid, event_timestamp FROM {duck.parquet(connection, [published])} GROUP BY ALL HAVING count(*) > 1
             )
             SELECT judged.source, judged.session_uuid, judged.event_timestamp,
                 count(*) AS of_rows, count(judged.sequence) AS with_own, count(DISTINCT judged.sequence) AS own_places,
@@ -110,8 +112,6 @@ def unstated_order(
 
 
 def _is_of(contracts: Mapping[str, SourceContract], said: str, relation: str = "judged") -> str:
-    """Return the condition that the row's source says this of the order."""
-    named = ", ".join(
-        sql_literal(source) for source, contract in sorted(contracts.items()) if contract.sequence == said
-    )
-    return f"{relation}.source IN ({named})" if named else "FALSE"
+    """Return the condition that the contract of a row's source says this of the order."""
+    named = sql_list(sql_literal(source) for source, contract in sorted(contracts.items()) if contract.sequence == said)
+    return f"{relation}.source IN (SELECT unnest({named}))"
