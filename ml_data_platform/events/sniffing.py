@@ -1,6 +1,6 @@
 """Which format the beginning of a file is in.
 
-Belongs here: telling JSON lines from CSV, and a delimiter from the characters of the cells. Does not belong here:
+Belongs here: telling JSON from CSV, and a delimiter from the characters of the cells. Does not belong here:
 reading files.
 """
 
@@ -46,21 +46,16 @@ def sniff_format(head: bytes) -> FormatGuess:
     """Guess a file's format from its beginning.
 
     Args:
-        head: The first bytes, decompressed.
+        head: The first bytes, decompressed, UTF-8.
 
     Raises:
-        LandingError: It is neither CSV nor JSON lines nor Parquet as far as can be seen; what it is, is said.
+        LandingError: It is neither CSV nor JSON nor Parquet as far as can be seen; what it is, is said.
     """
     if head.startswith(_PARQUET):
         return FormatGuess("parquet")
     text = head.decode("utf-8-sig", "replace").lstrip()
-    if text.startswith("{"):
-        first = text.split("\n", 1)[0].rstrip()
-        if first.endswith("}"):
-            return FormatGuess("jsonl")
-        raise _refusal("a JSON object over several lines", "Write one object per line (JSON lines).")
-    if text.startswith("[{") or re.match(r"\[\s*\{", text):
-        raise _refusal("a JSON array", "Write one object per line (JSON lines), e.g. `jq -c '.[]' FILE`.")
+    if text.startswith(("{", "[", "\x1e")):
+        return FormatGuess("jsonl")
     if text.startswith("<"):
         raise _refusal("XML or HTML", "Export it as CSV, JSON lines or Parquet.")
     return _delimited(text)

@@ -27,6 +27,7 @@ from ml_data_platform.landing.column_names import EXTRA_FIELDS_KEY, is_text, ref
 from ml_data_platform.landing.limits import LIMITS, Limits
 from ml_data_platform.landing.line_feed import LineFeed
 from ml_data_platform.landing.lines import read_blocks, unparsed
+from ml_data_platform.landing.text_content import as_utf8
 
 MAX_FIELD_CHARACTERS = 131_072
 
@@ -54,13 +55,13 @@ class DelimitedReader:
 
     Raises:
         LandingError: There is no header, or its names are empty, repeated, or reserved; or the content is
-            not lines of UTF-8 text.
+            not text.
     """
 
     def __init__(self, stream: BufferedIOBase, *, delimiter: str, quote: str = '"', limits: Limits = LIMITS) -> None:
         # set each time, so that what is a row does not depend on what else runs in this process
         csv.field_size_limit(MAX_FIELD_CHARACTERS)
-        self._feed = LineFeed(read_blocks(stream))
+        self._feed = LineFeed(read_blocks(as_utf8(stream)))
         self._parser = csv.reader(self._feed, delimiter=delimiter, quotechar=quote, strict=True)
         self.header = self._read_header(limits)
 

@@ -1,13 +1,14 @@
-"""JSON lines as chunks of landed rows.
+"""JSON objects as chunks of landed rows.
 
 Belongs here: which lines are rows, which of them are JSON objects that every later reader reads alike.
-Does not belong here: what the keys of an object mean (``events.parsing``).
+Does not belong here: objects that are not one to a line
+(``json_documents``), and what the keys of an object mean (``events.parsing``).
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from io import BufferedIOBase
 from typing import NoReturn
 
@@ -17,8 +18,17 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ml_data_platform.landing.chunks import CHUNK, MALFORMED_ROW, MAX_CHUNK_ROWS
-from ml_data_platform.landing.lines import MAX_ROW_BYTES, Block, read_blocks, unparsed
+from ml_data_platform.landing.chunks import CHUNK, MALFORMED_ROW, MAX_CHUNK_CHARACTERS, MAX_CHUNK_ROWS
+from ml_data_platform.landing.json_documents import Documents, begins_document, objects_in
+from ml_data_platform.landing.lines import (
+    BLOCK_BYTES,
+    MAX_ROW_BYTES,
+    UTF8_MARK,
+    Block,
+    read_blocks,
+    unparsed,
+)
+from ml_data_platform.landing.text_content import Rejoined, as_utf8
 
 # DuckDB's JSON reader takes some literals and commas that JSON does not have. A value that begins like one
 # of them, or a comma before a bracket, is looked at by a strict parser; text inside of strings is rarely hit.
@@ -46,51 +56,112 @@ ORDER BY source_row
 
 
 def read_json_lines(stream: BufferedIOBase, connection: duckdb.DuckDBPyConnection) -> Iterator[pa.Table]:
-    """Read JSON lines.
+    """Read JSON objects: one to a line, one behind the other, printed over several lines, or in an array.
 
     Args:
         stream: The decompressed content from its start.
-        connection: An engine to classify lines with; the name ``landed_lines`` is used in it.
+        connection: An engine to classify rows with; the name ``landed_lines`` is used in it.
 
     Yields:
-        Tables of schema ``CHUNK``: one row per line that is not blank, in file order; ``source_row`` is the
-        1-based physical line number.
+        Tables of schema ``CHUNK``: one row per object, and per line or element that is none, in file order;
+        ``source_row`` is the 1-based number of the physical line on which the object begins, or the next number that
+        no row before it has.
 
     Raises:
-        LandingError: The content is not lines of UTF-8 text.
+        LandingError: The content is not text, or its objects cannot be told apart.
     """
-    for block in read_blocks(stream):
-        if block.is_overlong:
-            yield _defective([block.first_line], [block.data])
-            continue
-        for numbers, lines, undecodable in _split(block):
-            connection.register("landed_lines", pa.table({"source_row": numbers, "line": lines}))
-            try:
-                classified = connection.sql(_CLASSIFY).to_arrow_table()
-            finally:
-                connection.unregister("landed_lines")
-            chunk = _with_defects(classified, undecodable)
-            if chunk.num_rows:
-                yield chunk
+    content = as_utf8(stream)
+    head = content.read(BLOCK_BYTES)
+    content = Rejoined(head, content)
+    rows = _Rows(connection)
+    if begins_document(head):
+        content.read(len(UTF8_MARK) if head.startswith(UTF8_MARK) else 0)
+        yield from rows.of_pieces(Documents(content).pieces())
+    else:
+        yield from rows.of_lines(read_blocks(content))
 
 
-def _split(block: Block) -> Iterator[tuple[pa.Array, pa.Array, dict[int, bytes]]]:
-    """Split a block into numbered lines, and those lines by number that are not UTF-8."""
-    data = block.data.replace(b"\r\n", b"\n").removesuffix(b"\n").removesuffix(b"\r")
-    places, lines = _filled_lines(data)
-    for start in range(0, len(lines), MAX_CHUNK_ROWS):
-        part = lines[start : start + MAX_CHUNK_ROWS]
-        numbered = (places[start : start + MAX_CHUNK_ROWS] + block.first_line).tolist()
-        numbers = pa.array(numbered, pa.int64())
+class _Rows:
+    """Chunks of landed rows, none of which has the number of another."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self._connection = connection
+        self._last = 0
+
+    def of_lines(self, blocks: Iterator[Block]) -> Iterator[pa.Table]:
+        for block in blocks:
+            if block.is_overlong:
+                yield _defective(self._numbered([block.first_line]), [block.data])
+                continue
+            places, lines = _filled_lines(block.data.replace(b"\r\n", b"\n").removesuffix(b"\n").removesuffix(b"\r"))
+            for start in range(0, len(lines), MAX_CHUNK_ROWS):
+                numbers = places[start : start + MAX_CHUNK_ROWS] + block.first_line
+                chunk = self._of_lines(numbers.tolist(), lines[start : start + MAX_CHUNK_ROWS])
+                if chunk.num_rows:
+                    yield chunk
+
+    def of_pieces(self, pieces: Iterator[tuple[int, bytes]]) -> Iterator[pa.Table]:
+        numbers: list[int] = []
+        part: list[bytes] = []
+        characters = 0
+        for number, piece in pieces:
+            numbers.append(number)
+            part.append(piece)
+            characters += len(piece)
+            if len(part) >= MAX_CHUNK_ROWS or characters >= MAX_CHUNK_CHARACTERS:
+                yield self._chunk(self._numbered(numbers), part)
+                numbers, part, characters = [], [], 0
+        if part:
+            yield self._chunk(self._numbered(numbers), part)
+
+    def _of_lines(self, numbers: list[int], lines: list[bytes]) -> pa.Table:
+        chunk = self._chunk(numbers, lines)
+        if not chunk.num_rows:
+            return chunk
+        malformed = set(chunk.filter(pc.is_valid(chunk["defect"]))["source_row"].to_pylist())
+        several = _several(numbers, lines, malformed) if malformed else {}
+        if several:
+            rows = set(chunk["source_row"].to_pylist())
+            read = [(n, line) for n, line in zip(numbers, lines, strict=True) if n in rows]
+            pieces = [(n, piece) for n, line in read for piece in several.get(n, [line])]
+            return self._chunk(self._numbered([n for n, _ in pieces]), [piece for _, piece in pieces])
+        if chunk["source_row"][0].as_py() > self._last:
+            self._last = chunk["source_row"][-1].as_py()
+            return chunk
+        numbered = pa.array(self._numbered(chunk["source_row"].to_numpy()), pa.int64())
+        return chunk.set_column(0, CHUNK.field("source_row"), numbered).combine_chunks()
+
+    def _numbered(self, lines: Sequence[int] | npt.NDArray[np.int64]) -> list[int]:
+        """Return a number for each row: its line, or where another row has that, the next."""
+        if not len(lines):
+            return []
+        places = np.arange(len(lines))
+        beyond = np.maximum.accumulate(np.maximum(np.asarray(lines) - places, self._last + 1))
+        numbers: list[int] = (beyond + places).tolist()
+        self._last = numbers[-1]
+        return numbers
+
+    def _chunk(self, numbers: list[int], lines: list[bytes]) -> pa.Table:
         undecodable: dict[int, bytes] = {}
         try:
-            texts = pa.array(part, pa.binary()).cast(pa.string())
+            texts = pa.array(lines, pa.binary()).cast(pa.string())
         except pa.ArrowInvalid:
-            undecodable = {n: line for n, line in zip(numbered, part, strict=True) if not _is_utf8(line)}
-            shown = [b"!" if n in undecodable else line for n, line in zip(numbered, part, strict=True)]
-            texts = pa.array(shown, pa.binary())
-            texts = texts.cast(pa.string())
-        yield numbers, texts, undecodable
+            undecodable = {n: line for n, line in zip(numbers, lines, strict=True) if not _is_utf8(line)}
+            shown = [b"!" if n in undecodable else line for n, line in zip(numbers, lines, strict=True)]
+            texts = pa.array(shown, pa.binary()).cast(pa.string())
+        found = pa.table({"source_row": pa.array(numbers, pa.int64()), "line": texts})
+        self._connection.register("landed_lines", found)
+        try:
+            classified = self._connection.sql(_CLASSIFY).to_arrow_table()
+        finally:
+            self._connection.unregister("landed_lines")
+        return _with_defects(classified, undecodable)
+
+
+def _several(numbers: list[int], lines: list[bytes], malformed: set[int]) -> dict[int, list[bytes]]:
+    """Return the objects of those malformed lines that consist of objects."""
+    found = ((n, objects_in(line)) for n, line in zip(numbers, lines, strict=True) if n in malformed)
+    return {number: objects for number, objects in found if objects is not None}
 
 
 def _filled_lines(data: bytes) -> tuple[npt.NDArray[np.int64], list[bytes]]:

@@ -18,6 +18,7 @@ from typing import IO
 
 from ml_data_platform.errors import LandingError
 from ml_data_platform.landing.limits import LIMITS, Limits, too_large
+from ml_data_platform.landing.text_content import Readable
 
 BLOCK_BYTES = 8 * 1024 * 1024
 # The engine works on 2,048 rows at a time, so rows must be small for its memory to suffice.
@@ -27,19 +28,7 @@ MAX_UNZIPPED_PER_BYTE = 200
 UNPARSED_CHARACTERS = 65_536
 
 _GZIP_MAGIC = b"\x1f\x8b"
-_UTF8_MARK = b"\xef\xbb\xbf"
-_FOREIGN_FORMATS = {
-    b"PK\x03\x04": "a zip archive",
-    b"BZh": "bzip2",
-    b"\xfd7zXZ\x00": "xz",
-    b"\x28\xb5\x2f\xfd": "zstandard",
-    b"PAR1": "Parquet",
-    b"ORC": "ORC",
-    b"Obj\x01": "Avro",
-    b"SQLite format 3\x00": "an SQLite database",
-    b"\xff\xfe": "UTF-16 text",
-    b"\xfe\xff": "UTF-16 text",
-}
+UTF8_MARK = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True)
@@ -119,11 +108,6 @@ def is_gzip(path: Path) -> bool:
         return file.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC
 
 
-def foreign_format(head: bytes) -> str | None:
-    """Return the format that the first bytes of a file belong to, where that is a known one and no lines of text."""
-    return next((name for magic, name in _FOREIGN_FORMATS.items() if head.startswith(magic)), None)
-
-
 def is_without_content(path: Path) -> bool:
     """Return whether a file holds no byte of content, e.g. 0 bytes or gzip of nothing.
 
@@ -134,22 +118,18 @@ def is_without_content(path: Path) -> bool:
         return not stream.read(1)
 
 
-def read_blocks(stream: BufferedIOBase, *, block_bytes: int = BLOCK_BYTES) -> Iterator[Block]:
+def read_blocks(stream: Readable, *, block_bytes: int = BLOCK_BYTES) -> Iterator[Block]:
     """Cut a stream into blocks of whole lines.
 
     Args:
-        stream: The decompressed content from its start.
+        stream: The content from its start, as `text_content.as_utf8` gives it.
         block_bytes: Number of bytes read at a time.
 
     Yields:
         Blocks in file order, of at most ``block_bytes + MAX_ROW_BYTES`` bytes; a UTF-8 byte order mark is removed.
-
-    Raises:
-        LandingError: The content is in a format that is not lines of UTF-8 text.
     """
     data = stream.read(block_bytes)
-    _refuse_foreign(data)
-    data = data.removeprefix(_UTF8_MARK)
+    data = data.removeprefix(UTF8_MARK)
     line, tail = 1, b""
     while data:
         data = tail + data
@@ -178,21 +158,10 @@ def unparsed(data: bytes) -> str:
     return json.dumps({"_unparsed": text}, ensure_ascii=False, separators=(",", ":"))
 
 
-def _after_line(stream: BufferedIOBase, block_bytes: int) -> bytes:
+def _after_line(stream: Readable, block_bytes: int) -> bytes:
     """Skip to the end of the present line and return what was read behind it."""
     while data := stream.read(block_bytes):
         cut = data.find(b"\n") + 1
         if cut:
             return data[cut:]
     return b""
-
-
-def _refuse_foreign(head: bytes) -> None:
-    found = foreign_format(head)
-    if found is not None:
-        raise LandingError(
-            "The file is not lines of UTF-8 text.",
-            expected="UTF-8 text, plain or gzip",
-            got=found,
-            remedy="Send it in the format that the source's contract declares, or correct the contract.",
-        )

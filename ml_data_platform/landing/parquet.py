@@ -18,7 +18,8 @@ import pyarrow.parquet as pq
 
 from ml_data_platform.errors import LandingError, bounded
 from ml_data_platform.landing.limits import LIMITS, Limits, too_large
-from ml_data_platform.landing.lines import foreign_format, is_gzip, open_landed
+from ml_data_platform.landing.lines import is_gzip, open_landed
+from ml_data_platform.landing.text_content import foreign_format
 from ml_data_platform.landing.typed_rows import landed_rows
 
 # Values that repeat are expanded a batch at a time, so batches are small; the other end of the pipe joins them.

@@ -6,6 +6,7 @@ here: what the columns mean (``events.inference``).
 
 from __future__ import annotations
 
+import io
 import json
 import tempfile
 from collections import Counter
@@ -29,6 +30,7 @@ from ml_data_platform.landing.jsonl import read_json_lines
 from ml_data_platform.landing.lines import open_landed
 from ml_data_platform.landing.masked_files import without_quotes
 from ml_data_platform.landing.masking import Masker, MaskingKeys
+from ml_data_platform.landing.text_content import as_utf8, foreign_format
 from ml_data_platform.storage.duck import connect_without_files
 
 MAX_ROWS = 20_000
@@ -117,6 +119,8 @@ def sniff_file(path: Path) -> FormatGuess:
     """
     with open_landed(path) as stream:
         head = stream.read(HEAD_BYTES)
+    if foreign_format(head) is None:
+        head = as_utf8(io.BytesIO(head)).read(2 * HEAD_BYTES)
     if not head.strip():
         raise LandingError("The file is empty.", file=str(path), remedy="Name a file with some rows of the source.")
     return sniff_format(head)

@@ -84,7 +84,7 @@ REFUSED = {
     "Parquet is CSV": ("parquet", content("csv", [EVENT]), "not Parquet.*got=user_id"),
     "Parquet is JSON lines": ("parquet", content("jsonl", [EVENT]), "not Parquet"),
     "Parquet is gzip of CSV": ("parquet", gzip.compress(content("csv", [EVENT])), "not Parquet"),
-    "JSON lines are UTF-16": ("jsonl", content("jsonl", [EVENT]).decode().encode("utf-16"), "UTF-16"),
+    "a JSON array with objects behind one without an end": ("jsonl", b'[{"a": {"b": 1}, {"a": 2}, {"a": 3}', "told apart"),
     "a zip archive": ("csv", b"PK\x03\x04" + b"\0" * 50, "zip archive"),
     "truncated gzip": ("jsonl", gzip.compress(content("jsonl", [EVENT] * 500))[:-6], "truncated"),
     "gzip with a broken checksum": ("csv", gzip.compress(content("csv", [EVENT]))[:-8] + b"\0" * 8, "damaged"),

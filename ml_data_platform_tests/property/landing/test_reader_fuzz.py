@@ -68,21 +68,51 @@ def rows_of(path, contract, engine):
     return found
 
 
+def is_object(line):
+    """Return whether Python reads a line as one object with distinct keys."""
+    try:
+        pairs = json.loads(line, object_pairs_hook=list, parse_constant=pytest.fail)
+        json.dumps(pairs, ensure_ascii=False).encode()  # lone surrogates are no text
+    except (ValueError, RecursionError, pytest.fail.Exception):
+        return False
+    return line.lstrip()[:1] == b"{" and len(dict(pairs)) == len(pairs)
+
+
 @given(content=pieces, is_zipped=st.booleans())
 @example(content=b'{"a":"\\ud83d\\ude00"}\n{"a":"\\ud83d"}', is_zipped=False)
 @settings(max_examples=150, deadline=None)
 def test_each_line_of_json_is_one_row(place, engine, content, is_zipped):
-    """Of any bytes each line that is not blank is one row under its own number; a good one is kept to the byte."""
+    """Of any bytes behind a line of JSON each line that is not blank is one row; a good one is kept to the byte.
+
+    A line of several objects, or with commas at its ends, is as many rows as it has objects.
+    """
+    content = b'{"first":0}\n' + content
     place.write_bytes(gzip.compress(content) if is_zipped else content)
     found = rows_of(place, JSONL, engine)
+    lines = content.replace(b"\r\n", b"\n").split(b"\n")
+    if not any(line.count(b"{") > 1 or line.strip()[:1] in b"[,\x1e" or line.strip()[-1:] == b"," for line in lines):
+        assert [number for number, _, _ in found] == [n for n, line in enumerate(lines, 1) if line.strip(b" \t\r\f\v")]
+        assert [landed.encode() for number, landed, defect in found if defect is None] == list(filter(is_object, lines))
+    numbers = [number for number, _, _ in found]
+    assert numbers == sorted(set(numbers))
+    kept = [landed.encode() for _, landed, defect in found if defect is None]
+    assert all(line in kept for line in lines if is_object(line))
+
+
+@given(
+    content=pieces, start=st.sampled_from([b"[", b"{", b'[{"a":1},', b'{"a":1}{"b":2}', b'{"a":\n1}', b"\xef\xbb\xbf["])
+)
+@settings(max_examples=200, deadline=None)
+def test_any_document_is_rows_or_refused(place, engine, content, start):
+    """Of any bytes that begin like an array or like objects without line feeds all rows have a number of their own."""
+    place.write_bytes(start + content)
+    found = rows_of(place, JSONL, engine)
     if found is None:
-        assert content[:2] in {b"PK", b"BZ", b"\xfd7", b"\x28\xb5", b"\xff\xfe", b"\xfe\xff", b"\x1f\x8b"}
         return
-    lines = content.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n").split(b"\n")
-    assert [number for number, _, _ in found] == [n for n, line in enumerate(lines, 1) if line.strip(b" \t\r\f\v")]
-    for number, landed, defect in found:
-        if defect is None:
-            assert landed.encode() == lines[number - 1]
+    numbers = [number for number, _, _ in found]
+    assert numbers == sorted(set(numbers))
+    assert all(is_object(landed.encode()) for _, landed, defect in found if defect is None)
+    assert found or not (start + content).strip(b" \t\r\n,\x1e[]\xef\xbb\xbf")
 
 
 @given(content=pieces, is_zipped=st.booleans())

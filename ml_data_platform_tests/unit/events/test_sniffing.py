@@ -34,19 +34,17 @@ def test_a_mark_and_windows_line_ends_do_not_matter():
 
 
 def test_objects_are_json_lines():
-    """A first line that is an object makes JSON lines."""
+    """A first character that opens an object or an array makes JSON, however it is laid out."""
     assert sniff_format(b'{"a": 1}\n{"a": 2}\n').format == "jsonl"
+    assert sniff_format(b'[\n  {"a": 1}]').format == "jsonl"
+    assert sniff_format(b'{\n  "a": 1\n}').format == "jsonl"
     assert sniff_format(b"PAR1\x15\x04").format == "parquet"
 
 
-@pytest.mark.parametrize(
-    ("head", "named"),
-    [(b'[{"a": 1}]', "a JSON array"), (b'{\n  "a": 1\n}', "several lines"), (b"<html>", "XML or HTML")],
-)
-def test_what_cannot_be_read_is_named(head, named):
+def test_what_cannot_be_read_is_named():
     """The message says what the file is instead."""
-    with pytest.raises(LandingError, match=named):
-        sniff_format(head)
+    with pytest.raises(LandingError, match="XML or HTML"):
+        sniff_format(b"<html>")
 
 
 def test_a_header_has_names_and_no_values():
