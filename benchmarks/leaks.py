@@ -133,7 +133,7 @@ def _ours(connection: duckdb.DuckDBPyConnection, days: list[dt.date]) -> list[tu
         f"{roc_auc(labels, predicted):.4f}",
         f"{len(labels):,}",
     )
-    split = split_at(days[round(len(days) * (1 - TEST_SHARE))])
+    split = split_at(days[round(len(days) * (1 - TEST_SHARE))], shared_users="divide")
     train, test = (
         f"({render(part_query('rows', split, part), DUCKDB)} ORDER BY event_id)" for part in ("train", "test")
     )

@@ -103,7 +103,7 @@ def _selected(data: PinnedData, way: str) -> Selected:
     if "train" not in way:
         return Selected()
     cutoff = nth(len(data.manifest.days) - 1)
-    return Selected(split=split_at(cutoff, shared_users="allow"), part="train", negatives_per_positive=1)
+    return Selected(split=split_at(cutoff), part="train", negatives_per_positive=1)
 
 
 def _plainly(data: PinnedData, _: Dataset) -> Iterator[tuple[int, int]]:

@@ -91,7 +91,7 @@ def _build(root: Path, checkout: Path) -> list[Cost]:
         run_platform("backfill 6 days", "backfill", *at, "--from", f"{FIRST}", "--to", f"{LAST}"),
         run_platform("version cut", "version", "cut", *at, "--json"),
         run_platform("version checkout", "version", "checkout", "latest", *at, "--to", checkout),
-        run_platform("train", "train", *at, "--cutoff", f"{CUTOFF}", "--shared-users", "allow", "--json"),
+        run_platform("train", "train", *at, "--cutoff", f"{CUTOFF}", "--json"),
     ]
 
 

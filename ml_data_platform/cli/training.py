@@ -8,7 +8,7 @@ from __future__ import annotations
 import datetime as dt
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich import box
@@ -17,6 +17,7 @@ from rich.table import Table
 from ml_data_platform.cli import screen
 from ml_data_platform.cli.options import JsonOption, RootOption, root_and_days, settings_of
 from ml_data_platform.errors import SplitError
+from ml_data_platform.training.temporal import SHARED_USERS, SharedUsers, SplitRows, split_text
 
 if TYPE_CHECKING:
     from ml_data_platform.datasets.conversion_model import TrainedModel, TrainingPlan
@@ -49,13 +50,12 @@ def train(
         float | None, typer.Option("--negatives-per-positive", metavar="N", help="Keep so many; by default all.")
     ] = None,
     shared_users: Annotated[
-        Literal["divide", "purge", "allow"],
+        SharedUsers,
         typer.Option(
             "--shared-users",
-            help="Users on both sides of the cutoff. divide: half of all users are tested, the others learnt from. purge: they"
-            " are tested, and not learnt from. allow: both.",
+            help=f"Users on both sides of the cutoff. {'. '.join(f'{each}: {what}' for each, what in SHARED_USERS.items())}.",
         ),
-    ] = "divide",
+    ] = "keep",
     models: Annotated[
         Path | None, typer.Option("--models", metavar="FOLDER", help="Folder of training runs; by default the root's.")
     ] = None,
@@ -118,12 +118,15 @@ def _print_plan(plan: TrainingPlan) -> None:
         screen.say(f"{part}: {rows:,} rows, {plan.positives[part]:,} of them positive")
     rate = plan.negative_sampling["rate"]
     screen.say(f"of the train part's negatives {rate:.4f} are kept" if rate < 1 else "all negatives are kept")
+    screen.say(split_text(plan.config["shared_users"], SplitRows(**plan.split_rows)))
+    costs = ", ".join(f"{choice} {rows:,}" for choice, rows in plan.shared_users_cost.items())
+    screen.say(f"rows that each of --shared-users leaves out for their users: {costs}")
     screen.say(f"{len(plan.features)} features: {', '.join(plan.features)}")
     screen.say(f"checked for leaks, all passed: {', '.join(sorted(plan.firewall))}")
 
 
 def _print(trained: TrainedModel) -> None:
-    from ml_data_platform.datasets.model_card import left_out_text
+    from ml_data_platform.datasets.model_card import split_line
 
     run = trained.manifest
     word = "trained" if trained.outcome == "trained" else "trained before, the same bytes:"
@@ -138,7 +141,7 @@ def _print(trained: TrainedModel) -> None:
     screen.say(
         f"{run.rows['train']:,} rows learnt from, {run.rows['test']:,} tested; {run.positives['test']:,} of these positive"
     )
-    screen.say(left_out_text(run))
+    screen.say(split_line(run))
     if run.baseline_log_loss is not None:
         screen.say(f"log loss of always saying the share of positives: {run.baseline_log_loss:.4f}")
     screen.say(f"model, manifest and card: {trained.folder}")

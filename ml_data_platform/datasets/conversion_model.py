@@ -19,7 +19,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from ml_data_platform.datasets.loading import Dataset, Selected, as_floats, select_rows
+from ml_data_platform.datasets.loading import Dataset, Selected, as_floats, select_rows, shared_users_cost
 from ml_data_platform.datasets.model_bytes import model_to_bytes
 from ml_data_platform.datasets.model_card import card_text, plot
 from ml_data_platform.datasets.pinned_data import PinnedData
@@ -32,11 +32,8 @@ from ml_data_platform.datasets.run_manifest import (
     RunManifest,
     store_run,
 )
-from ml_data_platform.datasets.version_rows import VersionRows, open_engine
 from ml_data_platform.errors import SplitError
 from ml_data_platform.features.catalog import feature_columns
-from ml_data_platform.features.dialects import DUCKDB, render
-from ml_data_platform.features.queries import micros
 from ml_data_platform.storage.records import canonical_json
 from ml_data_platform.training.folds import FoldChoice, compute_folds
 from ml_data_platform.training.sampling import recalibrated
@@ -66,7 +63,7 @@ class TrainingConfig:
     cutoff: dt.date
     seed: int = 0
     negatives_per_positive: float | None = None
-    shared_users: SharedUsers = "divide"
+    shared_users: SharedUsers = "keep"
     fold_count: int = 5
     trees: int = 100
     leaves: int = 7
@@ -90,7 +87,11 @@ class TrainedModel:
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """What a training run would learn from: see ``RunManifest``; ``is_trained`` where the same was run before."""
+    """What a training run would learn from: see ``RunManifest``; ``is_trained`` where the same was run before.
+
+    Attributes:
+        shared_users_cost: Each choice of ``shared_users`` with the rows that it leaves out.
+    """
 
     run_id: str
     version: str
@@ -100,6 +101,8 @@ class TrainingPlan:
     rows: dict[str, int]
     positives: dict[str, int]
     negative_sampling: dict[str, Any]
+    split_rows: dict[str, int]
+    shared_users_cost: dict[str, int]
     firewall: dict[str, bool]
     is_trained: bool
 
@@ -153,11 +156,7 @@ def train_model(
         config=config.to_json(),
         features=list(feature_columns("date_partitions")),
         rows={"train": len(train.labels), "test": len(test.labels)},
-        rows_left_out=_left_out(
-            _rows_of_time(data, _split(config), memory_limit, threads),
-            parts,
-            train_is_sampled=config.negatives_per_positive is not None,
-        ),
+        split_rows=_split_rows(parts),
         baseline_log_loss=log_loss(test.labels, np.full(len(test.labels), _base_rate(train.labels, rate))),
         positives={"train": int(train.labels.sum()), "test": int(test.labels.sum())},
         negative_sampling={"rate": rate, "salt": parts["train"].sampling.salt},
@@ -210,6 +209,8 @@ def plan_model(
         rows={name: len(found) for name, found in labels.items()},
         positives={name: int(found.sum()) for name, found in labels.items()},
         negative_sampling={"rate": parts["train"].sampling.rate, "salt": parts["train"].sampling.salt},
+        split_rows=_split_rows(parts),
+        shared_users_cost=shared_users_cost(data, _split(config), memory_limit=memory_limit, threads=threads),
         firewall=_checks(parts),
         is_trained=(models / run_id / MANIFEST_FILE).is_file(),
     )
@@ -240,7 +241,7 @@ def _require_classes(labels: Mapping[str, Labels]) -> None:
     if len(np.unique(train)) < 2 or not len(test):
         raise SplitError(
             "the train part has labels of one class only, or there is nothing to test on",
-            remedy="Choose another cutoff, or another of --shared-users: divide, purge, allow.",
+            remedy="Choose another cutoff, or another of --shared-users: keep, divide, purge.",
             train_rows=len(train),
             train_positives=int(train.sum()),
             test_rows=len(test),
@@ -258,24 +259,10 @@ class _Rows:
     labels: Labels
 
 
-def _rows_of_time(data: PinnedData, split: TemporalSplit, memory_limit: str, threads: int) -> dict[str, int]:
-    """Return by part how many rows are of its time."""
-    rows = VersionRows.of(data, data.manifest.datasets[0].name)
-    instant = {"train": f"< {micros(split.train_end)}", "test": f">= {micros(split.cutoff)}"}
-    counted = ", ".join(f"count(CASE WHEN @micros(event_timestamp) {each} THEN 1 END)" for each in instant.values())
-    with open_engine(data, memory_limit, threads) as connection:
-        rows.bind(connection)
-        query = render(f"SELECT {counted} FROM {rows.relation()} AS log", DUCKDB)
-        (counts,) = connection.execute(query).fetchall()
-    return dict(zip(instant, map(int, counts), strict=True))
-
-
-def _left_out(
-    of_time: dict[str, int], parts: Mapping[str, Dataset], *, train_is_sampled: bool
-) -> dict[str, int | None]:
-    """Return by part how many rows of its time are not in it, for their user's or session's sake; none if sampled."""
-    test = of_time["test"] - parts["test"].rows
-    return {"train": None if train_is_sampled else of_time["train"] - parts["train"].rows, "test": test}
+def _split_rows(parts: Mapping[str, Dataset]) -> dict[str, int]:
+    """Return where the rows of the version lie, which both parts count alike."""
+    counted = parts["train"].split_rows
+    return {} if counted is None else asdict(counted)
 
 
 def _base_rate(labels: Labels, sampling_rate: float) -> float:

@@ -33,7 +33,7 @@ def load_dataset(
     negatives_per_positive: float | None = None,
     folds: Sequence[int] | None = None,
     fold_strategy: Strategy | None = None,
-    shared_users: SharedUsers = "divide",
+    shared_users: SharedUsers = "keep",
     root: Path | str | None = None,
 ) -> Dataset:
     """Load rows of a version, and of nothing else.
@@ -50,7 +50,9 @@ def load_dataset(
         folds: Only users of these folds: of those stored with the version (``version cut --folds``), or else of those
             published with each day.
         fold_strategy: Which of the two: ``keyed_hash`` for the published ones, or the strategy of the stored ones.
-        shared_users: See ``TemporalSplit``.
+        shared_users: What becomes of users with rows on both sides of the cutoff: ``keep`` leaves no row out; ``divide``
+            and ``purge`` test unknown users, and leave out the rows that ``split_rows`` of what is returned counts. See
+            ``TemporalSplit``.
         root: The root; by default as the command line finds it.
 
     Returns:

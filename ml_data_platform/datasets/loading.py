@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -34,19 +34,27 @@ from ml_data_platform.datasets.label_maturity import inspect_maturity
 from ml_data_platform.datasets.pinned_data import PinnedData
 from ml_data_platform.datasets.row_order import inspect_order
 from ml_data_platform.datasets.stored_folds import chosen_folds
-from ml_data_platform.datasets.version_rows import Selected, VersionRows, count_classes, open_engine
+from ml_data_platform.datasets.version_rows import Selected, VersionRows, count_classes, count_places, open_engine
 from ml_data_platform.errors import LeakageError, SplitError
 from ml_data_platform.features.catalog import CATALOG, feature_columns
 from ml_data_platform.features.dialects import DUCKDB, render
 from ml_data_platform.storage import duck
 from ml_data_platform.training.leakage import Finding, finding
 from ml_data_platform.training.sampling import NegativeSampling, sampling_for_ratio
-from ml_data_platform.training.temporal import part_query, require_part, require_room
+from ml_data_platform.training.temporal import (
+    SharedUsers,
+    SplitRows,
+    TemporalSplit,
+    part_query,
+    require_part,
+    require_room,
+    split_text,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Dataset", "Selected", "Shuffling", "select_rows"]
+__all__ = ["Dataset", "Selected", "Shuffling", "select_rows", "shared_users_cost"]
 
 BATCH_ROWS = 65_536
 LABEL = "label"
@@ -65,6 +73,7 @@ class Dataset:
         findings: What the leakage firewall found: every check passed.
         kept: Where the rows that come out lie.
         rows_between_folds: Rows of the version that are in no fold, since users of several folds share their session.
+        split_rows: Where the rows of the version lie, and which the split leaves out; none without a split.
     """
 
     data: PinnedData
@@ -73,12 +82,15 @@ class Dataset:
     findings: tuple[Finding, ...]
     kept: KeptRows
     rows_between_folds: int = 0
+    split_rows: SplitRows | None = None
 
     def __repr__(self) -> str:
         """Say in a line what is loaded: a version names thousands of files."""
         parts = "" if self.selected.part == "all" else f", {self.selected.part} part"
         columns = "1 column" if len(self.columns) == 1 else f"{len(self.columns)} columns"
-        return f"<{self.rows:,} rows of {self.data.manifest.tag}{parts}, {columns}>"
+        split, rows = self.selected.split, self.split_rows
+        said = "" if split is None or rows is None else f"; {split_text(split.shared_users, rows)}"
+        return f"<{self.rows:,} rows of {self.data.manifest.tag}{parts}, {columns}{said}>"
 
     @property
     def rows(self) -> int:
@@ -202,15 +214,37 @@ def select_rows(
         rows.bind(connection)
         findings = _inspect(connection, rows, selected, data)
         require_clean(findings, data.manifest.tag)
+        split_rows = None if selected.split is None else count_places(connection, rows.relation(), selected.split)
         sampling = everything = NegativeSampling(1.0)
         if selected.negatives_per_positive is not None:
             negatives, positives = count_classes(connection, rows.query(selected, everything, LABEL))
             sampling = sampling_for_ratio(positives, negatives, selected.negatives_per_positive)
         if selected.is_everything and selected.folds is None and sampling.rate == 1:
-            return Dataset(data, selected, sampling, findings, KeptRows(rows.files))
+            return Dataset(data, selected, sampling, findings, KeptRows(rows.files), split_rows=split_rows)
         kept = KeptRows(rows.files, rows.places(connection, selected, sampling))
         between = 0 if selected.folds is None else _count_between_folds(connection, rows)
-    return Dataset(data, selected, sampling, findings, kept, between)
+    return Dataset(data, selected, sampling, findings, kept, between, split_rows)
+
+
+def shared_users_cost(
+    data: PinnedData, split: TemporalSplit, *, memory_limit: str = "1GB", threads: int = 2
+) -> dict[str, int]:
+    """Return each choice of ``shared_users`` with the rows that it leaves out for their users' sake.
+
+    Args:
+        data: The version and its files, compared already.
+        split: The split; its own choice does not matter.
+        memory_limit: Bound of the query engine.
+        threads: Its threads.
+    """
+    rows = VersionRows.of(data, _BY_FOLD if data.manifest.dataset(_BY_DAY) is None else _BY_DAY)
+    choices: tuple[SharedUsers, ...] = ("keep", "divide", "purge")
+    with open_engine(data, memory_limit, threads) as connection:
+        rows.bind(connection)
+        counted = {
+            choice: count_places(connection, rows.relation(), replace(split, shared_users=choice)) for choice in choices
+        }
+    return {choice: places.shared_users for choice, places in counted.items()}
 
 
 def _inspect(
@@ -234,8 +268,8 @@ def _inspect(
             require_room(selected.split, first, known_through(data.manifest))
         train = f"({render(part_query(relation, selected.split, 'train'), DUCKDB)})"
         test = f"({render(part_query(relation, selected.split, 'test'), DUCKDB)})"
-        may_return = selected.split.shared_users == "allow"
-        found += inspect_split(connection, train, test, selected.split.cutoff, users_may_return=may_return)
+        users_may_return = selected.split.keeps_users
+        found += inspect_split(connection, train, test, selected.split.cutoff, users_may_return=users_may_return)
     return tuple(found)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from ml_data_platform.datasets.run_manifest import RunManifest
 from ml_data_platform.training.scoring import Floats, Labels
+from ml_data_platform.training.temporal import SHARED_USERS, SplitRows, split_text
 
 
 def card_text(manifest: RunManifest) -> str:
@@ -51,7 +52,7 @@ def card_text(manifest: RunManifest) -> str:
         "## What it learnt from",
         "",
         f"{manifest.rows['train']:,} rows that end a day before {config['cutoff']}, {_share(manifest, 'train')} positive. "
-        f"{left_out_text(manifest)} "
+        f"Users on both sides of the cutoff: {SHARED_USERS[config['shared_users']]}. {split_line(manifest).capitalize()}. "
         + (f"Of the negatives {rate:.4f} were kept; probabilities are brought back by that rate." if rate < 1 else ""),
         "",
         f"Features: {', '.join(f'`{name}`' for name in manifest.features)}.",
@@ -74,19 +75,10 @@ def card_text(manifest: RunManifest) -> str:
     return "\n".join(lines) + "\n"
 
 
-_SHARED_USERS = {
-    "divide": "Half of the users, by a hash, are tested; the others are learnt from",
-    "purge": "Users who are tested are not learnt from",
-    "allow": "Users who are tested may be learnt from, with earlier sessions",
-}
-
-
-def left_out_text(manifest: RunManifest) -> str:
-    """Return a sentence on users of both sides, with the rows that are left out for their sake."""
-    left_out = manifest.rows_left_out
-    counts = [f"{rows:,} rows of the {part} part's time" for part, rows in left_out.items() if rows]
-    said = _SHARED_USERS[manifest.config["shared_users"]]
-    return f"{said}; left out: {' and '.join(counts)}." if counts else f"{said}."
+def split_line(manifest: RunManifest) -> str:
+    """Return in a line what became of users of both sides, and which rows are left out; empty for older runs."""
+    rows = manifest.split_rows
+    return split_text(manifest.config["shared_users"], SplitRows(**rows)) if rows else ""
 
 
 def plot(manifest: RunManifest, labels: Labels, predicted: Floats) -> bytes:

@@ -34,5 +34,5 @@ def pipeline_text(manifest: Manifest) -> str:
 
 
 def parameters_text(cutoff: dt.date, seed: int = 0) -> str:
-    """Return ``params.yaml``: the first day that is tested, and the seed."""
-    return yaml.safe_dump({"cutoff": cutoff.isoformat(), "seed": seed, "shared_users": "divide"}, sort_keys=False)
+    """Return ``params.yaml``: the first day that is tested, the seed, and what becomes of users on both sides."""
+    return yaml.safe_dump({"cutoff": cutoff.isoformat(), "seed": seed, "shared_users": "keep"}, sort_keys=False)

@@ -37,8 +37,9 @@ class RunManifest(BaseModel):
         config: The choices.
         features: Columns of the matrix, in order.
         rows: Part to number of rows.
-        rows_left_out: Part to the rows of its time that are not in it since their user or session is, or may be, on the
-            other side; none where negatives are sampled.
+        split_rows: Where the rows of the version lie, before sampling: see ``training.temporal.SplitRows``; empty in older
+            runs.
+        rows_left_out: Of older runs alone: part to the rows of its time that are not in it, for users' and sessions' sake.
         positives: Part to number of rows with label 1.
         negative_sampling: Rate and salt of the train part.
         firewall: Check to whether it passed; all did.
@@ -64,6 +65,7 @@ class RunManifest(BaseModel):
     config: dict[str, Any]
     features: list[str]
     rows: dict[str, int]
+    split_rows: dict[str, int] = {}
     rows_left_out: dict[str, int | None] = {}
     positives: dict[str, int]
     negative_sampling: dict[str, Any]

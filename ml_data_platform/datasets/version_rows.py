@@ -27,7 +27,7 @@ from ml_data_platform.features.dialects import DUCKDB, render
 from ml_data_platform.storage import duck
 from ml_data_platform.training.folds import Strategy
 from ml_data_platform.training.sampling import NegativeSampling, keep_condition
-from ml_data_platform.training.temporal import Part, TemporalSplit, part_query
+from ml_data_platform.training.temporal import Part, SplitRows, TemporalSplit, part_query, split_rows_query
 
 _FETCHED_ROWS = 1_000_000
 
@@ -195,6 +195,12 @@ def count_classes(connection: duckdb.DuckDBPyConnection, query: str) -> tuple[in
     counted = f"SELECT count(*) FILTER (label = 0), count(*) FILTER (label = 1) FROM ({query})"
     ((negatives, positives),) = connection.execute(counted).fetchall()
     return int(negatives), int(positives)
+
+
+def count_places(connection: duckdb.DuckDBPyConnection, relation: str, split: TemporalSplit) -> SplitRows:
+    """Return how many rows of a relation lie where in a split."""
+    (counts,) = connection.execute(render(split_rows_query(relation, split), DUCKDB)).fetchall()
+    return SplitRows(*map(int, counts))
 
 
 def _fold_of(path: str) -> int | None:

@@ -5,7 +5,7 @@ reading rows, and proving that a split holds (``leakage``).
 
 A row at ``t`` has a label over (t, t + horizon]. A row of the train part must have its whole label before the cutoff,
 or it tells something of the time that is tested: hence the embargo, never shorter than the horizon. Nothing is ever
-shuffled over time.
+shuffled over time. Every row has one place: a part, the embargo, or what keeps it out of both parts.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -21,7 +22,18 @@ from ml_data_platform.settings import LABEL_HORIZON
 
 Part = Literal["train", "test", "all"]
 PARTS: tuple[Part, ...] = get_args(Part)
-SharedUsers = Literal["divide", "purge", "allow"]
+Place = Literal["train", "test", "embargo", "shared_sessions", "shared_users"]
+PLACES: tuple[Place, ...] = get_args(Place)
+SharedUsers = Literal["keep", "divide", "purge", "allow"]
+SHARED_USERS: Mapping[str, str] = {
+    "keep": "they stay on both and no row is left out; tested are later events of users that are partly known",
+    "divide": "half of all users, by a hash, are tested and the others learnt from; tested are unknown users, and about half"
+    " of the rows are left out",
+    "purge": "who comes back after the cutoff is tested and not learnt from; tested are unknown users, and little is left to"
+    " learn from where most come back",
+    "allow": "the name that keep has in older runs",
+}
+"""What becomes of users with rows on both sides of the cutoff."""
 # Another word than that of the folds, so that folds of the train part are as large as ever.
 _IS_TESTED = "(@hash32('tested:' || user_id) % 2 = 0)"
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
@@ -36,15 +48,13 @@ class TemporalSplit:
     Attributes:
         cutoff: Test rows are at or after it; aware.
         embargo: Train rows are earlier than the cutoff by more than this; at least the label horizon.
-        shared_users: ``divide``: of half of the users, by a stable hash, all that is tested comes, and of the others all
-            that is learnt from. ``purge``: users who come back after the cutoff are tested and not learnt from, which
-            leaves little to learn from where most come back. ``allow``: they are learnt from too, with their earlier
-            sessions; for a model that will score known users. A session is never on both sides.
+        shared_users: What becomes of users with rows on both sides, see ``SHARED_USERS``. A session is never on both: the
+            train part lacks the rows of sessions that go on after the cutoff.
     """
 
     cutoff: dt.datetime
     embargo: dt.timedelta = LABEL_HORIZON
-    shared_users: SharedUsers = "divide"
+    shared_users: SharedUsers = "keep"
 
     def __post_init__(self) -> None:
         if self.cutoff.tzinfo is None:
@@ -66,9 +76,35 @@ class TemporalSplit:
         """Train rows are before this."""
         return self.cutoff - self.embargo
 
+    @property
+    def keeps_users(self) -> bool:
+        """Whether users of the test part may be learnt from, with earlier sessions."""
+        return self.shared_users in {"keep", "allow"}
+
+
+@dataclass(frozen=True)
+class SplitRows:
+    """How many rows of a version lie where, before sampling: each row is in one of the first five.
+
+    Attributes:
+        train: Rows of the train part.
+        test: Rows of the test part.
+        embargo: Rows before the cutoff whose label reaches, or may reach, over it.
+        shared_sessions: Earlier rows of sessions that go on in the test part.
+        shared_users: Rows that are left out for their users' sake, as ``shared_users`` of the split asks.
+        test_of_known_users: Rows of the test part whose users are in the train part too.
+    """
+
+    train: int
+    test: int
+    embargo: int
+    shared_sessions: int
+    shared_users: int
+    test_of_known_users: int
+
 
 def split_at(
-    cutoff: dt.date | str, *, embargo: dt.timedelta = LABEL_HORIZON, shared_users: SharedUsers = "divide"
+    cutoff: dt.date | str, *, embargo: dt.timedelta = LABEL_HORIZON, shared_users: SharedUsers = "keep"
 ) -> TemporalSplit:
     """Return the split at a cutoff as users give it: see ``cutoff_instant``.
 
@@ -188,20 +224,61 @@ def part_query(relation: str, split: TemporalSplit, part: Part, columns: str = "
     require_part(part)
     if part == "all":
         return f"SELECT {columns} FROM {relation}"
-    is_test = f"@micros(event_timestamp) >= {_micros(split.cutoff)}"
-    if split.shared_users == "divide":
-        is_test += f" AND {_IS_TESTED}"
-    if part == "test":
-        return f"SELECT {columns} FROM {relation} WHERE {is_test}"
-    conditions = [
-        f"@micros(event_timestamp) < {_micros(split.train_end)}",
-        f"session_uuid NOT IN (SELECT session_uuid FROM {relation} WHERE {is_test})",
-    ]
-    if split.shared_users == "divide":
-        conditions.append(f"NOT {_IS_TESTED}")
-    if split.shared_users == "purge":
-        conditions.append(f"user_id NOT IN (SELECT user_id FROM {relation} WHERE {is_test})")
-    return f"SELECT {columns} FROM {relation} WHERE {' AND '.join(conditions)}"
+    return f"SELECT {columns} FROM {relation} WHERE {_conditions(relation, split)[part]}"
+
+
+def split_rows_query(relation: str, split: TemporalSplit) -> str:
+    """Return the query for one row: the numbers of ``SplitRows``, in its order.
+
+    Args:
+        relation: See ``part_query``.
+        split: The split.
+    """
+    conditions = _conditions(relation, split)
+    known = f"user_id IN ({part_query(relation, split, 'train', 'user_id')})"
+    flags = ", ".join(f"{conditions[place]} AS in_{place}" for place in PLACES)
+    counted = ", ".join(f"count(CASE WHEN in_{place} THEN 1 END)" for place in PLACES)
+    return (
+        f"SELECT {counted}, count(CASE WHEN in_test AND is_known THEN 1 END) "
+        f"FROM (SELECT {flags}, {known} AS is_known FROM {relation}) AS places"
+    )
+
+
+def split_text(shared_users: str, rows: SplitRows) -> str:
+    """Return in a line what became of users of both sides, which rows are left out, and whom the test is of.
+
+    Args:
+        shared_users: The choice, as ``TemporalSplit`` or an older run names it.
+        rows: Where the rows lie.
+    """
+    left_out = [f"{rows.embargo:,} in the embargo", f"{rows.shared_users:,} for their users"]
+    if rows.shared_sessions:
+        left_out.append(f"{rows.shared_sessions:,} of sessions that go on after the cutoff")
+    return (
+        f"shared users: {shared_users}; rows left out: {', '.join(left_out)}; "
+        f"{rows.test_of_known_users:,} of {rows.test:,} test rows are of users in the train part"
+    )
+
+
+def _conditions(relation: str, split: TemporalSplit) -> dict[Place, str]:
+    """Return the condition of each place: exactly one holds of every row."""
+    is_later = f"@micros(event_timestamp) >= {_micros(split.cutoff)}"
+    is_early = f"@micros(event_timestamp) < {_micros(split.train_end)}"
+    divides = split.shared_users == "divide"
+    is_test = f"{is_later} AND {_IS_TESTED}" if divides else is_later
+
+    sessions = f"SELECT session_uuid FROM {relation} WHERE {is_test}"
+    users = f"SELECT user_id FROM {relation} WHERE {is_test}"
+    goes_on = f"coalesce(session_uuid IN ({sessions}), FALSE)"
+    purged = {"divide": _IS_TESTED, "purge": f"coalesce(user_id IN ({users}), FALSE)"}.get(split.shared_users, "FALSE")
+    untested = f"{is_later} AND NOT {_IS_TESTED}" if divides else "FALSE"
+    return {
+        "train": f"{is_early} AND NOT {goes_on} AND NOT {purged}",
+        "test": is_test,
+        "embargo": f"NOT ({is_early}) AND NOT ({is_later})",
+        "shared_sessions": f"{is_early} AND {goes_on}",
+        "shared_users": f"(({is_early} AND NOT {goes_on} AND {purged}) OR ({untested}))",
+    }
 
 
 def _micros(instant: dt.datetime) -> int:

@@ -1,7 +1,6 @@
 """The asset ``conversion_model``."""
 
 import base64
-from typing import Literal
 
 import dagster as dg
 from pydantic import Field
@@ -9,10 +8,11 @@ from pydantic import Field
 from ml_data_platform.datasets.conversion_model import TrainingConfig, train_model
 from ml_data_platform.datasets.known_days import default_cutoff
 from ml_data_platform.datasets.load_dataset import find_version
+from ml_data_platform.datasets.model_card import split_line
 from ml_data_platform.datasets.run_manifest import CARD_FILE, PLOT_FILE
 from ml_data_platform.defs.daily import OWNERS
 from ml_data_platform.defs.resources import PlatformResource
-from ml_data_platform.training.temporal import cutoff_instant
+from ml_data_platform.training.temporal import SHARED_USERS, SharedUsers, cutoff_instant
 
 
 class TrainingChoice(dg.Config):
@@ -24,12 +24,10 @@ class TrainingChoice(dg.Config):
     )
     seed: int = Field(default=0, description="Same seed, same bytes.")
     negatives_per_positive: float | None = Field(default=None, description="Keep so many negatives; none keeps all.")
-    shared_users: Literal["divide", "purge", "allow"] = Field(
-        default="divide",
-        description=(
-            "divide: half of the users are tested, the others learnt from; purge: users who come back after the cutoff are"
-            " not learnt from; allow: they are, with earlier sessions."
-        ),
+    shared_users: SharedUsers = Field(
+        default="keep",
+        description="Users on both sides of the cutoff. "
+        + " ".join(f"{each}: {what}." for each, what in SHARED_USERS.items()),
     )
 
 
@@ -49,7 +47,7 @@ def conversion_model() -> dg.AssetsDefinition:
         """One model per training run, learnt from the rows of one version, with a manifest that traces it.
 
         Only rows that a version pins are used, after the leakage firewall has looked at them. Learnt from the past and
-        tested on what came after; by default no user is on both sides.
+        tested on what came after; by default no row is left out but those in the embargo, and users stay on both sides.
         """
         opened = platform.open()
         data = find_version(opened.settings, config.version)
@@ -81,6 +79,7 @@ def conversion_model() -> dg.AssetsDefinition:
                 **metrics,
                 "train_rows": run.rows["train"],
                 "test_rows": run.rows["test"],
+                "shared_users": split_line(run),
                 "baseline_log_loss": run.baseline_log_loss or 0.0,
                 "card": dg.MetadataValue.md((trained.folder / CARD_FILE).read_text(encoding="utf-8")),
                 "plots": dg.MetadataValue.md(f"![ROC and calibration](data:image/png;base64,{image})"),

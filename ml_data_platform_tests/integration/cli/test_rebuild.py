@@ -70,7 +70,7 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Original:
     # Landed and never built: it is not built again either.
     call(folder, "land", *root, *OF_SHOP, "--historical", write(folder / "later", lines_of(days_ago(2), 3, name="d")))
     cut = call(folder, "version", "cut", *root, "--folds", "stratified_group:3", "--json")
-    trained = call(folder, "train", *root, "--cutoff", days[2].isoformat(), "--shared-users", "allow", "--json")
+    trained = call(folder, "train", *root, "--cutoff", days[2].isoformat(), "--json")
     return Original(folder / "root", json.loads(cut.out), json.loads(trained.out))
 
 

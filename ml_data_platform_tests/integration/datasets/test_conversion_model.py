@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from sklearn.metrics import brier_score_loss, log_loss
 
 from ml_data_platform.datasets.checkout import check_out
@@ -22,18 +23,20 @@ from ml_data_platform.datasets.conversion_model import TrainedModel, TrainingCon
 from ml_data_platform.datasets.known_days import default_cutoff
 from ml_data_platform.datasets.load_dataset import find_version
 from ml_data_platform.datasets.model_bytes import model_from_bytes, model_to_bytes
+from ml_data_platform.datasets.model_card import split_line
 from ml_data_platform.datasets.provenance import files_hash
 from ml_data_platform.datasets.rebuilding import config_of
 from ml_data_platform.datasets.run_manifest import RunManifest, all_runs, find_run
 from ml_data_platform.errors import CorruptVersionError, SplitError, VersionError
 from ml_data_platform.features.catalog import feature_columns
 from ml_data_platform.settings import load_settings
+from ml_data_platform.training.temporal import PLACES
 from ml_data_platform_tests.command_line import CommandLine
 from ml_data_platform_tests.faults.datasets.killed_cuts import cut_now, repository_at
 from ml_data_platform_tests.training_days import NOW, feature_rows, nth, publish_days, store_at
 
 DAYS = 8
-CONFIG = TrainingConfig(nth(6), shared_users="allow", trees=30)
+CONFIG = TrainingConfig(nth(6), trees=30)
 
 
 def train(root: Path, config: TrainingConfig = CONFIG, now: dt.datetime = NOW) -> TrainedModel:
@@ -107,17 +110,88 @@ def test_the_manifest_says_on_what(root: Path, trained: TrainedModel) -> None:
     assert find_run(root / "models", run.run_id[:8]) == run
 
 
-def test_users_are_divided_and_who_is_left_out_is_counted(root: Path) -> None:
-    """By default no user is on both sides; with the rows that are left out, all rows of the two times are accounted for."""
-    run = train(root, TrainingConfig(nth(6), trees=5)).manifest
-    assert run.rows["train"] + run.rows_left_out["train"] == 4 * 250
-    assert run.rows["test"] + run.rows_left_out["test"] == 3 * 250
-    assert min(run.rows.values()) > 100
+def placed(shared: str) -> dict[str, list[dict[str, object]]]:
+    """Return the rows of both parts, by plain Python; no session of these rows lasts over a night."""
+    rows = [row for number in range(1, DAYS + 1) for row in feature_rows(nth(number), rows=250).to_pylist()]
+    is_tested = {
+        row["user_id"]: int(hashlib.md5(f"tested:{row['user_id']}".encode()).hexdigest()[:8], 16) % 2 == 0
+        for row in rows
+    }
+    early, late = (
+        [row for row in rows if kept(row["event_timestamp"].date())]
+        for kept in (lambda day: day < nth(5), lambda day: day >= nth(6))
+    )
+    if shared == "divide":
+        late = [row for row in late if is_tested[row["user_id"]]]
+        early = [row for row in early if not is_tested[row["user_id"]]]
+    if shared == "purge":
+        early = [row for row in early if row["user_id"] not in {other["user_id"] for other in late}]
+    return {"train": early, "test": late}
+
+
+def test_by_default_every_row_is_learnt_from_tested_or_in_the_embargo(trained: TrainedModel) -> None:
+    """Of eight days with 250 rows: four, one and three; users stay on both sides, and manifest and card say so."""
+    run, parts = trained.manifest, placed("keep")
+    assert run.config["shared_users"] == "keep"
+    assert run.rows == {part: len(rows) for part, rows in parts.items()} == {"train": 1000, "test": 750}
+    learnt = {row["user_id"] for row in parts["train"]}
+    known = sum(row["user_id"] in learnt for row in parts["test"])
+    assert known > 700
+    assert run.split_rows == {
+        **run.rows,
+        "embargo": 250,
+        "shared_sessions": 0,
+        "shared_users": 0,
+        "test_of_known_users": known,
+    }
+    assert "users_are_on_one_side" not in run.firewall
+    card = (trained.folder / "card.md").read_text()
+    assert "Users on both sides of the cutoff: they stay on both and no row is left out" in card
+    assert (
+        f"left out: 250 in the embargo, 0 for their users; {known} of 750 test rows are of users in the train" in card
+    )
+
+
+@pytest.mark.parametrize("shared", ["divide", "purge"])
+def test_other_choices_say_what_they_cost(root: Path, shared: str) -> None:
+    """No user is on both sides; with the rows that are left out, all rows of the two times are accounted for."""
+    data, parts = find_version(load_settings({}, root, root=root), "latest"), placed(shared)
+    if not parts["train"]:
+        with pytest.raises(SplitError, match="keep, divide, purge"):
+            train(root, replace(CONFIG, shared_users=shared))
+        return
+    run = train(root, TrainingConfig(nth(6), trees=5, shared_users=shared)).manifest
+    assert run.rows == {part: len(rows) for part, rows in parts.items()}
+    left_out = 1750 - sum(run.rows.values())
+    assert (run.split_rows["shared_users"], run.split_rows["test_of_known_users"]) == (left_out, 0)
     assert run.firewall["users_are_on_one_side"]
+    plan = plan_model(data, TrainingConfig(nth(6)), root / "models", threads=1)
+    assert plan.shared_users_cost == {
+        each: 1750 - sum(map(len, placed(each).values())) for each in ("keep", "divide", "purge")
+    }
     share = run.positives["train"] / run.rows["train"]
     of_tested = run.positives["test"] / run.rows["test"]
     expected = -of_tested * math.log(share) - (1 - of_tested) * math.log(1 - share)
     assert run.baseline_log_loss == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("shared", "now"), [("divide", "divide"), ("allow", "keep")])
+def test_older_runs_are_read_and_run_again(root: Path, tmp_path: Path, shared: str, now: str) -> None:
+    """A manifest from before the places of rows were counted is read, and its choices give the rows that it names."""
+    config = replace(CONFIG, shared_users=shared, trees=5)
+    known = train(root, config)
+    older = json.loads(known.manifest.to_text())
+    del older["split_rows"]
+    older["rows_left_out"] = {"train": 1000 - older["rows"]["train"], "test": 750 - older["rows"]["test"]}
+    shutil.copytree(known.folder, tmp_path / "models" / "older")
+    (tmp_path / "models" / "older" / "manifest.json").write_text(json.dumps(older))
+    run = find_run(tmp_path / "models", known.manifest.run_id)
+    assert (run.config["shared_users"], run.split_rows) == (shared, {})
+    assert split_line(run) == ""
+    data = find_version(load_settings({}, root, root=root), "latest")
+    trained = train_model(data, config_of(run), tmp_path / "again", now=NOW, threads=1).manifest
+    assert (trained.model_sha256, trained.rows) == (run.model_sha256, run.rows)
+    assert trained.rows == {part: len(rows) for part, rows in placed(now).items()}
 
 
 def test_users_stay_whole_in_cross_validation(trained: TrainedModel) -> None:
@@ -239,9 +313,9 @@ def test_a_changed_model_is_not_used(root: Path, tmp_path: Path, trained: Traine
 def test_a_cutoff_within_a_day_is_recorded_and_repeated(root: Path, tmp_path: Path) -> None:
     """On the command line and in the asset: the manifest holds the instant, and with it the same run is found again."""
     at = dt.datetime.combine(nth(6), dt.time(9, 30), dt.UTC)
-    command, choices = CommandLine(tmp_path), ("--shared-users", "allow", "--json")
+    command = CommandLine(tmp_path)
     there = at.astimezone(dt.timezone(dt.timedelta(hours=2))).isoformat()
-    asked = command.ok("train", "--root", root, "--cutoff", there, *choices)
+    asked = command.ok("train", "--root", root, "--cutoff", there, "--json")
     run = find_run(root / "models", json.loads(asked.out)["run_id"])
     assert run.config["cutoff"] == at.isoformat()
     rows = [row for number in range(1, DAYS + 1) for row in feature_rows(nth(number), rows=250).to_pylist()]
@@ -252,12 +326,13 @@ def test_a_cutoff_within_a_day_is_recorded_and_repeated(root: Path, tmp_path: Pa
         "test": len(tested),
         "train": sum(row["session_uuid"] not in known for row in before),
     }
-    assert run.rows_left_out == {"test": 0, "train": len(before) - run.rows["train"]}
+    assert run.split_rows["shared_sessions"] == len(before) - run.rows["train"]
+    assert sum(run.split_rows[place] for place in PLACES) == len(rows)
     repeated = plan_model(
         find_version(load_settings({}, root, root=root), "latest"), config_of(run), root / "models", threads=1
     )
     assert (repeated.is_trained, repeated.run_id) == (True, run.run_id)
-    naive = command("train", "--root", root, "--cutoff", there[:-6], *choices)
+    naive = command("train", "--root", root, "--cutoff", there[:-6], "--json")
     assert naive.status == 2
     assert "without a time zone" in naive.text
 
@@ -290,7 +365,8 @@ def test_dvc_shows_and_runs_the_training_stage(root: Path, tmp_path: Path) -> No
     assert "train" in shown
     assert "data/date_partitions" in shown
     params = tmp_path / "clone" / "params.yaml"
-    params.write_text(params.read_text().replace("seed: 0", "seed: 3").replace("divide", "allow"))
+    assert yaml.safe_load(params.read_text())["shared_users"] == "keep"
+    params.write_text(params.read_text().replace("seed: 0", "seed: 3"))
     dvc("repro", "--quiet")
     (run,) = all_runs(tmp_path / "clone" / "models")
     assert (run.version, run.config["seed"]) == (tag, 3)

@@ -102,7 +102,7 @@ def test_thirty_clean_days_raise_no_alarm(connection: duckdb.DuckDBPyConnection)
     assert min(connection.execute(f"SELECT count(*) FROM {part}").fetchone()[0] for part in (train, test)) > 300
     everything = [
         *inspect_rows(connection, "clean", mature_through={"shop": SEEN}),
-        *inspect_split(connection, train, test, split.cutoff),
+        *inspect_split(connection, train, test, split.cutoff, users_may_return=split.keeps_users),
         *inspect_folds(connection, "(SELECT *, hash(user_id) % 5 AS fold FROM clean)"),
     ]
     assert failed(everything) == set()
@@ -200,6 +200,30 @@ def test_every_planted_leak_is_caught(connection: duckdb.DuckDBPyConnection, lea
     assert all(each.examples and each.offences for each in found if not each.passed)
     with pytest.raises(LeakageError, match=min(expected)):
         require_clean(found, leak)
+
+
+def test_users_on_both_sides_hide_no_other_leak(connection: duckdb.DuckDBPyConnection) -> None:
+    """Where users are kept, users alone raise no alarm; a row, a session, a copy or a label across the cutoff does."""
+    split = split_at(CUTOFF)
+    train, test = (f"({render(part_query('clean', split, part), DUCKDB)})" for part in ("train", "test"))
+    one = f"SELECT * FROM {test} ORDER BY event_id LIMIT 1"
+    late = f"SELECT * FROM clean WHERE event_timestamp < TIMESTAMPTZ '{split.cutoff}' ORDER BY event_timestamp DESC LIMIT 1"
+    session = f"(SELECT session_uuid FROM {test} ORDER BY event_id LIMIT 1)"
+    early = f"SELECT * FROM {train} ORDER BY event_id LIMIT 1"
+    planted = {
+        f"({train})": set(),
+        f"(SELECT * FROM {train} UNION ALL ({one}))": {
+            "events_are_there_once", "sessions_are_on_one_side", "train_labels_end_before_the_test_part",
+        },
+        f"(SELECT * FROM {train} UNION ALL (SELECT * REPLACE ('shop:copy' AS event_id) FROM ({one})))": {
+            "events_are_there_once", "sessions_are_on_one_side", "train_labels_end_before_the_test_part",
+        },
+        f"(SELECT * FROM {train} UNION ALL ({late}))": {"train_labels_end_before_the_test_part"},
+        f"(SELECT * FROM {train} UNION ALL (SELECT * REPLACE ('shop:more' AS event_id, {session} AS session_uuid) "
+        f"FROM ({early})))": {"sessions_are_on_one_side"},
+    }  # fmt: skip
+    for rows, expected in planted.items():
+        assert failed(list(inspect_split(connection, rows, test, split.cutoff, users_may_return=True))) == expected
 
 
 def test_the_auc_is_that_of_all_pairs() -> None:

@@ -26,7 +26,7 @@ def trained(two_versions: TwoVersions) -> TrainedModel:
     """A model of the second version."""
     root = two_versions.root
     data = pin_version(repository_of(root), root.platform.store, two_versions.second.manifest.tag, ("date_partitions",))
-    config = TrainingConfig(day(4), trees=5, shared_users="allow")
+    config = TrainingConfig(day(4), trees=5)
     return train_model(data, config, root.folder / "models", now=NOW, threads=1)
 
 
@@ -139,7 +139,7 @@ def test_commands_and_assets_make_the_same_version_and_model(built_root: Pipelin
     view = view_hashes(root, "date_partitions", "label_partitions", "stratified_partitions")
     assert file_hashes(tmp_path / "restored" / "data").items() >= view.items()
     assert restored["files"] == len(view)
-    choices = ("--cutoff", str(day(4)), "--shared-users", "allow")
+    choices = ("--cutoff", str(day(4)))
     trained = json.loads(cli.ok("train", *choices, *at).out)
     tested = [row for row in view_rows(root, "date_partitions") if row["event_timestamp"].date() >= day(4)]
     assert (trained["version"], trained["rows"]["test"]) == (made["tag"], len(tested))
@@ -149,7 +149,7 @@ def test_commands_and_assets_make_the_same_version_and_model(built_root: Pipelin
 
     with dg.DagsterInstance.ephemeral() as instance:
         version = _materialise(root, "cut_version", "dataset_versions", {}, instance)
-        config = {"cutoff": str(day(4)), "shared_users": "allow"}
+        config = {"cutoff": str(day(4))}
         model = _materialise(root, "train_model", "conversion_model", config, instance)
     assert (version["tag"], version["outcome"]) == (made["tag"], "unchanged")
     assert version["dagster/row_count"] == manifest_rows(manifest)

@@ -32,7 +32,7 @@ from ml_data_platform_tests.training_days import (
     store_at,
 )
 
-DAYS = 10
+DAYS, DAYS_ROWS = 10, 120
 CUTOFF = nth(7)
 NIGHT = dt.datetime.combine(CUTOFF, dt.time(), dt.UTC)
 
@@ -85,7 +85,7 @@ def test_workers_share_the_rows(root: Path, workers: int, seed: int | None) -> N
     Of the train part too, whose rows lie scattered, and shuffled too.
     """
     everything, train = (Counter(row["event_id"] for row in rows) for rows in (published(), early_rows()))
-    for expected, choices in ((everything, {}), (train, {"split": "train", "cutoff": CUTOFF, "shared_users": "allow"})):
+    for expected, choices in ((everything, {}), (train, {"split": "train", "cutoff": CUTOFF})):
         loaded = load_dataset(root=root, columns=("event_id", "label"), **choices)
         shares = [
             [
@@ -147,9 +147,7 @@ def test_parts_are_apart_in_time_and_users(root: Path) -> None:
     users = {row["user_id"] for row in test}
     early = early_rows()
     assert {row["event_id"] for row in train} == {row["event_id"] for row in early if row["user_id"] not in users}
-    thin = load_dataset(
-        root=root, split="train", cutoff=CUTOFF, columns=columns, negatives_per_positive=1, shared_users="allow"
-    )
+    thin = load_dataset(root=root, split="train", cutoff=CUTOFF, columns=columns, negatives_per_positive=1)
     sampled = thin.to_arrow().to_pylist()
     assert sum(row["label"] for row in sampled) == sum(row["label"] for row in early)
     negatives = sum(not row["label"] for row in early)
@@ -166,7 +164,7 @@ def test_a_cutoff_within_a_day_parts_its_rows(root: Path) -> None:
     parts = {
         part: {
             row["event_id"]
-            for row in load_dataset(root=root, split=part, cutoff=at.isoformat(), columns=columns, shared_users="allow")
+            for row in load_dataset(root=root, split=part, cutoff=at.isoformat(), columns=columns)
             .to_arrow()
             .to_pylist()
         }
@@ -196,7 +194,16 @@ def test_a_data_set_says_in_a_line_what_it_is(root: Path) -> None:
     """What a notebook shows is short, however many files a version has; one column may be named as it is."""
     loaded = load_dataset("latest", split="train", cutoff=CUTOFF, columns="label", root=root)
     assert loaded.columns == ("label",)
-    assert repr(loaded) == f"<{loaded.rows:,} rows of {loaded.data.manifest.tag}, train part, 1 column>"
+    tag, rows = loaded.data.manifest.tag, published()
+    users = {row["user_id"] for row in early_rows()}
+    tested = [row for row in rows if row["event_timestamp"] >= NIGHT]
+    known = sum(row["user_id"] in users for row in tested)
+    assert loaded.rows + len(tested) + DAYS_ROWS == len(rows)
+    assert repr(loaded) == (
+        f"<{loaded.rows:,} rows of {tag}, train part, 1 column; shared users: keep; rows left out: {DAYS_ROWS} in the "
+        f"embargo, 0 for their users; {known} of {len(tested)} test rows are of users in the train part>"
+    )
+    assert repr(load_dataset(root=root, columns="label")) == f"<{len(rows):,} rows of {tag}, 1 column>"
     for slip in ({"fold_strategy": "bogus"}, {"split": "valid"}):
         with pytest.raises(SplitError, match=r"there is no such .*expected"):
             load_dataset("latest", **{"cutoff": CUTOFF, "root": root, **slip})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import random
 from hashlib import md5
-from typing import cast
+from typing import cast, get_args
 
 import duckdb
 import pyarrow as pa
@@ -14,8 +14,11 @@ import pytest
 from ml_data_platform.errors import SplitError
 from ml_data_platform.features.dialects import DUCKDB, render
 from ml_data_platform.training.temporal import (
+    PLACES,
+    SHARED_USERS,
     Part,
     SharedUsers,
+    SplitRows,
     TemporalSplit,
     cutoff_instant,
     cutoff_text,
@@ -23,6 +26,8 @@ from ml_data_platform.training.temporal import (
     part_query,
     require_room,
     split_at,
+    split_rows_query,
+    split_text,
 )
 
 DAY = dt.date(2026, 5, 10)
@@ -41,8 +46,8 @@ def random_rows(seed: int, count: int = 400) -> list[dict[str, object]]:
     return rows
 
 
-def select(rows: list[dict[str, object]], split: TemporalSplit, part: str) -> set[int]:
-    """Run the query of one part."""
+def run(rows: list[dict[str, object]], query: str) -> list[tuple[int, ...]]:
+    """Run a query over the relation ``log``."""
     table = pa.Table.from_pylist(rows).cast(
         pa.schema(
             [
@@ -54,35 +59,90 @@ def select(rows: list[dict[str, object]], split: TemporalSplit, part: str) -> se
     )
     with duckdb.connect() as connection:
         connection.register("log", table)
-        return {row[0] for row in connection.execute(render(part_query("log", split, part, "n"), DUCKDB)).fetchall()}
+        return connection.execute(render(query, DUCKDB)).fetchall()
 
 
-@pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize("shared", ["divide", "purge", "allow"])
-def test_parts_follow_their_definition(seed: int, shared: str) -> None:
-    """Test: at or after the cutoff. Train: more than a day earlier, of sessions (and users) that are not tested.
+def select(rows: list[dict[str, object]], split: TemporalSplit, part: str) -> set[int]:
+    """Run the query of one part."""
+    return {row[0] for row in run(rows, part_query("log", split, part, "n"))}
 
-    Divided, half of the users by a hash are tested only, and the others learnt from only.
-    """
-    rows = random_rows(seed)
-    split = split_at(DAY, shared_users=shared)
+
+def count(rows: list[dict[str, object]], split: TemporalSplit) -> SplitRows:
+    """Run the query that counts."""
+    return SplitRows(*run(rows, split_rows_query("log", split))[0])
+
+
+def places(rows: list[dict[str, object]], shared: str) -> dict[str, set[int]]:
+    """Return the place of every row, by the definition in plain Python."""
     half = {row["user_id"]: int(md5(f"tested:{row['user_id']}".encode()).hexdigest()[:8], 16) % 2 for row in rows}
     tested = [
         row for row in rows if row["event_timestamp"] >= CUTOFF and (shared != "divide" or not half[row["user_id"]])
     ]
     sessions, users = {row["session_uuid"] for row in tested}, {row["user_id"] for row in tested}
-    expected = {
-        row["n"]
-        for row in rows
-        if row["event_timestamp"] < CUTOFF - 24 * HOUR
-        and row["session_uuid"] not in sessions
-        and (shared != "purge" or row["user_id"] not in users)
-        and (shared != "divide" or half[row["user_id"]])
-    }
-    assert select(rows, split, "test") == {row["n"] for row in tested}
-    assert select(rows, split, "train") == expected
+    found: dict[str, set[int]] = {place: set() for place in PLACES}
+    for row in rows:
+        if row in tested:
+            place = "test"
+        elif row["event_timestamp"] >= CUTOFF:
+            place = "shared_users"
+        elif row["event_timestamp"] >= CUTOFF - 24 * HOUR:
+            place = "embargo"
+        elif row["session_uuid"] in sessions:
+            place = "shared_sessions"
+        elif (shared == "purge" and row["user_id"] in users) or (shared == "divide" and not half[row["user_id"]]):
+            place = "shared_users"
+        else:
+            place = "train"
+        found[place].add(row["n"])
+    return found
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("shared", get_args(SharedUsers))
+def test_every_row_has_one_place(seed: int, shared: str) -> None:
+    """Parts follow their definition, the counts say what is left out and why, and together they are all rows."""
+    rows = random_rows(seed)
+    split = split_at(DAY, shared_users=shared)
+    expected = places(rows, shared)
+    counted = count(rows, split)
+    assert select(rows, split, "test") == expected["test"]
+    assert select(rows, split, "train") == expected["train"]
     assert select(rows, split, "all") == set(range(len(rows)))
-    assert expected or shared == "purge"
+    assert {place: getattr(counted, place) for place in PLACES} == {place: len(expected[place]) for place in PLACES}
+    assert sum(map(len, expected.values())) == len(rows)
+    known = {row["user_id"] for row in rows if row["n"] in expected["train"]}
+    of_known = [row for row in rows if row["n"] in expected["test"] and row["user_id"] in known]
+    assert counted.test_of_known_users == len(of_known)
+    assert min(len(expected[place]) for place in ("test", "embargo", "shared_sessions")) > 0
+    assert expected["train"] or shared == "purge"
+    assert bool(expected["shared_users"]) == (shared in {"divide", "purge"})
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_by_default_no_row_is_left_out_but_the_embargo(seed: int) -> None:
+    """Where no session goes on for a day, train, test and the day before the cutoff are all rows; users are on both sides."""
+    rows = [{**row, "session_uuid": f"s{row['n']}"} for row in random_rows(seed)]
+    split = split_at(DAY)
+    train, test = (select(rows, split, part) for part in ("train", "test"))
+    day = {row["n"] for row in rows if CUTOFF - 24 * HOUR <= row["event_timestamp"] < CUTOFF}
+    assert len(train) + len(test) + len(day) == len(train | test | day) == len(rows)
+    users = [{row["user_id"] for row in rows if row["n"] in part} for part in (train, test)]
+    assert users[0] & users[1]
+    assert count(rows, split) == SplitRows(
+        len(train), len(test), len(day), 0, 0, sum(row["n"] in test and row["user_id"] in users[0] for row in rows)
+    )
+
+
+def test_what_a_split_says() -> None:
+    """The choice by name, what it leaves out, zero too, and whom the test is of."""
+    assert split_text("keep", SplitRows(1000, 5000, 70, 0, 0, 4200)) == (
+        "shared users: keep; rows left out: 70 in the embargo, 0 for their users; "
+        "4,200 of 5,000 test rows are of users in the train part"
+    )
+    assert "70 in the embargo, 7,443 for their users, 3 of sessions that go on" in split_text(
+        "divide", SplitRows(1000, 5000, 70, 3, 7443, 0)
+    )
+    assert set(SHARED_USERS) == set(get_args(SharedUsers))
 
 
 def test_borders() -> None:
