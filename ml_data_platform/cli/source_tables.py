@@ -37,7 +37,13 @@ def contract_facts(contract: SourceContract) -> dict[str, Any]:
         "description": contract.description,
         "format": contract.format,
         "schema_versions": list(contract.versions),
-        "fields": {str(version): contract.fields(version) for version in contract.versions},
+        "fields": {
+            str(version): {
+                name: columns[0] if len(columns) == 1 else list(columns)
+                for name, columns in contract.field_columns(version).items()
+            }
+            for version in contract.versions
+        },
         "unknown_columns": contract.unknown_columns,
         "content_hash": contract.content_hash,
     }
@@ -56,13 +62,16 @@ def print_contract(contract: SourceContract) -> None:
     """Print one contract: where fields land, and how they are read."""
     say(contract.source, style="bold", tail=f": {contract.description}" if contract.description else "")
     for version in contract.versions:
-        fields = contract.fields(version)
+        fields = contract.field_columns(version)
         canonical = contract.registry.canonical_columns(version)
         table = _table(f"version {version}", "landed column", "canonical column")
-        for name, column in fields.items():
-            table.add_row(name, column, canonical.get(name, "attributes"))
+        for name, columns in fields.items():
+            joint = " or " if contract.is_first_of(name) else " + "
+            table.add_row(name, joint.join(columns), canonical.get(name, "attributes"))
         out.print(table)
-    for name, value in contract.model_dump(mode="json", exclude={"source", "description", "columns"}).items():
+    # Its default is a long list, which says nothing of this source.
+    unsaid = {"ids"} - contract.model_fields_set
+    for name, value in contract.model_dump(mode="json", exclude={"source", "description", "columns", *unsaid}).items():
         if value not in (None, [], {}):
             say(f"{name}: ", style="bold", tail=_inline(value))
 

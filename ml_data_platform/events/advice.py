@@ -83,7 +83,7 @@ def _form(contract: SourceContract, look: FileLook) -> Iterator[Suggestion]:
 
 def _columns(contract: SourceContract, look: FileLook) -> Iterator[Suggestion]:
     version = nearest_version(contract, look.profiles)
-    fields = {column: name for name, column in contract.fields(version).items()}
+    fields = {column: name for name, columns in contract.field_columns(version).items() for column in columns}
     taken = set(contract.landed_columns(version))
     for column in contract.required_columns(version):
         if column in look.profiles:
@@ -182,23 +182,35 @@ def _ids(report: CheckReport, contract: SourceContract) -> Iterator[Suggestion]:
     if report.dated and duplicates > 0.1 * report.dated:
         by = (
             "their event id"
-            if contract.landed_column("event_id")
+            if contract.has_stated_event_ids
             else "the columns of `identity`"
             if contract.identity
-            else "the whole row"
+            else "the values of all columns"
+            if contract.landed_column("event_id") is None
+            else "their event id, or all values where there is none"
         )
+        is_hashed = not contract.has_stated_event_ids and not contract.identity
+        keeping = ", else duplicates: keep" if is_hashed else ""
         yield Suggestion(
-            f"{duplicates:,} of {report.dated:,} rows repeat others by {by}", "is that what tells events apart?"
+            f"{duplicates:,} of {report.dated:,} rows repeat others by {by}",
+            f"is that what tells events apart?{keeping}",
         )
     if report.sessions and report.shared_sessions > SHARED_SESSIONS * report.sessions:
         what = f"{report.shared_sessions:,} of {report.sessions:,} sessions hold several users"
-        yield Suggestion(what, "is it a session's id that is unique over users?")
+        fields = {column: name for name, column in contract.registry.canonical_columns(contract.versions[-1]).items()}
+        parts = dict.fromkeys(
+            part for name in ("user_id", "session_uuid") for part in contract.columns_of(fields[name])
+        )
+        yield Suggestion(
+            what, f"if sessions are counted per user, columns: {{{fields['session_uuid']}: [{', '.join(parts)}]}}"
+        )
     for name in ("user_id", "session_uuid"):
         found = report.fields.get(name)
         if found and report.dated and found.filled < report.dated:
+            admitted = ", else ids: {anonymous: admit}" if name == "user_id" else ""
             yield Suggestion(
                 f"{report.dated - found.filled:,} rows have no {name}; they are rejected",
-                f"is {' or '.join(found.columns)} the right column?",
+                f"is {' or '.join(found.columns)} the right column?{admitted}",
             )
 
 

@@ -110,6 +110,9 @@ def _translated(detail: ErrorDetails, model: type[BaseModel], version_forms: tup
     if location[:1] == ("schema_version",):
         # pydantic reports each member of the union of its own.
         return Problem("schema_version", "must be a version, `infer` or a column", got, version_forms)
+    if location[:1] == ("columns",) and len(location) > 2 and location[-1] != "[key]":
+        says = "must be a column, null, or for ids a list of 2 to 8 columns or {first_of: [columns]}"
+        return Problem(f"columns.{location[1]}", says, got)
     key = ".".join(location[:-1] if location[-1:] == ("[key]",) else location)
     if detail["type"] == "extra_forbidden":
         return Problem(key, "there is no such key", location[-1], _keys(model, location[:-1]))

@@ -1,7 +1,7 @@
 """What a source contract may say.
 
-Belongs here: the contract's model, what must hold between its keys, and its hashes. Does not belong here: the
-sections below its keys (contract_parts), finding and reading the YAML files (contracts), and the SQL that a
+Belongs here: the contract's model and its hashes. Does not belong here: the sections below its keys (contract_parts),
+what must hold between them (contract_problems), finding and reading the YAML files (contracts), and the SQL that a
 contract leads to (parsing).
 """
 
@@ -9,39 +9,36 @@ from __future__ import annotations
 
 import hashlib
 import json
-import zoneinfo
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import date
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, PrivateAttr, ValidationInfo, model_validator
 
-from ml_data_platform.errors import ContractError
-from ml_data_platform.events.contract_errors import Problem, contract_error
+from ml_data_platform.events.contract_errors import contract_error
 from ml_data_platform.events.contract_parts import (
+    Columns,
     ContractPart,
     CsvDialect,
     EventTimeReading,
     EventTypeReading,
+    FirstOf,
+    Ids,
     Lateness,
     PersonalData,
     Pull,
     Text,
     VersionColumn,
 )
-from ml_data_platform.events.file_times import group_count
-from ml_data_platform.events.masking_plan import masking_problems, plan_facts
-from ml_data_platform.events.pull_pattern import parse_pattern
+from ml_data_platform.events.contract_problems import contract_problems
+from ml_data_platform.events.id_texts import absent_texts
+from ml_data_platform.events.masking_plan import plan_facts
 from ml_data_platform.events.registry import SchemaRegistry
-from ml_data_platform.events.registry_file import SHIPPED_REGISTRY, version_forms
-from ml_data_platform.events.schema_versions import EventField, FieldType
-from ml_data_platform.events.time_formats import DIRECTIVES, format_fault
+from ml_data_platform.events.registry_file import SHIPPED_REGISTRY
+from ml_data_platform.events.schema_versions import LABEL_FIELD, SEQUENCE_FIELD, FieldType
 
-LABEL_FIELD = "label"
-SEQUENCE_FIELD = "sequence"
-# Zones that mean another thing on another machine, or nothing.
-_UNUSABLE_ZONES = frozenset({"localtime", "Factory", "posixrules"})
+__all__ = ["LABEL_FIELD", "SEQUENCE_FIELD", "SourceContract"]
 
 
 class SourceContract(ContractPart):
@@ -54,10 +51,13 @@ class SourceContract(ContractPart):
         csv: Only with format ``csv``.
         schema_version: A number, ``infer`` (per row by marker fields), or ``{column: name}``.
         columns: Field of the schema version to landed column. With ``jsonl`` and ``parquet`` a dot descends into an
-            object and a field that is not listed lands under its own name; null says that it does not land.
+            object and a field that is not listed lands under its own name; null says that it does not land. A field
+            of ids may have a list of columns, which are its key together, or ``{first_of: [...]}``.
+        ids: Which landed ids stand for nobody.
         event_time: How the event time is read.
         event_type: How event types are read.
-        identity: Landed columns that identify an event of a producer without event ids; empty = the whole row.
+        identity: Landed columns that identify an event without an id of its own; empty = all of them.
+        duplicates: ``keep`` where equal rows without event ids are different events: their place identifies them too.
         sequence: What tells the order of events of one instant. ``file``: where a row stands in its file, though the
             file be not sorted by time. ``none``: nothing does. None: the field ``sequence``, and of rows without it
             where they stand in their file.
@@ -75,10 +75,12 @@ class SourceContract(ContractPart):
     format: Literal["csv", "jsonl", "parquet"]
     csv: CsvDialect = CsvDialect()
     schema_version: int | Literal["infer"] | VersionColumn = "infer"
-    columns: dict[str, Text | None] = Field(default_factory=dict)
+    columns: dict[str, Text | Columns | FirstOf | None] = Field(default_factory=dict)
+    ids: Ids = Ids()
     event_time: EventTimeReading = EventTimeReading()
     event_type: EventTypeReading = EventTypeReading()
     identity: Annotated[tuple[Text, ...], Field(strict=False)] = ()
+    duplicates: Literal["drop", "keep"] = "drop"
     sequence: Literal["file", "none"] | None = None
     label: Text | None = None
     user_id_domain: Text | None = None
@@ -91,7 +93,7 @@ class SourceContract(ContractPart):
     @model_validator(mode="after")
     def _is_consistent(self, info: ValidationInfo) -> SourceContract:
         self._registry = (info.context or {}).get("registry", SHIPPED_REGISTRY)
-        problems = tuple(_problems(self))
+        problems = tuple(contract_problems(self))
         if problems:
             raise contract_error(problems)
         return self
@@ -112,18 +114,23 @@ class SourceContract(ContractPart):
         return (self.schema_version,) if isinstance(self.schema_version, int) else tuple(sorted(self.registry.versions))
 
     def fields(self, version: int) -> dict[str, str]:
-        """Return field of the schema version to the landed column that holds it, in field order."""
-        landed = {name: self.landed_column(name) for name in self.registry.versions[version].fields}
+        """Return field of the schema version to the landed column that holds it, or to the first of several."""
+        return {name: columns[0] for name, columns in self.field_columns(version).items()}
+
+    def field_columns(self, version: int) -> dict[str, tuple[str, ...]]:
+        """Return field of the schema version to all landed columns that it is made of, in field order."""
+        landed = {name: self.columns_of(name) for name in self.registry.versions[version].fields}
         if self.sequence is not None:
             canonical = self.registry.canonical_columns(version)
-            landed = {name: column for name, column in landed.items() if canonical.get(name) != SEQUENCE_FIELD}
-        return {name: column for name, column in landed.items() if column is not None}
+            landed = {name: columns for name, columns in landed.items() if canonical.get(name) != SEQUENCE_FIELD}
+        return {name: columns for name, columns in landed.items() if columns}
 
     def landed_columns(self, version: int) -> tuple[str, ...]:
         """Return the landed columns that fields of the version take, each once, in field order."""
         declared = self.schema_version
         extra = (declared.column,) if isinstance(declared, VersionColumn) else ()
-        return tuple(dict.fromkeys((*self.fields(version).values(), *self.time_columns(version)[1:], *extra)))
+        taken = (column for columns in self.field_columns(version).values() for column in columns)
+        return tuple(dict.fromkeys((*taken, *self.time_columns(version)[1:], *extra)))
 
     def time_columns(self, version: int) -> tuple[str, ...]:
         """Return the landed columns whose texts, joined by a space, are the event time of rows of the version."""
@@ -136,7 +143,8 @@ class SourceContract(ContractPart):
     def required_columns(self, version: int) -> tuple[str, ...]:
         """Return the landed columns that a file with a fixed set of columns must have for rows of the version.
 
-        A field that is optional and lands under its own name only because nothing else is said may be absent.
+        A field that is optional and lands under its own name only because nothing else is said may be absent; of
+        `alternatives` one is enough.
         """
         fields = self.registry.versions[version].fields
         unsaid = {
@@ -146,8 +154,19 @@ class SourceContract(ContractPart):
             and name != LABEL_FIELD
             and (not fields[name].required or (name == "event_type" and self.event_type.default is not None))
         }
-        taken = tuple(column for column in self.landed_columns(version) if column not in unsaid)
+        needed = {
+            column
+            for name, columns in self.field_columns(version).items()
+            if not self.is_first_of(name)
+            for column in columns
+        }
+        optional = unsaid | {column for group in self.alternatives(version) for column in group if column not in needed}
+        taken = tuple(column for column in self.landed_columns(version) if column not in optional)
         return tuple(dict.fromkeys((*taken, *self.identity)))
+
+    def alternatives(self, version: int) -> tuple[tuple[str, ...], ...]:
+        """Return groups of landed columns of which a file needs one each, for rows of the version."""
+        return tuple(columns for name, columns in self.field_columns(version).items() if self.is_first_of(name))
 
     def path(self, column: str) -> tuple[str, ...]:
         """Return the keys that lead to a landed column within the landed JSON object."""
@@ -161,10 +180,44 @@ class SourceContract(ContractPart):
         return frozenset(self.path(column)[0] for column in (*taken, *self.identity, *handled))
 
     def landed_column(self, name: str) -> str | None:
-        """Return the landed column that holds a field of any version, or None where the field does not land."""
-        if name == LABEL_FIELD:
-            return self.label
-        return self.columns.get(name, None if self.format == "csv" else name)
+        """Return the landed column that holds a field of any version, the first of several, None where it does not land."""
+        return next(iter(self.columns_of(name)), None)
+
+    def columns_of(self, name: str) -> tuple[str, ...]:
+        """Return the landed columns that a field of any version is made of; none where it does not land."""
+        said = self.label if name == LABEL_FIELD else self.columns.get(name, None if self.format == "csv" else name)
+        if isinstance(said, FirstOf):
+            return said.first_of
+        return said if isinstance(said, tuple) else () if said is None else (said,)
+
+    def is_first_of(self, name: str) -> bool:
+        """Return whether a field stands in one of several columns."""
+        return isinstance(self.columns.get(name), FirstOf)
+
+    @property
+    def has_stated_event_ids(self) -> bool:
+        """Whether the contract says where event ids land, so that an event without one is rejected."""
+        names = (name for version in self.versions for name in self._id_fields(version) if name in self.columns)
+        return any(self.columns_of(name) for name in names)
+
+    def _id_fields(self, version: int) -> list[str]:
+        canonical = self.registry.canonical_columns(version)
+        return [name for name, column in canonical.items() if column == "event_id"]
+
+    @property
+    def absent_ids(self) -> tuple[str, ...]:
+        """Texts in columns of ids that stand for no id, as ``id_texts`` compares them."""
+        return absent_texts(self.ids.null_markers, self.ids.sentinels)
+
+    def marker_columns(self, version: int) -> tuple[str, ...]:
+        """Return the landed columns whose presence in a row tells the version from those below."""
+        found: list[str] = []
+        below = {column for number in self.versions if number < version for column in self.landed_columns(number)}
+        for name in self.registry.versions[version].markers:
+            columns = self.columns_of(name)
+            # Where an id is made of several columns, those of lower versions tell nothing.
+            found += [column for column in columns if column not in below] or columns
+        return tuple(dict.fromkeys(found))
 
     @cached_property
     def content_hash(self) -> str:
@@ -192,10 +245,10 @@ class SourceContract(ContractPart):
         """
         read = ("format", "csv", "schema_version", "event_time")
         routed = {
-            name: self.fields(number)[name]
+            name: columns[0] if len(columns) == 1 else list(columns)
             for number in self.versions
             for name in (self.registry.versions[number].time_field, *self.registry.versions[number].markers)
-            if name in self.fields(number)
+            if (columns := self.columns_of(name))
         }
         facts: dict[str, Any] = {
             **self.model_dump(mode="json", include=set(read), exclude_defaults=True),
@@ -216,111 +269,3 @@ class SourceContract(ContractPart):
 def _hash(facts: Mapping[str, Any]) -> str:
     text = json.dumps(facts, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _problems(contract: SourceContract) -> Iterator[Problem]:
-    declared = contract.schema_version
-    if isinstance(declared, int) and declared not in contract.registry.versions:
-        yield Problem("schema_version", "there is no such version", declared, version_forms(contract.registry))
-        return
-    yield from _dialect_problems(contract)
-    yield from _column_problems(contract)
-    yield from _event_time_problems(contract)
-    yield from _lateness_problems(contract.lateness)
-    if contract.pull is not None:
-        try:
-            parse_pattern(contract.pull.url)
-        except ContractError as error:
-            yield from error.problems
-    yield from masking_problems(contract)
-
-
-def _event_time_problems(contract: SourceContract) -> Iterator[Problem]:
-    said = contract.event_time
-    if not _is_zone(said.zone):
-        zones = tuple(sorted(zoneinfo.available_timezones() - _UNUSABLE_ZONES))
-        yield Problem("event_time.zone", "is no IANA time zone", said.zone, zones)
-    fault = format_fault(said.format) if said.format is not None else None
-    if fault is not None:
-        yield Problem("event_time.format", fault, said.format, tuple(f"%{name}" for name in DIRECTIVES))
-    versions = (contract.registry.versions[number] for number in contract.versions)
-    if all(version.fields[version.time_field].type is FieldType.EPOCH_INSTANT for version in versions):
-        for key in ("format", "time_column"):
-            if getattr(said, key) is not None:
-                why = "has no meaning where the event time is an integer; take a schema version that writes it as text"
-                yield Problem(f"event_time.{key}", why, getattr(said, key))
-
-
-def _lateness_problems(said: Lateness) -> Iterator[Problem]:
-    named = said.file_time
-    if (named is None) == (said.watermark == "file_time"):
-        why = (
-            "is needed with watermark file_time" if named is None else f"has no meaning with watermark {said.watermark}"
-        )
-        yield Problem("lateness.file_time", why, named and named.pattern)
-    if named is None:
-        return
-    groups = group_count(named.pattern)
-    if groups != 1:
-        why = "must be a regular expression with one group" if groups is None else f"has {groups} groups instead of one"
-        yield Problem("lateness.file_time.pattern", why, named.pattern)
-    if not _is_zone(named.zone):
-        zones = tuple(sorted(zoneinfo.available_timezones() - _UNUSABLE_ZONES))
-        yield Problem("lateness.file_time.zone", "is no IANA time zone", named.zone, zones)
-    if (named.format is None) == (named.origin is None):
-        yield Problem("lateness.file_time", "needs either a format or an origin", named.format)
-    fault = format_fault(named.format) if named.format is not None else None
-    if fault is not None:
-        yield Problem("lateness.file_time.format", fault, named.format, tuple(f"%{name}" for name in DIRECTIVES))
-    if named.origin is not None and not named.period_hours:
-        yield Problem("lateness.file_time.period_hours", "is needed with origin", named.period_hours)
-
-
-def _dialect_problems(contract: SourceContract) -> Iterator[Problem]:
-    if contract.format != "csv" and "csv" in contract.model_fields_set:
-        yield Problem("csv", f"has no meaning with format {contract.format}", contract.csv.model_dump())
-    if contract.csv.delimiter == contract.csv.quote:
-        yield Problem("csv.quote", "must differ from the delimiter", contract.csv.quote)
-    if contract.csv.thousands == contract.csv.decimal:
-        yield Problem("csv.thousands", "must differ from the decimal mark", contract.csv.thousands)
-
-
-def _column_problems(contract: SourceContract) -> Iterator[Problem]:
-    described: dict[str, EventField] = {}
-    for number in contract.versions:
-        described.update(contract.registry.versions[number].fields)
-    allowed = tuple(name for name in described if name != LABEL_FIELD)
-    if LABEL_FIELD in contract.columns:
-        yield Problem("columns.label", "is not a column mapping: use the key `label`", contract.columns[LABEL_FIELD])
-    yield from _sequence_problems(contract)
-    for name in sorted(contract.columns.keys() - described.keys() - {LABEL_FIELD}):
-        yield Problem(f"columns.{name}", "is no field of the schema version", name, allowed)
-    for name, field in described.items():
-        is_defaulted = name == "event_type" and contract.event_type.default is not None
-        if field.required and not is_defaulted and contract.landed_column(name) is None:
-            yield Problem(f"columns.{name}", "a required field needs a landed column", None)
-    named = [(f"columns.{name}", column) for name, column in contract.columns.items()]
-    named += [("label", contract.label), ("event_time.time_column", contract.event_time.time_column)]
-    named += [*((f"identity.{at}", name) for at, name in enumerate(contract.identity))]
-    for key, column in named:
-        if column is not None and not all(contract.path(column)):
-            yield Problem(key, "a dotted path has an empty part", column)
-
-
-def _sequence_problems(contract: SourceContract) -> Iterator[Problem]:
-    if contract.sequence is None:
-        return
-    for number in contract.versions:
-        for name, column in contract.registry.canonical_columns(number).items():
-            if column == SEQUENCE_FIELD and contract.columns.get(name) is not None:
-                why = f"says that no column holds the order, and `columns.{name}` names one: keep one of the two"
-                yield Problem("sequence", why, contract.sequence)
-                return
-
-
-def _is_zone(name: str) -> bool:
-    try:
-        zoneinfo.ZoneInfo(name)
-    except (ValueError, OSError, zoneinfo.ZoneInfoNotFoundError):
-        return False
-    return name not in _UNUSABLE_ZONES

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+
+from ml_data_platform.events.id_texts import NULL_MARKERS
 
 MAX_TEXT = 256
+MAX_COLUMNS_OF_AN_ID = 8
 
 Text = Annotated[str, Field(min_length=1, max_length=MAX_TEXT)]
 MaskingAction = Literal["mask", "drop", "keep"]
@@ -21,6 +24,45 @@ class ContractPart(BaseModel):
     """What all sections share: no other keys than the declared ones, no conversions, no changes."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+Columns = Annotated[tuple[Text, ...], Field(strict=False, min_length=2, max_length=MAX_COLUMNS_OF_AN_ID)]
+
+
+class FirstOf(ContractPart):
+    """An id that stands in one of several columns.
+
+    Attributes:
+        first_of: Landed columns; the first that has an id gives it. A file needs one of them only.
+    """
+
+    first_of: Columns
+
+
+def _as_text(value: object) -> object:
+    """Return what YAML reads as a number or as null as the text that was meant."""
+    if value is None:
+        return "null"
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+IdText = Annotated[str, Field(max_length=MAX_TEXT), BeforeValidator(_as_text)]
+
+
+class Ids(ContractPart):
+    """Which landed ids stand for nobody. Texts are compared trimmed, whatever their case.
+
+    Attributes:
+        null_markers: Texts in columns of ids that mean that there is no id; a list takes the place of the default, so
+            that an empty one leaves blanks only.
+        sentinels: Further such texts, e.g. ``-1``.
+        anonymous: What becomes of rows without a user. ``reject``: they break a rule. ``admit``: each is a user alone,
+            whose id begins with ``anon_``, and a session alone where it has none.
+    """
+
+    null_markers: Annotated[tuple[IdText, ...], Field(strict=False)] = NULL_MARKERS
+    sentinels: Annotated[tuple[IdText, ...], Field(strict=False)] = ()
+    anonymous: Literal["reject", "admit"] = "reject"
 
 
 class CsvDialect(ContractPart):

@@ -4,28 +4,37 @@ Belongs here: which text feeds which canonical column, per schema version, and w
 cannot. Does not belong here: the grammars (readings), the ids (ids), the union of all sources (parsing).
 
 The query is a stack of projections, each using the columns of the one below: all texts of a row at once;
-texts that are scalars; values per schema version, upcast; canonical columns.
+texts that are scalars; texts that are ids; values per schema version, upcast; the event id; canonical columns.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from ml_data_platform.events.contract_model import LABEL_FIELD, SourceContract
+from ml_data_platform.events.id_texts import id_text_sql
+from ml_data_platform.events.identity import (
+    POSITION_COLUMNS,
+    composite_sql,
+    framed,
+    framed_members,
+    framed_value,
+)
 from ml_data_platform.events.ids import (
+    anonymous_text_sql,
+    anonymous_user_id_sql,
     hashed_event_id_sql,
     producer_event_id_sql,
     session_digest_sql,
     session_uuid_sql,
     user_id_sql,
-    whole_row_event_id_sql,
 )
 from ml_data_platform.events.masking_plan import ROW_KEY, masking_plan
 from ml_data_platform.events.number_marks import plain_number
 from ml_data_platform.events.readings import read_value
 from ml_data_platform.events.registry_file import SHIPPED_REGISTRY
-from ml_data_platform.events.schema_versions import FieldType
+from ml_data_platform.events.schema_versions import ID_COLUMNS, FieldType
 from ml_data_platform.events.schemas import EVENT_TYPES
 from ml_data_platform.events.sql_text import by_version, json_pointer, present, sql_list, sql_literal
 
@@ -38,16 +47,19 @@ _CHECKED = tuple(name for name in _READ if _CANONICAL[name] is not FieldType.TEX
 
 def map_source(contract: SourceContract, relation: str) -> str:
     """Return the mapping query of one source; see ``parsing.mapping_query``."""
-    columns = {column for version in contract.versions for column in _taken(contract, version).values()}
+    taken = [_taken(contract, version) for version in contract.versions]
+    columns = {column for each in taken for names in each.values() for column in names}
     at = {column: place for place, column in enumerate(sorted({*columns, *contract.identity}), start=1)}
     pointers = sql_list(sql_literal(json_pointer(contract.path(column))) for column in at)
     return f"""
 SELECT {_canonical_columns(contract)}
-FROM (SELECT *, {session_digest_sql(contract.source, "text_session_uuid")} AS session_digest
-FROM (SELECT {_RAW_COLUMNS}, {_versioned_columns(contract, at)}
+FROM (SELECT *, {_session_digest(contract)} AS session_digest
+FROM (SELECT *, {_event_id(contract, at)} AS event_id
+FROM (SELECT *, {_versioned_columns(contract, at)}
+FROM (SELECT *, {_ids(contract, at)}
 FROM (SELECT *, {_scalars(contract, at)}
 FROM (SELECT {_RAW_COLUMNS}, json_extract_string(landed, {pointers}) AS texts
-FROM {relation} AS raw_rows WHERE source = {sql_literal(contract.source)}))))"""
+FROM {relation} AS raw_rows WHERE source = {sql_literal(contract.source)}))))))"""
 
 
 def _scalars(contract: SourceContract, at: Mapping[str, int]) -> str:
@@ -65,30 +77,59 @@ def _scalars(contract: SourceContract, at: Mapping[str, int]) -> str:
     return ", ".join(parts)
 
 
+def _ids(contract: SourceContract, at: Mapping[str, int]) -> str:
+    """The ids that texts write, as ``i<n>``, for columns that fields of ids are made of."""
+    columns = {
+        column
+        for version in contract.versions
+        for name, columns in _taken(contract, version).items()
+        if name in ID_COLUMNS
+        for column in columns
+    }
+    absent = contract.absent_ids
+    found = (f"{id_text_sql(f't{at[column]}', absent)} AS i{at[column]}" for column in sorted(columns))
+    return ", ".join(found) or "true AS has_no_ids"
+
+
 def _versioned_columns(contract: SourceContract, at: Mapping[str, int]) -> str:
     texts: dict[str, dict[int, str]] = {name: {} for name in _READ}
     values: dict[str, dict[int, str]] = {name: {} for name in _READ}
     for version in contract.versions:
-        taken = {name: f"t{at[column]}" for name, column in _taken(contract, version).items()}
+        taken = _taken(contract, version)
         described = contract.registry.versions[version].fields
         landed = {name: f"t{at[column]}" for name, column in contract.fields(version).items() if column in at}
         read = {name: _read(contract, text, described[name].type) for name, text in landed.items()}
         current_value = contract.registry.canonical_values(read, version)
         for name in _READ:
             null = f"CAST(NULL AS {_CANONICAL[name].sql_type})"
-            texts[name][version] = present(taken[name]) if name in taken else "CAST(NULL AS VARCHAR)"
+            texts[name][version] = _text(contract, version, name, at) if name in taken else "CAST(NULL AS VARCHAR)"
             values[name][version] = current_value.get(name, null)
     parts = [f"{by_version(texts[name])} AS text_{name}" for name in _READ]
     parts += [f"{by_version(values[name])} AS value_{name}" for name in _CHECKED]
-    parts.append(f"{by_version({v: _event_id(contract, v, at) for v in contract.versions})} AS event_id")
     parts.append(f"{by_version({v: _nested_fields(contract, v, at) for v in contract.versions})} AS nested_fields")
     parts.append(f"{by_version({v: _attributes(contract, v) for v in contract.versions})} AS attributes")
     return ",\n    ".join(parts)
 
 
-def _taken(contract: SourceContract, version: int) -> dict[str, str]:
-    """Canonical column to the landed column that feeds it in rows of one version."""
-    landed = contract.fields(version)
+def _text(contract: SourceContract, version: int, name: str, at: Mapping[str, int]) -> str:
+    """The text of a canonical column that something feeds, NULL where it is absent."""
+    columns = _taken(contract, version)[name]
+    if name not in ID_COLUMNS:
+        return present(f"t{at[columns[0]]}")
+    ids = [f"i{at[column]}" for column in columns]
+    if len(ids) == 1:
+        return ids[0]
+    return f"coalesce({', '.join(ids)})" if _is_first_of(contract, version, name) else composite_sql(ids)
+
+
+def _is_first_of(contract: SourceContract, version: int, name: str) -> bool:
+    fields = contract.registry.canonical_columns(version)
+    return any(contract.is_first_of(field) for field, column in fields.items() if column == name)
+
+
+def _taken(contract: SourceContract, version: int) -> dict[str, tuple[str, ...]]:
+    """Canonical column to the landed columns that feed it in rows of one version."""
+    landed = contract.field_columns(version)
     return {
         column: landed[name] for name, column in contract.registry.canonical_columns(version).items() if name in landed
     }
@@ -101,26 +142,83 @@ def _read(contract: SourceContract, text: str, kind: FieldType) -> str:
     return "event_time" if kind.is_instant else read_value(text, kind)
 
 
-def _event_id(contract: SourceContract, version: int, at: Mapping[str, int]) -> str:
-    column = _taken(contract, version).get("event_id")
-    if column is not None:
-        return producer_event_id_sql(contract.source, f"({present(f't{at[column]}')})")
+def _event_id(contract: SourceContract, at: Mapping[str, int]) -> str:
+    """The producer's event id; where there is none and none is asked for, one made of what identifies the event."""
+    own = {version: _own_event_id(contract, version) for version in contract.versions}
+    hashed = hashed_event_id_sql(contract.source, _identity(contract, at))
+    if contract.has_stated_event_ids:
+        hashed = "CAST(NULL AS VARCHAR)"
+    return by_version({v: hashed if text is None else f"coalesce({text}, {hashed})" for v, text in own.items()})
+
+
+def _own_event_id(contract: SourceContract, version: int) -> str | None:
+    columns = _taken(contract, version).get("event_id")
+    if columns is None:
+        return None
+    if len(columns) == 1 or _is_first_of(contract, version, "event_id"):
+        return producer_event_id_sql(contract.source, "text_event_id")
+    return f"CASE WHEN text_event_id IS NOT NULL THEN {hashed_event_id_sql(contract.source, ['text_event_id'])} END"
+
+
+def _identity(contract: SourceContract, at: Mapping[str, int]) -> list[str]:
+    """What tells the event of a row from others, as framed texts."""
     if contract.identity:
-        return hashed_event_id_sql(contract.source, [f"texts[{at[name]}]" for name in contract.identity])
-    return whole_row_event_id_sql(contract.source, "landed")
+        return [
+            by_version({v: _identifying(contract, v, name, at) for v in contract.versions})
+            for name in contract.identity
+        ]
+    parts = [framed("CAST(epoch_us(event_time) AS VARCHAR)")]
+    for name in ("user_id", "session_uuid"):
+        ids = {v: [f"i{at[column]}" for column in _taken(contract, v).get(name, ())] for v in contract.versions}
+        parts.append(by_version({v: " || ".join(map(framed, each)) or "'-,'" for v, each in ids.items()}))
+    parts += [_framed_canonical(name) for name in _READ if name not in ID_COLUMNS]
+    parts.append(by_version({v: _unmapped(contract, v) for v in contract.versions}))
+    place = [framed("source_file"), framed("CAST(source_row AS VARCHAR)")]
+    return [*parts, *place] if contract.duplicates == "keep" else parts
+
+
+def _identifying(contract: SourceContract, version: int, column: str, at: Mapping[str, int]) -> str:
+    """The value of one column of ``identity``: as it is mapped, else as it landed."""
+    if column in contract.time_columns(version):
+        return framed("CAST(epoch_us(event_time) AS VARCHAR)")
+    for name, columns in _taken(contract, version).items():
+        if column in columns:
+            return framed(f"i{at[column]}") if name in ID_COLUMNS else _framed_canonical(name)
+    return framed(f"nullif(texts[{at[column]}], '')")
+
+
+def _framed_canonical(name: str) -> str:
+    if name not in _CHECKED:
+        return framed(f"text_{name}")
+    # Of the two zeros of a double one is as good as the other.
+    value = f"(value_{name} + 0)" if _CANONICAL[name] is FieldType.NUMBER else f"value_{name}"
+    return framed_value(value, f"text_{name}")
+
+
+def _unmapped(contract: SourceContract, version: int) -> str:
+    """All that landed in columns that are not mapped, framed."""
+    taken = {column for columns in _taken(contract, version).values() for column in columns}
+    mapped = [
+        column
+        for column in contract.landed_columns(version)
+        if column in taken or column not in contract.fields(version).values()
+    ]
+    paths = [contract.path(column) for column in dict.fromkeys(mapped)]
+    rest = _without_paths([*paths, *((name,) for name in POSITION_COLUMNS if (name,) not in paths)])
+    return framed_members(rest, "landed", sorted({path[0] for path in paths if len(path) > 1}))
 
 
 def _nested_fields(contract: SourceContract, version: int, at: Mapping[str, int]) -> str:
     if contract.format == "csv":
         return "CAST(NULL AS VARCHAR)"
-    columns = dict.fromkeys(_taken(contract, version).values())
+    columns = dict.fromkeys(column for columns in _taken(contract, version).values() for column in columns)
     names = ", ".join(f"CASE WHEN n{at[column]} THEN {sql_literal(column)} END" for column in columns)
     return f"nullif(left(concat_ws(', ', {names}), {MAX_SHOWN}), '')"
 
 
 def _attributes(contract: SourceContract, version: int) -> str:
     """Landed columns that feed no canonical column, as JSON text; fields among them stand under their field names."""
-    taken = set(_taken(contract, version).values())
+    taken = {column for columns in _taken(contract, version).values() for column in columns}
     others = {name: column for name, column in contract.fields(version).items() if column not in taken}
     if contract.unknown_columns == "discard":
         if not others:
@@ -136,7 +234,10 @@ def _attributes(contract: SourceContract, version: int) -> str:
 
 
 def _without(contract: SourceContract, columns: Iterable[str]) -> str:
-    paths = [contract.path(column) for column in columns]
+    return _without_paths([contract.path(column) for column in columns])
+
+
+def _without_paths(paths: Sequence[tuple[str, ...]]) -> str:
     flat = {path[0]: None for path in paths if len(path) == 1}
     rest = f"json_merge_patch(landed, {_json_literal(flat)})"
     for path in (path for path in paths if len(path) > 1):
@@ -162,6 +263,18 @@ def _json_literal(value: object) -> str:
     return sql_literal(json.dumps(value, ensure_ascii=False))
 
 
+def _session_digest(contract: SourceContract) -> str:
+    if contract.ids.anonymous == "reject":
+        return session_digest_sql(contract.source, "text_session_uuid")
+    alone = f"CASE WHEN text_user_id IS NULL THEN {anonymous_text_sql('event_id')} END"
+    return session_digest_sql(contract.source, f"coalesce(text_session_uuid, {alone})")
+
+
+def _user_id(contract: SourceContract) -> str:
+    user = user_id_sql(contract.domain, "text_user_id")
+    return f"coalesce({user}, {anonymous_user_id_sql('event_id')})" if contract.ids.anonymous == "admit" else user
+
+
 def _canonical_columns(contract: SourceContract) -> str:
     known = {**{name: name for name in EVENT_TYPES}, **contract.event_type.mapping}
     event_type, unknown = _event_type(known, contract.event_type.default)
@@ -169,7 +282,7 @@ def _canonical_columns(contract: SourceContract) -> str:
     is_unlabelled = f"text_{LABEL_FIELD} IS NULL" if contract.label is not None else "false"
     columns = {
         "event_id": "event_id",
-        "user_id": user_id_sql(contract.domain, "text_user_id"),
+        "user_id": _user_id(contract),
         "session_uuid": session_uuid_sql("session_digest"),
         "event_type": event_type,
         "event_timestamp": "event_time",

@@ -32,7 +32,9 @@ def file_change(contract: SourceContract, version: int, profiles: Mapping[str, C
         most; every difference is listed.
     """
     described = contract.registry.versions[version].fields
-    types = {column: described[name].type for name, column in contract.fields(version).items()}
+    types = {
+        column: described[name].type for name, columns in contract.field_columns(version).items() for column in columns
+    }
     types.update(dict.fromkeys(contract.time_columns(version)[1:], FieldType.TEXT))
     required = contract.required_columns(version)
     expected = {

@@ -19,6 +19,8 @@ from typing import Any, Protocol
 from ml_data_platform.events.sql_text import sql_identifier, sql_literal
 
 USER_ID_HEX_DIGITS = 16
+ANONYMOUS_PREFIX = "anon_"
+"""Begins the ids of users that are one event each, because nobody knows them."""
 _BLOCK_BYTES = 64
 _HEX_DIGITS = "0123456789abcdef"
 # RFC 9562, section 4.1: the two high bits of this digit are 10.
@@ -109,23 +111,29 @@ def producer_event_id_sql(source: str, producer_id: str) -> str:
     return f"{sql_literal(source + ':')} || {producer_id}"
 
 
-def hashed_event_id_sql(source: str, values: Sequence[str]) -> str:
+def hashed_event_id_sql(source: str, texts: Sequence[str]) -> str:
     """Return SQL for the event id made of what identifies the event.
 
     Args:
         source: The source of the event.
-        values: SQL expressions of texts. Each goes into the MD5 as ``<bytes>:<text>,``, or ``-,`` where it is
-            NULL, so that no two lists of values share a text.
+        texts: SQL expressions of texts that are framed, so that no two lists of values are joined to one text.
     """
-    framed = ", ".join(f"coalesce(strlen({value}) || ':' || {value}, '-'), ','" for value in values)
-    return f"{sql_literal(source + ':')} || md5(concat({framed}))"
+    return f"{sql_literal(source + ':')} || md5(concat({', '.join(texts)}))"
 
 
-def whole_row_event_id_sql(source: str, landed: str) -> str:
-    """Return SQL for the event id made of the whole landed row.
+def anonymous_text_sql(text: str) -> str:
+    """Return SQL for the producer's id that an event without a user, or without a session, has for itself alone.
 
     Args:
-        source: The source of the event.
-        landed: SQL expression of the row's text as landed.
+        text: SQL column of the event id.
     """
-    return f"{sql_literal(source + ':')} || md5({landed})"
+    return f"concat('anonymous:', {text})"
+
+
+def anonymous_user_id_sql(text: str) -> str:
+    """Return SQL for the user id of an event without a user: ``anon_`` and 16 hex digits, its own.
+
+    Args:
+        text: SQL column of the event id.
+    """
+    return f"{sql_literal(ANONYMOUS_PREFIX)} || left(md5({anonymous_text_sql(text)}), {USER_ID_HEX_DIGITS})"

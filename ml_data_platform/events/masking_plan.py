@@ -9,13 +9,14 @@ unnamed, whoever sends it, so that a column that a producer adds tomorrow is saf
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from ml_data_platform.events.contract_errors import Problem
 from ml_data_platform.events.contract_parts import MaskingAction, PersonalData, VersionColumn
-from ml_data_platform.events.schema_versions import FieldType
+from ml_data_platform.events.id_texts import NULL_MARKERS, absent_texts
+from ml_data_platform.events.schema_versions import ID_COLUMNS, FieldType
 
 if TYPE_CHECKING:
     from ml_data_platform.events.contract_model import SourceContract
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 ROW_KEY = "_masked_row"
 """Member of a masked row that tells it from rows that differ in dropped values only; it is no column."""
 
+_DEFAULT_ABSENT = absent_texts(NULL_MARKERS, ())
 # Masked, it would be no type that the contract maps.
 _READ_AS_WRITTEN = frozenset({"event_type"})
 
@@ -35,10 +37,12 @@ class PathRule:
         action: ``field``: a plain value stays, and what is within an object or array is unnamed. None: only paths
             within are named.
         within: Key to the rule of what lies under it.
+        is_id: The value is an id: what stands for none is not masked, and spellings of one integer have one mask.
     """
 
     action: MaskingAction | Literal["field"] | None = None
     within: Mapping[str, PathRule] = field(default_factory=dict)
+    is_id: bool = False
 
 
 @dataclass(frozen=True)
@@ -50,12 +54,14 @@ class MaskingPlan:
         unnamed: What becomes of what no rule names.
         domain: Equal values have equal masks within it.
         tells_rows_apart: Rows are told apart by all that they hold, so that what is dropped must leave a trace.
+        absent_ids: Texts that stand for no id, as ``id_texts`` compares them.
     """
 
     root: PathRule
     unnamed: MaskingAction
     domain: str
     tells_rows_apart: bool
+    absent_ids: tuple[str, ...]
 
 
 def masking_plan(contract: SourceContract) -> MaskingPlan | None:
@@ -67,13 +73,14 @@ def masking_plan(contract: SourceContract) -> MaskingPlan | None:
         contract.path(column): "field" for column in _named(contract)
     }
     actions.update({contract.path(column): action for column, action in said.columns.items()})
-    has_ids = bool(contract.identity) or contract.landed_column("event_id") is not None
+    has_ids = bool(contract.identity) or contract.has_stated_event_ids
     is_dropping = said.unnamed == "drop" or "drop" in said.columns.values()
     return MaskingPlan(
-        root=_rule((), actions),
+        root=_rule((), actions, _id_paths(contract)),
         unnamed=said.unnamed,
         domain=said.domain or contract.domain,
         tells_rows_apart=is_dropping and not has_ids,
+        absent_ids=contract.absent_ids,
     )
 
 
@@ -88,6 +95,8 @@ def plan_facts(contract: SourceContract) -> dict[str, Any] | None:
         "unnamed": said.unnamed,
         "domain": said.domain or contract.domain,
         "paths": contract.format != "csv",
+        # What is said by default is left out, so that files that were masked before are masked alike.
+        **({"absent_ids": list(contract.absent_ids)} if contract.absent_ids != _DEFAULT_ABSENT else {}),
     }
 
 
@@ -99,6 +108,8 @@ def plan_differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[
         for column in sorted(was.keys() | becomes.keys())
         if was.get(column, before["unnamed"]) != becomes.get(column, now["unnamed"])
     ]
+    if before.get("absent_ids") != now.get("absent_ids"):
+        found.append("ids: other texts stand for no id")
     found += [f"{key}: {before[key]} then, {now[key]} now" for key in ("unnamed", "domain") if before[key] != now[key]]
     return found
 
@@ -141,11 +152,12 @@ def _uses(contract: SourceContract) -> Iterator[tuple[str, str | None, str | Non
         described = contract.registry.versions[version].fields
         for column in contract.time_columns(version):
             yield column, "it is read as the event time", "it is read as the event time"
-        for name, column in contract.fields(version).items():
+        for name, columns in contract.field_columns(version).items():
             is_plain = described[name].type is FieldType.TEXT and name not in _READ_AS_WRITTEN
             unmaskable = None if is_plain else f"it is read as {name}, which a mask is not"
             is_needed = described[name].required or name in contract.registry.versions[version].markers
-            yield column, unmaskable, f"it is read as {name}" if is_needed or not is_plain else None
+            for column in columns:
+                yield column, unmaskable, f"it is read as {name}" if is_needed or not is_plain else None
     if isinstance(contract.schema_version, VersionColumn):
         why = "it is read as the schema version"
         yield contract.schema_version.column, why, why
@@ -163,10 +175,25 @@ def _is_above(contract: SourceContract, one: str, other: str) -> bool:
     return len(parts) < len(below) and below[: len(parts)] == parts
 
 
-def _rule(path: tuple[str, ...], actions: Mapping[tuple[str, ...], MaskingAction | Literal["field"]]) -> PathRule:
+def _id_paths(contract: SourceContract) -> frozenset[tuple[str, ...]]:
+    """Return the paths of the columns that fields of ids are made of."""
+    return frozenset(
+        contract.path(column)
+        for version in contract.versions
+        for name, canonical in contract.registry.canonical_columns(version).items()
+        if canonical in ID_COLUMNS
+        for column in contract.columns_of(name)
+    )
+
+
+def _rule(
+    path: tuple[str, ...],
+    actions: Mapping[tuple[str, ...], MaskingAction | Literal["field"]],
+    ids: Collection[tuple[str, ...]],
+) -> PathRule:
     at = len(path)
     keys = dict.fromkeys(each[at] for each in actions if len(each) > at and each[:at] == path)
-    return PathRule(actions.get(path), {key: _rule((*path, key), actions) for key in keys})
+    return PathRule(actions.get(path), {key: _rule((*path, key), actions, ids) for key in keys}, path in ids)
 
 
 def _actions(facts: Mapping[str, Any]) -> dict[str, str]:

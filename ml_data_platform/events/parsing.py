@@ -78,7 +78,8 @@ def routing_query(
     """
     declared, versions = contract.schema_version, contract.registry.versions
     timed = {number: contract.time_columns(number) for number in contract.versions}
-    markers = {number: _marker_columns(contract, versions[number]) for number in contract.versions}
+    is_inferred = declared == "infer"
+    markers = {number: contract.marker_columns(number) if is_inferred else () for number in contract.versions}
     named = (declared.column,) if isinstance(declared, VersionColumn) else ()
     columns = tuple(dict.fromkeys(name for names in (named, *timed.values(), *markers.values()) for name in names))
     at = {column: f"texts[{position}]" for position, column in enumerate(columns, start=1)}
@@ -100,13 +101,6 @@ FROM (SELECT *, {text} AS event_time_landed
 FROM (SELECT *, CAST({version} AS SMALLINT) AS schema_version
 FROM (SELECT source_row, landed, defect, json_extract_string(landed, {sql_list(pointers.values())}) AS texts
 FROM {relation} AS landed_file)))))"""
-
-
-def _marker_columns(contract: SourceContract, version: SchemaVersion) -> tuple[str, ...]:
-    if contract.schema_version != "infer":
-        return ()
-    fields = contract.fields(version.number)
-    return tuple(fields[name] for name in version.markers if name in fields)
 
 
 def _row_version(

@@ -34,6 +34,11 @@ class FieldType(StrEnum):
         return PARSED_SQL_TYPES[self]
 
 
+LABEL_FIELD = "label"
+SEQUENCE_FIELD = "sequence"
+ID_COLUMNS = ("user_id", "session_uuid", "event_id")
+"""Canonical columns of ids: their fields may be made of several landed columns."""
+
 PARSED_SQL_TYPES: Mapping[FieldType, str] = MappingProxyType(
     {
         FieldType.TEXT: "VARCHAR",

@@ -4,8 +4,9 @@ Belongs here: keyed masks, and rewriting the JSON text of a row by its plan, so 
 exact text. Does not belong here: which path is masked (``events.masking_plan``), files (``masked_files``).
 
 A mask is ``masked_`` and 32 hex digits of HMAC-SHA256(key, purpose, 0x00, domain, 0x00, text): equal texts have equal
-masks within a domain, whatever their column; null and blank texts, which say nothing, stay. A number is masked by its
-digits, an object or array as a whole by its JSON text.
+masks within a domain, whatever their column; null and blank texts, which say nothing, stay, and so do texts in columns of
+ids that stand for none. A number is masked by its digits, an integer id however it is written as the integer, an object or
+array as a whole by its JSON text.
 """
 
 from __future__ import annotations
@@ -17,14 +18,16 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from json.decoder import scanstring  # type: ignore[attr-defined]
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import pyarrow as pa
 
 from ml_data_platform.events.contract_parts import MaskingAction
+from ml_data_platform.events.evolution import LARGEST_EXACT_INTEGER
+from ml_data_platform.events.id_texts import id_text
 from ml_data_platform.events.masking_plan import ROW_KEY, MaskingPlan, PathRule
 from ml_data_platform.landing.chunks import CHUNK, MALFORMED_ROW, WRONG_FIELD_COUNT
-from ml_data_platform.landing.distinct_names import EXTRA_FIELDS_KEY, UNPARSED_KEY
+from ml_data_platform.landing.column_names import EXTRA_FIELDS_KEY, UNPARSED_KEY
 
 PREFIX = "masked_"
 MASK_HEX_DIGITS = 32
@@ -39,7 +42,9 @@ _SIMPLE = re.compile(
     re.DOTALL,
 )
 _PLAIN = re.compile(r"[^\s,\]}]+")
+_NOTHING = frozenset({"null", '""'})
 _KEPT = PathRule("keep")
+_Action = MaskingAction | Literal["mask_id"]
 _Key = TypeVar("_Key")
 _Value = TypeVar("_Value")
 
@@ -75,8 +80,11 @@ class Masker:
     def __init__(self, plan: MaskingPlan, keys: MaskingKeys) -> None:
         self.plan = plan
         self._secret = keys.secret
+        self._absent_ids = frozenset(plan.absent_ids)
         self._remembered: dict[str, str] = {}
-        self._members: dict[tuple[int, str], tuple[MaskingAction, str]] = {}
+        self._remembered_ids: dict[str, str] = {}
+        self._dropped: list[str] = []
+        self._members: dict[tuple[int, str], tuple[_Action, str]] = {}
 
     def mask_chunk(self, chunk: pa.Table) -> pa.Table:
         """Return a chunk's rows masked.
@@ -108,13 +116,16 @@ class Masker:
     def _row(self, text: str, defect: str | None) -> tuple[str, str | None]:
         if defect is not None:
             return self._defective(text, defect), defect
+        self._dropped.clear()
         try:
             masked, _ = self._object(text, _after_blanks(text, 0), self.plan.root)
         except (RecursionError, ValueError, IndexError):
             return self._defective(text, MALFORMED_ROW), MALFORMED_ROW
-        if self.plan.tells_rows_apart:
+        if self.plan.tells_rows_apart and self._dropped:
             separator = "," if len(masked) > len("{}") else ""
-            masked = f'{masked[:-1]}{separator}"{ROW_KEY}":"{self.mask(text, "row")}"}}'
+            # Only what was dropped, in an order of its own: how the rest is written tells nothing apart.
+            dropped = "\n".join(sorted(self._dropped))
+            masked = f'{masked[:-1]}{separator}"{ROW_KEY}":"{self.mask(dropped, "row")}"}}'
         return masked, None
 
     def _defective(self, text: str, defect: str) -> str:
@@ -139,6 +150,10 @@ class Masker:
                     members.append(f"{name}:{value}")
                 elif action == "mask":
                     members.append(f"{name}:{self._remembered.get(value) or self._masked(value)}")
+                elif action == "mask_id":
+                    members.append(f"{name}:{self._remembered_ids.get(value) or self._masked_id(value)}")
+                elif value not in _NOTHING:
+                    self._dropped.append(f"{written}:{value}")
                 at = simple.end()
             else:
                 at = _after_blanks(text, at)
@@ -164,7 +179,10 @@ class Masker:
             written = written if name == key else json.dumps(name)
         else:
             value, at = self._value(text, at, found or _KEPT)
-        return (None if value is None else f"{written}:{value}"), at
+        if value is None:
+            self._dropped.append(text[start:at])
+            return None, at
+        return f"{written}:{value}", at
 
     def _array(self, text: str, at: int, rule: PathRule) -> tuple[str, int]:
         elements: list[str] = []
@@ -204,11 +222,20 @@ class Masker:
             _remember(self._remembered, written, found)
         return found
 
-    def _member(self, rule: PathRule, written: str) -> tuple[MaskingAction, str]:
+    def _masked_id(self, written: str) -> str:
+        """Return the JSON text of an id's mask; what stands for no id stays."""
+        content = scanstring(written, 1, False)[0] if written[0] == '"' else _plain_number(written)
+        found = id_text(content, self._absent_ids) if written != "null" else None
+        masked = written if found is None else f'"{self.mask(found)}"'
+        if len(written) <= MAX_REMEMBERED_CHARACTERS:
+            _remember(self._remembered_ids, written, masked)
+        return masked
+
+    def _member(self, rule: PathRule, written: str) -> tuple[_Action, str]:
         """Return what becomes of a plain value under a key, and how the key is written in the masked row."""
         key = scanstring(written, 1, False)[0]
         rule_of_key = self._rule_of(rule, key)
-        found: tuple[MaskingAction, str]
+        found: tuple[_Action, str]
         if rule_of_key is None and rule.action != "keep":
             name = self._name(key)
             found = self.plan.unnamed, written if name is None or name == key else json.dumps(name)
@@ -217,6 +244,8 @@ class Masker:
         else:
             # A plain value where the contract expects an object may hold what should be within.
             found = rule_of_key.action or "mask", written
+        if found[0] == "mask" and rule_of_key is not None and rule_of_key.is_id:
+            found = "mask_id", written
         _remember(self._members, (id(rule), written), found)
         return found
 
@@ -236,6 +265,14 @@ class Masker:
                 if found is None:
                     break
         return found
+
+
+def _plain_number(written: str) -> str:
+    """Return a JSON number that is an integer in full digits, as Parquet and CSV have it; anything else as it is."""
+    if not any(mark in written for mark in ".eE") or written in ("true", "false"):
+        return written
+    value = float(written)
+    return str(int(value)) if value.is_integer() and abs(value) <= LARGEST_EXACT_INTEGER else written
 
 
 def _remember(memory: dict[_Key, _Value], key: _Key, value: _Value) -> None:

@@ -112,10 +112,10 @@ def field_counts(engine: duckdb.DuckDBPyConnection, contract: SourceContract) ->
     """Return per canonical column how it would be filled."""
     columns: dict[str, list[str]] = {name: [] for name in contract.registry.canonical_types}
     for version in version_counts(engine):
-        landed = contract.fields(version)
         for name, column in contract.registry.canonical_columns(version).items():
-            if name in landed and landed[name] not in columns[column]:
-                columns[column].append(landed[name])
+            columns[column] += [
+                each for each in contract.field_columns(version).get(name, ()) if each not in columns[column]
+            ]
     known = [row[0] for row in engine.execute("DESCRIBE judged").fetchall()]
     found = {}
     for name, landed_columns in columns.items():

@@ -25,6 +25,7 @@ OF_SQL_ONLY = frozenset(
         "keep_condition",
         "sql_list",
         "_quarantine_columns",
+        "_ids",
     }
 )
 """Functions that return SQL, and in whose source that cannot be seen."""

@@ -19,9 +19,9 @@ FILES = {
     "bad_parquet": (bad_rows.parquet_rows(), bad_rows.parquet_content),
 }
 CONTRACTS = {
-    "bad_json": "format: jsonl",
+    "bad_json": "format: jsonl\ncolumns: {event_id: event_id}",
     "bad_csv": "format: csv\ncolumns: {" + ", ".join(f"{name}: {name}" for name in COLUMNS[:-1]) + "}",
-    "bad_parquet": "format: parquet",
+    "bad_parquet": "format: parquet\ncolumns: {event_id: event_id}",
 }
 
 

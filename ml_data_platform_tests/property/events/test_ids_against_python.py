@@ -11,6 +11,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from ml_data_platform.events.id_texts import NULL_MARKERS, absent_texts, id_text, id_text_sql
+from ml_data_platform.events.identity import framed as frame
 from ml_data_platform.events.ids import (
     IdKey,
     bind_id_key,
@@ -18,7 +20,6 @@ from ml_data_platform.events.ids import (
     session_digest_sql,
     session_uuid_sql,
     user_id_sql,
-    whole_row_event_id_sql,
 )
 
 id_texts = st.lists(st.text(max_size=40), min_size=1, max_size=20)
@@ -72,7 +73,7 @@ def test_session_ids_are_version_5_uuids(evaluate, texts, source):
 @settings(max_examples=60, deadline=None)
 def test_identity_values_are_framed(duck, rows):
     """Events have the same hashed id exactly when all their identity values are equal; NULL differs from empty."""
-    expression = hashed_event_id_sql("s", ["$a::VARCHAR", "$b::VARCHAR"])
+    expression = hashed_event_id_sql("s", [frame("$a::VARCHAR"), frame("$b::VARCHAR")])
     found = [duck.execute(f"SELECT {expression}", {"a": a, "b": b}).fetchall()[0][0] for a, b in rows]
 
     def framed(value):
@@ -82,12 +83,23 @@ def test_identity_values_are_framed(duck, rows):
     assert len(set(found)) == len(rows)
 
 
-@given(texts=id_texts)
-@settings(max_examples=30, deadline=None)
-def test_whole_rows_identify_events_without_ids(evaluate, texts):
-    """The id of an event without identity columns is the MD5 of its landed text, under its source."""
-    expected = ["shop:" + hashlib.md5(text.encode()).hexdigest() for text in texts]
-    assert evaluate(whole_row_event_id_sql("shop", "text"), texts) == expected
+ABSENT = absent_texts(NULL_MARKERS, ["-1"])
+id_like = st.one_of(
+    st.text(max_size=8),
+    st.sampled_from([*NULL_MARKERS, "-1.0", " -1", "0", "0.0", "-0.0"]).flatmap(
+        lambda text: st.sampled_from([text, text.upper(), f" {text}\u00a0", f"{text}x"])
+    ),
+    st.from_regex(r"-?[0-9]{1,20}(\.0{0,3})?", fullmatch=True),
+    st.floats(allow_nan=False, allow_infinity=False).map(repr),
+    st.integers(-(2**60), 2**60).map(lambda number: f"{float(number):e}"),
+)
+
+
+@given(texts=st.lists(id_like, min_size=1, max_size=20))
+@settings(max_examples=150, deadline=None)
+def test_what_id_texts_say_is_the_same_in_sql_and_in_python(evaluate, texts):
+    """Masking, in Python, and mapping, in SQL, agree on what is absent and on what is an integer."""
+    assert evaluate(id_text_sql("text", ABSENT), texts) == [id_text(text, ABSENT) for text in texts]
 
 
 def test_null_ids_stay_null(evaluate):

@@ -23,6 +23,7 @@ source: shop
 format: jsonl
 event_time: {epoch_unit: ms}
 event_type: {mapping: {VIEW: page_view}}
+columns: {event_id: event_id}
 label: bought
 """,
     file="shop.yaml",
@@ -35,7 +36,12 @@ V2_FIELDS = {"event_id", "user_id", "session_uuid", "event_type", "event_timesta
 LABELS = {"0": 0, "1": 1, "false": 0, "true": 1}
 SHARED = {"sequence", "session_duration_seconds", "purchase_amount_usd", "bought"}
 
-texts = st.one_of(st.text(max_size=6), st.sampled_from(["", " ", "\t\n", "{", "[1]", '{"a":1}', "'", "null", "NaN"]))
+texts = st.one_of(
+    st.text(max_size=6),
+    st.sampled_from(
+        ["", " ", "\t\n", "\u00a0", "{", "[1]", '{"a":1}', "'", "null", "NaN", " Undefined ", "7.0", "7", "07.0"]
+    ),
+)
 nested = st.one_of(
     st.lists(st.integers(0, 9), max_size=2), st.dictionaries(st.text(max_size=2), st.integers(0, 9), max_size=1)
 )
@@ -90,6 +96,17 @@ def present(value):
     return text if text is not None and text.strip(" \t\n\r\f\v") else None
 
 
+NO_IDS = {"null", "nan", "none", "undefined", "-", "--", "na", "nat", "nil", "\\n", "n/a"}
+
+
+def identified(value):
+    """Return the id that a value writes, None where it stands for none."""
+    text = as_text(value)
+    if text is None or not text.strip() or text.strip().lower() in NO_IDS:
+        return None
+    return text[:-2] if re.fullmatch(r"-?[1-9][0-9]*\.0|0\.0", text) else text
+
+
 def dated(row):
     """Return (version, event time, reason) by Python's calendar."""
     version = 2 if row.keys() & {"session_uuid", "event_timestamp"} else 1
@@ -139,14 +156,14 @@ def user_id(secret, text):
 def mapped(row, version, secret):
     """Return the canonical columns that do not come from provenance."""
     fields = (V2_FIELDS if version == 2 else V1_FIELDS) | SHARED
-    session = present(row.get("session_uuid" if version == 2 else "session_id"))
+    session = identified(row.get("session_uuid" if version == 2 else "session_id"))
     kind = present(row.get("event_type"))
     namespace = uuid.uuid5(uuid.NAMESPACE_URL, "ml-data-platform:shop")
     sequence, sequence_fails = integer(row.get("sequence"))
     duration, duration_fails = number(row.get("session_duration_seconds"))
     amount, amount_fails = number(row.get("purchase_amount_usd"))
     bought = present(row.get("bought"))
-    event_id, user = present(row.get("event_id")), present(row.get("user_id"))
+    event_id, user = identified(row.get("event_id")), identified(row.get("user_id"))
     return {
         "event_id": event_id and f"shop:{event_id}",
         "user_id": user and user_id(secret, user),

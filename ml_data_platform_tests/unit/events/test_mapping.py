@@ -127,7 +127,8 @@ def test_types_are_mapped_or_take_the_default(rows, contract_of):
 
 def test_blank_ids_are_absent(rows, contract_of):
     """A blank user, session or event id identifies nothing and nobody."""
-    (event,) = rows.map(contract_of(INFERRED), [{**V2, "user_id": " ", "session_uuid": "", "event_id": "\t"}])
+    contract = contract_of(INFERRED + "\ncolumns: {event_id: event_id}")
+    (event,) = rows.map(contract, [{**V2, "user_id": " ", "session_uuid": "", "event_id": "\t"}])
     assert (event["user_id"], event["session_uuid"], event["event_id"]) == (None, None, None)
 
 

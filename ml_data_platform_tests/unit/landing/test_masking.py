@@ -94,6 +94,49 @@ def test_rows_that_differ_in_dropped_values_stay_apart():
     assert masked("{columns: {a: drop}}", '{"a":1}', base=BASE + "identity: [user_id]\n") == "{}"
 
 
+def test_how_a_row_is_written_leaves_no_trace():
+    """The trace of dropped values is the same in another order, beside other values, and where empty ones are added."""
+    without_ids = BASE + "columns: {event_id: null}\n"
+    rows = (
+        '{"a":1,"b":{"x":1},"user_id":"u"}',
+        '{"b":{"x":1},"user_id":"v","a":1}',
+        '{"a":1,"c":null,"b":{"x":1},"d":""}',
+    )
+    section = "{columns: {a: drop, b: drop, c: drop, d: drop}}"
+    keys = {json.loads(masked(section, row, base=without_ids))["_masked_row"] for row in rows}
+    assert len(keys) == 1
+    others = ('{"a":1}', '{"b":{"x":1}}', '{"a":1,"b":{"x":2}}', '{"a":{"x":1},"b":1}')
+    assert len(keys | {json.loads(masked(section, row, base=without_ids))["_masked_row"] for row in others}) == 5
+
+
+@pytest.mark.parametrize(
+    "text", ['"NULL"', '"\\\\N"', '"nan"', '" undefined "', '"(not set)"', '"\\u00a0"', "null", '""']
+)
+def test_what_stands_for_no_id_is_no_person(text):
+    """In a column of ids a null marker stays as it is, and so is absent; in any other column it is masked like a value."""
+    found = masked("{columns: {user_id: mask, a: mask}}", f'{{"user_id":{text},"a":{text}}}')
+    assert found.startswith(f'{{"user_id":{text},')
+    if json.loads(text) and json.loads(text).strip():
+        assert "masked_" in found
+
+
+def test_one_integer_id_has_one_mask():
+    """However it is written, an id is masked as the integer that mapping would take it for; other columns by their text."""
+    section = "{columns: {user_id: mask, a: mask}}"
+    written = ("1000", '"1000"', "1000.0", '"1000.0"', "1e3", "1.0E3")
+    rows = [json.loads(masked(section, f'{{"user_id":{text},"a":{text}}}')) for text in written]
+    assert {row["user_id"] for row in rows} == {mask_of("1000")}
+    assert rows[3]["a"] == mask_of("1000.0")
+    assert json.loads(masked(section, '{"user_id":"007"}'))["user_id"] == mask_of("007")
+
+
+def test_sentinels_are_not_masked():
+    """What a contract adds to the markers stays readable as absent."""
+    base = BASE + "ids: {sentinels: [-1]}\n"
+    assert masked("{columns: {user_id: mask}}", '{"user_id":-1}', base=base) == '{"user_id":-1}'
+    assert "masked_" in masked("{columns: {user_id: mask}}", '{"user_id":-1}')
+
+
 @pytest.mark.parametrize("defect", ["malformed_row", "wrong_field_count"])
 def test_rows_with_a_defect_leave_their_size_only(defect):
     """Of a row in which personal data may stand anywhere, its size and a mask are left."""
