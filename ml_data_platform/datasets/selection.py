@@ -23,6 +23,7 @@ DATASETS = ("date_partitions", "label_partitions", "stratified_partitions")
 FEATURES = "session_features"
 _QUARANTINE = "quarantined_events"
 _POSITIVE = "label=positive"
+_JUDGED = "date_partitions"
 _BY_FOLD = "stratified_partitions"
 _DIVISION = ("fold_count", "fold_salt")
 
@@ -92,7 +93,8 @@ def select_partitions(store: TableStore, request: Request) -> Selection:
     """Choose the newest generations that fit each other, of days whose blocking checks pass.
 
     A day whose validation refuses what was landed last is left out, although its last good generation is published:
-    rows are missing from it. A day is left out too where the data sets are not built from the same features.
+    rows are missing from it. A day is left out too where the data sets are not built from the same features, or from
+    others than the checks of ``date_partitions`` have passed, whether or not that data set is asked for.
 
     Raises:
         VersionError: Users of some days are divided into other folds than those of the others.
@@ -149,6 +151,8 @@ def _choose(
     if partitions is None:
         return f"{', '.join(datasets)} are not built from the same {FEATURES}; run backfill"
     features = features_of(partitions[datasets[0]])
+    if (partitions.get(_JUDGED) or _built_from(store, _JUDGED, day, features)) is None:
+        return f"{_JUDGED}, whose checks judge these rows, does not hold them: it is refused or not built"
     rows = partitions[datasets[0]].rows
     source = generation_with(store, FEATURES, day, features)
     labels = partitions.get("label_partitions") or _built_from(store, "label_partitions", day, features)

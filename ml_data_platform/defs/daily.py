@@ -19,7 +19,7 @@ from ml_data_platform.defs.runs import is_beside_backfill
 from ml_data_platform.errors import PlatformError
 from ml_data_platform.events.descriptions import COLUMN_DESCRIPTIONS
 from ml_data_platform.events.lateness import ONE_DAY
-from ml_data_platform.events.planning import UPSTREAM, State, Status, decide, missing_upstream
+from ml_data_platform.events.planning import GATES, UPSTREAM, State, Status, decide, missing_upstream
 from ml_data_platform.features.catalog import CATALOG
 from ml_data_platform.stages import flow, state
 from ml_data_platform.stages.platform import Platform
@@ -58,7 +58,7 @@ def daily_asset(
             name=name,
             partitions_def=daily,
             ins={upstream: _asset_in(name, upstream) for upstream in reads},
-            deps=list(after),
+            deps=[*after, *([GATES[name]] if name in GATES else [])],
             outs={
                 asset: dg.AssetOut(
                     is_required=False,

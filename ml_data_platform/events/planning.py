@@ -29,6 +29,12 @@ UPSTREAM: Mapping[str, tuple[tuple[str, int], ...]] = {
 }
 """Asset to the (asset, offset in days) that it reads; in an order in which everything can be built."""
 
+GATES: Mapping[str, str] = {"label_partitions": "date_partitions", "stratified_partitions": "date_partitions"}
+"""Asset to the one of the same day whose checks judge the rows of both: what refuses that, refuses it too.
+
+It is no input: the gate is open where that asset is published from the inputs required now.
+"""
+
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("raw_events", "validated_events"),
     ("session_features", "session_summaries"),
@@ -180,6 +186,15 @@ def missing_upstream(state: State, asset: str, day: dt.date) -> tuple[tuple[str,
     return tuple(missing)
 
 
+def closed_gate(state: State, asset: str, day: dt.date) -> str | None:
+    """Return the asset whose checks must have passed the same rows before, and have not; none where nothing forbids."""
+    gate = GATES.get(asset)
+    if gate is None:
+        return None
+    head = state.head(gate, day)
+    return None if head is not None and dict(head.inputs) == required_inputs(state, gate, day) else gate
+
+
 def refused_days(state: State, asset: str, day: dt.date) -> tuple[dt.date, ...]:
     """Return the days whose refused rows keep ``asset`` of ``day`` from being built, near or far upstream; sorted."""
     if asset == "validated_events" and is_refused(state, day):
@@ -226,9 +241,11 @@ def decide(state: State, asset: str, day: dt.date, *, is_requested: bool = False
     blocked = _blocked(state, asset, day, required)
     if blocked is not None:
         return blocked
-    if head is None:
-        return Decision(asset, day, Status.DIRTY, ("never built",), (), required)
-    reasons = changed_inputs(head.inputs, required)
+    reasons = ("never built",) if head is None else changed_inputs(head.inputs, required)
+    gate = closed_gate(state, asset, day) if reasons else None
+    if gate is not None:
+        why = f"{gate} of {day}, whose checks judge the same rows, is not published from what is there now"
+        return Decision(asset, day, Status.BLOCKED, (why,), (day,), required)
     return Decision(asset, day, Status.DIRTY if reasons else Status.CLEAN, reasons, (), required)
 
 
@@ -290,6 +307,8 @@ def plan(
         for day in ordered:
             decision = decide(state, asset, day, is_requested=is_requested)
             behind = [(up, day + offset * ONE_DAY) for up, offset in UPSTREAM[asset]]
+            if asset in GATES and decision.status is not Status.CLEAN:
+                behind.append((GATES[asset], day))
             waits_for = [f"after {up} of {of.isoformat()}" for up, of in behind if (up, of) in unsettled]
             if waits_for and decision.status is not Status.NOT_NEEDED:
                 decision = replace(decision, status=Status.WAITING, reasons=tuple(waits_for))

@@ -6,7 +6,6 @@ means (``events``).
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from ml_data_platform.errors import LandingError, bounded
@@ -14,33 +13,48 @@ from ml_data_platform.events.alike_names import alike_names
 from ml_data_platform.events.contracts import SourceContract
 
 MAX_NAMES_SHOWN = 20
-UNPARSED_KEY = "_unparsed"
-EXTRA_FIELDS_KEY = "_extra_fields"
 
 
-def refuse_unusable_names(names: Sequence[str], *, remedy: str) -> None:
-    """Check that each column has a name of its own that is text.
+def refuse_unreadable_names(names: Sequence[str]) -> None:
+    """Check that each column has a name that is text.
 
     Args:
         names: Column names in the file's order; bytes that are not UTF-8 as lone surrogates.
-        remedy: What a producer should do.
 
     Raises:
-        LandingError: Names are empty, repeated, reserved, or not UTF-8.
+        LandingError: Names are not UTF-8.
     """
-    repeated = sorted(name for name, count in Counter(names).items() if count > 1)
-    reserved = sorted({UNPARSED_KEY, EXTRA_FIELDS_KEY} & set(names))
-    unreadable = [name for name in names if not name.strip() or not is_text(name)]
-    if repeated or reserved or unreadable:
-        if any(not is_text(name) for name in names):
-            remedy = "Send UTF-8; of a file of Windows or Excel: iconv -f WINDOWS-1252 -t UTF-8 OLD > NEW."
+    unreadable = [printable(name) for name in names if not is_text(name)]
+    if unreadable:
         raise LandingError(
-            "The file has columns whose names are empty, repeated, reserved or not UTF-8.",
+            "The file has columns whose names are not UTF-8.",
             header=bounded(printable(",".join(names))),
-            repeated=[printable(name) for name in repeated] or None,
-            reserved=reserved or None,
-            unreadable=[printable(name) for name in unreadable] or None,
-            remedy=remedy,
+            unreadable=unreadable,
+            remedy="Send UTF-8; of a file of Windows or Excel: iconv -f WINDOWS-1252 -t UTF-8 OLD > NEW.",
+        )
+
+
+def refuse_ambiguous(repeated: Iterable[Sequence[str]], contract: SourceContract) -> None:
+    """Check that no column that the contract names stands in the file several times.
+
+    Columns that it does not name land under names of their own, see `distinct_names`.
+
+    Args:
+        repeated: Names, or keys that lead into an object, that occur more than once or are reserved.
+        contract: The contract of the file's source.
+
+    Raises:
+        LandingError: Nobody can tell which of two columns is the one that is meant.
+    """
+    named = {column for version in contract.versions for column in contract.landed_columns(version)}
+    named |= {*contract.identity, *(contract.pii.columns if contract.pii is not None else ())}
+    paths = {contract.path(column) for column in named}
+    meant = sorted({".".join(keys) for keys in repeated if any(path[: len(keys)] == tuple(keys) for path in paths)})
+    if meant:
+        raise LandingError(
+            "The file has several columns of one name, or of a reserved one, that its contract reads.",
+            repeated=_shown(meant),
+            remedy="Send the file with one column of each name that the contract reads.",
         )
 
 

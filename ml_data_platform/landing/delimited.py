@@ -23,7 +23,8 @@ from ml_data_platform.landing.chunks import (
     MAX_CHUNK_ROWS,
     WRONG_FIELD_COUNT,
 )
-from ml_data_platform.landing.column_names import EXTRA_FIELDS_KEY, is_text, refuse_unusable_names
+from ml_data_platform.landing.column_names import is_text, refuse_unreadable_names
+from ml_data_platform.landing.distinct_names import EXTRA_FIELDS_KEY, distinct_names, repeated_names
 from ml_data_platform.landing.limits import LIMITS, Limits
 from ml_data_platform.landing.line_feed import LineFeed
 from ml_data_platform.landing.lines import read_blocks, unparsed
@@ -51,11 +52,11 @@ class DelimitedReader:
         limits: What the file may cost.
 
     Attributes:
-        header: Column names as landed.
+        header: Column names as landed; where the file's own are blank, repeated or reserved, see `distinct_names`.
+        repeated: The names that were repeated or reserved.
 
     Raises:
-        LandingError: There is no header, or its names are empty, repeated, or reserved; or the content is
-            not text.
+        LandingError: There is no header, or its names are not UTF-8; or the content is not text.
     """
 
     def __init__(self, stream: BufferedIOBase, *, delimiter: str, quote: str = '"', limits: Limits = LIMITS) -> None:
@@ -63,7 +64,8 @@ class DelimitedReader:
         csv.field_size_limit(MAX_FIELD_CHARACTERS)
         self._feed = LineFeed(read_blocks(as_utf8(stream)))
         self._parser = csv.reader(self._feed, delimiter=delimiter, quotechar=quote, strict=True)
-        self.header = self._read_header(limits)
+        record = self._read_header(limits)
+        self.header, self.repeated = distinct_names(record), repeated_names(record)
 
     def chunks(self, connection: duckdb.DuckDBPyConnection) -> Iterator[pa.Table]:
         """Read the rows behind the header.
@@ -116,7 +118,7 @@ class DelimitedReader:
         if record is None or isinstance(record, str):
             raise LandingError("The CSV file has no readable header line.", got=record, remedy=remedy)
         limits.require_columns(len(record))
-        refuse_unusable_names(record, remedy=remedy)
+        refuse_unreadable_names(record)
         return record
 
     def _chunk(self, batch: _Batch, connection: duckdb.DuckDBPyConnection) -> pa.Table:

@@ -29,7 +29,7 @@ from ml_data_platform.errors import FileTooLargeError, LandingError
 from ml_data_platform.landing.chunks import CHUNK, MAX_CHUNK_CHARACTERS, MAX_CHUNK_ROWS
 from ml_data_platform.landing.limits import LIMITS, Limits, too_large
 
-_COLUMNS_KEY = b"columns"
+_COLUMNS_KEY, _REPEATED_KEY = b"columns", b"repeated"
 _REFUSED, _TOO_LARGE = 3, 4
 _MAX_COMPLAINT_BYTES = 16_384
 _PACKAGE_FOLDER = Path(__file__).parents[2]
@@ -42,7 +42,7 @@ def read_parquet(
     *,
     in_memory: bool = False,
     limits: Limits = LIMITS,
-) -> Iterator[tuple[list[str], Iterator[pa.Table]]]:
+) -> Iterator[tuple[list[str], list[list[str]], Iterator[pa.Table]]]:
     """Read a Parquet file under guard.
 
     Args:
@@ -52,7 +52,8 @@ def read_parquet(
         limits: What the file may cost.
 
     Yields:
-        The names of its columns, and its rows as tables of schema ``CHUNK`` in file order.
+        The names of its columns as they land; the keys that lead to names that are repeated or reserved in it; and its
+        rows as tables of schema ``CHUNK`` in file order.
 
     Raises:
         LandingError: The file as a whole cannot be read, or exceeds a limit (``FileTooLargeError``).
@@ -71,8 +72,9 @@ def read_parquet(
         assert child.stdout is not None
         try:
             stream = _opened(child, complaints, limits)
-            names = json.loads(stream.schema.metadata[_COLUMNS_KEY])
-            yield names, _tables(stream, child, complaints, limits)
+            said = stream.schema.metadata
+            names, repeated = json.loads(said[_COLUMNS_KEY]), json.loads(said[_REPEATED_KEY])
+            yield names, repeated, _tables(stream, child, complaints, limits)
         finally:
             child.kill()
             child.stdout.close()
@@ -152,7 +154,8 @@ def main(arguments: list[str]) -> int:
     Returns:
         The exit status.
     """
-    from ml_data_platform.landing.parquet import open_parquet, read_rows  # noqa: PLC0415 - only this process needs it
+    from ml_data_platform.landing.distinct_names import distinct_names  # noqa: PLC0415 - only this process needs them
+    from ml_data_platform.landing.parquet import open_parquet, read_rows, repeated_paths  # noqa: PLC0415
 
     path, limits = Path(arguments[0]), Limits(**json.loads(arguments[2]))
     scratch = Path(arguments[1]) if arguments[1] else None
@@ -161,7 +164,9 @@ def main(arguments: list[str]) -> int:
     _limit_memory(limits.decoded_bytes)
     try:
         with open_parquet(path, scratch, limits) as parquet, os.fdopen(os.dup(1), "wb") as out:
-            schema = CHUNK.with_metadata({_COLUMNS_KEY: json.dumps(parquet.schema_arrow.names)})
+            names, repeated = distinct_names(parquet.schema_arrow.names), repeated_paths(parquet.schema_arrow)
+            said = {_COLUMNS_KEY: json.dumps(names), _REPEATED_KEY: json.dumps(repeated)}
+            schema = CHUNK.with_metadata(said)
             with pa.ipc.new_stream(out, schema) as sink:
                 for batch in read_rows(parquet, path.stat().st_size, limits):
                     sink.write_batch(batch.replace_schema_metadata(schema.metadata))

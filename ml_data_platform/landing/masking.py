@@ -27,7 +27,7 @@ from ml_data_platform.events.evolution import LARGEST_EXACT_INTEGER
 from ml_data_platform.events.id_texts import id_text
 from ml_data_platform.events.masking_plan import ROW_KEY, MaskingPlan, PathRule
 from ml_data_platform.landing.chunks import CHUNK, MALFORMED_ROW, WRONG_FIELD_COUNT
-from ml_data_platform.landing.column_names import EXTRA_FIELDS_KEY, UNPARSED_KEY
+from ml_data_platform.landing.distinct_names import EXTRA_FIELDS_KEY, UNPARSED_KEY
 
 PREFIX = "masked_"
 MASK_HEX_DIGITS = 32

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ml_data_platform.errors import LandingError, bounded
+from ml_data_platform.landing.distinct_names import repeated_names
 from ml_data_platform.landing.limits import LIMITS, Limits, too_large
 from ml_data_platform.landing.lines import is_gzip, open_landed
 from ml_data_platform.landing.text_content import foreign_format
@@ -78,7 +79,7 @@ def read_rows(parquet: pq.ParquetFile, size_bytes: int, limits: Limits = LIMITS)
     """Read the rows.
 
     Args:
-        parquet: The opened file; its column names are distinct.
+        parquet: The opened file.
         size_bytes: Bytes of the file as landed.
         limits: What the file may cost.
 
@@ -113,6 +114,19 @@ def read_rows(parquet: pq.ParquetFile, size_bytes: int, limits: Limits = LIMITS)
             expected=parquet.metadata.num_rows,
             got=rows,
         )
+
+
+def repeated_paths(schema: pa.Schema) -> list[list[str]]:
+    """Return the keys that lead to each name that is repeated or reserved, in the file or in an object of it."""
+    found = [[name] for name in repeated_names(schema.names)]
+    open_paths = [([field.name], field.type) for field in schema]
+    while open_paths:
+        path, kind = open_paths.pop()
+        if pa.types.is_struct(kind):
+            members = [kind.field(place) for place in range(kind.num_fields)]
+            found += [[*path, name] for name in repeated_names([member.name for member in members])]
+            open_paths += [([*path, member.name], member.type) for member in members]
+    return found
 
 
 def _batch_rows(footer: pq.FileMetaData) -> int:

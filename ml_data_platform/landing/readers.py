@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from ml_data_platform.events.contracts import SourceContract
 from ml_data_platform.events.parsing import unknown_columns_query
-from ml_data_platform.landing.column_names import refuse_unknown_columns, refuse_unusable_names, require_columns
+from ml_data_platform.landing.column_names import refuse_ambiguous, refuse_unknown_columns, require_columns
 from ml_data_platform.landing.delimited import DelimitedReader
 from ml_data_platform.landing.guarded import read_parquet
 from ml_data_platform.landing.jsonl import read_json_lines
@@ -77,9 +77,10 @@ def open_rows(
     """
     with ExitStack() as stack:
         if contract.format == "parquet":
-            names, tables = stack.enter_context(read_parquet(path, scratch, in_memory=in_memory, limits=limits))
+            opened = stack.enter_context(read_parquet(path, scratch, in_memory=in_memory, limits=limits))
+            names, repeated, tables = opened
             limits.require_columns(len(names))
-            refuse_unusable_names(names, remedy="Send the file with one name for each column.")
+            refuse_ambiguous(repeated, contract)
             require_columns(names, contract)
             refuse_unknown_columns(names, contract)
             yield names, _counted(tables, limits)
@@ -87,6 +88,7 @@ def open_rows(
         stream = stack.enter_context(open_landed(path, limits=limits))
         if contract.format == "csv":
             reader = DelimitedReader(stream, delimiter=contract.csv.delimiter, quote=contract.csv.quote, limits=limits)
+            refuse_ambiguous([[name] for name in reader.repeated], contract)
             require_columns(reader.header, contract)
             refuse_unknown_columns(reader.header, contract)
             yield reader.header, _counted(reader.chunks(connection), limits)

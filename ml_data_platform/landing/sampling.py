@@ -130,7 +130,7 @@ def _chunks(path: Path, form: FormatGuess, *, in_memory: bool) -> Iterator[pa.Ta
     with ExitStack() as stack:
         if form.format == "parquet":
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-            _, tables = stack.enter_context(read_parquet(path, folder, in_memory=in_memory))
+            _, _, tables = stack.enter_context(read_parquet(path, folder, in_memory=in_memory))
             yield from tables
             return
         engine = stack.enter_context(connect_without_files())

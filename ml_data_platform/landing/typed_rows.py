@@ -12,15 +12,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ml_data_platform.landing.chunks import CHUNK, MALFORMED_ROW
+from ml_data_platform.landing.distinct_names import distinct_names
 from ml_data_platform.landing.lines import MAX_ROW_BYTES, UNPARSED_CHARACTERS, unparsed
-from ml_data_platform.landing.typed_text import is_text_type, json_objects, json_text
+from ml_data_platform.landing.typed_text import is_text_type, json_objects, json_of
 
 
 def landed_rows(batch: pa.RecordBatch, first_row: int) -> pa.RecordBatch:
     """Return typed rows as landed ones.
 
     Args:
-        batch: Columns of any types, under distinct names.
+        batch: Columns of any types; see `distinct_names` for those without a name of their own.
         first_row: Number of the first row.
 
     Returns:
@@ -31,7 +32,7 @@ def landed_rows(batch: pa.RecordBatch, first_row: int) -> pa.RecordBatch:
         pa.ArrowInvalid: A column is damaged, or the rows do not fit into one array of text.
     """
     columns = [column.dictionary_decode() if pa.types.is_dictionary(column.type) else column for column in batch]
-    batch = pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
+    batch = pa.RecordBatch.from_arrays(columns, names=distinct_names(batch.schema.names))
     numbers = pa.arange(first_row, first_row + batch.num_rows)
     # Before anything is made of them: one value may fill most of the memory.
     batch, numbers, too_long = _split(batch, numbers, short_rows(batch))
@@ -48,7 +49,8 @@ def short_rows(batch: pa.RecordBatch) -> pa.BooleanArray | None:
     for column in batch.columns:
         if not _has_length(column.type):
             continue
-        fits = pc.fill_null(pc.less_equal(pc.binary_length(column), MAX_ROW_BYTES), fill_value=True)
+        lengths = pc.binary_length(column.cast(pa.large_binary()) if _is_view(column.type) else column)
+        fits = pc.fill_null(pc.less_equal(lengths, MAX_ROW_BYTES), fill_value=True)
         if not pc.all(fits, min_count=0).as_py():
             short = fits if short is None else pc.and_(short, fits)
     return short
@@ -65,6 +67,8 @@ def readable_rows(batch: pa.RecordBatch) -> pa.BooleanArray | None:
         try:
             column.validate(full=True)
         except pa.ArrowInvalid:
+            if pa.types.is_primitive(column.type):
+                continue  # a value that its type does not have, e.g. a date with a time of day: written as it is
             if not (is_text_type(column.type) or pa.types.is_nested(column.type)):
                 raise
             own = pa.array([_is_readable(value) for value in column], pa.bool_())
@@ -111,7 +115,7 @@ def _cut(value: pa.Array) -> pa.Array:
     if _has_length(value.type) and scalar.is_valid:
         return pa.array([scalar.as_buffer()[:UNPARSED_CHARACTERS].to_pybytes()], pa.binary())
     if pa.types.is_nested(value.type):
-        return pa.array([json_text(scalar.as_py()) if _is_readable(scalar) else "not UTF-8"], pa.string())
+        return pa.array([json_of(scalar) if _is_readable(scalar) else "not UTF-8"], pa.string())
     return value
 
 
@@ -119,9 +123,13 @@ def _has_length(kind: pa.DataType) -> bool:
     return is_text_type(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
 
 
+def _is_view(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string_view(kind) or pa.types.is_binary_view(kind))
+
+
 def _is_readable(value: pa.Scalar) -> bool:
     try:
-        value.as_py()
+        json_of(value)
     except UnicodeDecodeError:
         return False
     return True

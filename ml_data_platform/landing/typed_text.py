@@ -20,9 +20,15 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ml_data_platform.landing.distinct_names import distinct_names
+
 _NULL = "null"
 _ESCAPED = r'["\\\x00-\x1f]'
 _NANOSECONDS_PER_SECOND = 1_000_000_000
+_PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": _NANOSECONDS_PER_SECOND}
+_WRAPPED = (pa.ExtensionScalar, pa.DictionaryScalar, pa.RunEndEncodedScalar)
+# An unknown time zone is a kind of KeyError.
+_BEYOND_PYTHON = (ValueError, OverflowError, KeyError, pa.ArrowException)
 
 
 def json_objects(batch: pa.RecordBatch) -> pa.Array:
@@ -56,12 +62,63 @@ def json_values(column: pa.Array) -> pa.Array:
     elif pa.types.is_floating(kind):
         text = _floats(column if not pa.types.is_float16(kind) else column.cast(pa.float32()))
     elif _is_plain(kind):
-        text = _quoted(_plain_texts(column))
+        try:
+            text = _quoted(_plain_texts(column))
+        except pa.ArrowInvalid:  # a date with a time of day, or beyond 32 bits
+            return pa.array([json_of(value) for value in column], pa.string())
     elif is_text_type(kind):
         text = _texts(column.cast(pa.string()))
     else:
-        return pa.array([json_text(value) for value in column.to_pylist()], pa.string())
+        return pa.array(_each(column), pa.string())
     return pc.fill_null(text, _NULL)
+
+
+def json_of(value: pa.Scalar) -> str:
+    """Return one value as JSON text: as `json_values` does, also where Python has no such value.
+
+    Raises:
+        UnicodeDecodeError: A text in it is not UTF-8.
+    """
+    return json.dumps(_member(value), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+def _each(column: pa.Array) -> list[str]:
+    try:
+        return [json_text(value) for value in column.to_pylist()]
+    except UnicodeDecodeError:
+        raise
+    except _BEYOND_PYTHON:
+        # A time that Python cannot hold, an unknown zone, or members of one name: none may cost the file its rows.
+        return [json_of(value) for value in column]
+
+
+def _member(value: pa.Scalar) -> Any:
+    """Return a value as one that JSON has, each part that Python cannot hold as text."""
+    try:
+        return _plain(value.as_py())
+    except UnicodeDecodeError:
+        raise
+    except _BEYOND_PYTHON:
+        kind = value.type
+    if pa.types.is_struct(kind):
+        names = distinct_names([kind.field(place).name for place in range(kind.num_fields)])
+        return {name: _member(value[place]) for place, name in enumerate(names)}
+    if pa.types.is_map(kind):
+        pairs = value.values
+        keys, items = pairs.field(0), pairs.field(1)
+        return _pairs([(_member(key), _member(item)) for key, item in zip(keys, items, strict=True)])
+    if pa.types.is_nested(kind):
+        return [_member(item) for item in value.values]
+    return _member(value.value) if isinstance(value, _WRAPPED) else _text_beyond_python(value)
+
+
+def _text_beyond_python(value: pa.Scalar) -> str:
+    if pa.types.is_duration(value.type):
+        return format(decimal.Decimal(value.value) / _PER_SECOND[value.type.unit], "f")
+    try:
+        return str(_plain_texts(pa.array([value], value.type))[0].as_py())
+    except pa.ArrowException:
+        return f"<value out of range: {value.value}>"
 
 
 def json_text(value: object) -> str:
@@ -121,7 +178,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
     if isinstance(value, list):
-        return _pairs(value) if value and all(isinstance(item, tuple) for item in value) else [_plain(i) for i in value]
+        return _pairs(value) if value and all(type(item) is tuple for item in value) else [_plain(i) for i in value]
     return _plain_scalar(value)
 
 

@@ -17,6 +17,7 @@ from ml_data_platform.events.lateness import ONE_DAY
 from ml_data_platform.events.planning import (
     READS_CONTRACTS,
     State,
+    closed_gate,
     maturity,
     missing_upstream,
     refused_days,
@@ -84,7 +85,8 @@ def build(platform: Platform, asset: str, day: dt.date, refs: Mapping[str, Parti
         scratch: Private folder for temporary files.
 
     Raises:
-        BlockedUpstreamError: A partition that is read has no published generation, and must not be taken as empty.
+        BlockedUpstreamError: A partition that is read has no published generation, and must not be taken as empty; or
+            the checks that judge the same rows have not passed them.
         ContractError: Rows of a source whose contract is broken or gone are among the day's rows.
     """
     records = current_records(platform)
@@ -177,6 +179,16 @@ def _refuse_blocked(state: State, asset: str, day: dt.date) -> None:
             asset=asset,
             partition=day.isoformat(),
             blocked_by=", ".join(map(str, days)),
+        )
+    gate = closed_gate(state, asset, day)
+    if gate is not None:
+        raise BlockedUpstreamError(
+            f"{asset} holds the rows that {gate} holds, which is not published from what is there now",
+            remedy=f"Build {gate} of the day with it, as backfill does; where its checks refuse the rows, all of these"
+            " tables keep their last good generation.",
+            asset=asset,
+            partition=day.isoformat(),
+            blocked_by=gate,
         )
 
 

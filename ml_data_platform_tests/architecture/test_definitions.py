@@ -16,7 +16,7 @@ import yaml
 from ml_data_platform.defs.antlr import antlr_notice
 from ml_data_platform.defs.instance import instance_config
 from ml_data_platform.defs.location import build_definitions
-from ml_data_platform.events.planning import LAYERS, UPSTREAM
+from ml_data_platform.events.planning import GATES, LAYERS, UPSTREAM
 from ml_data_platform.settings import ENVIRONMENT_PREFIX
 from ml_data_platform.validation.row_rules import EVENT_ROW_RULES, FEATURE_ROW_RULES
 from ml_data_platform.validation.table_rules import PARTITION_RULES
@@ -117,7 +117,7 @@ def test_dagster_and_the_planner_read_the_same_days(definitions: dg.Definitions)
                 daily.subset_with_partition_keys([day]), daily, above
             ).partitions_subset.get_partition_keys()
             found |= {(parent.to_user_string(), int(key[-2:]) - 10) for key in keys}
-        assert found == set(upstream)
+        assert found == {*upstream, *([(GATES[name], 0)] if name in GATES else [])}
 
 
 def test_layers_cover_the_flow_in_order() -> None:
@@ -127,6 +127,10 @@ def test_layers_cover_the_flow_in_order() -> None:
     for asset, upstream in UPSTREAM.items():
         for above, offset in upstream:
             assert layer_of[above] < layer_of[asset] or (layer_of[above] == layer_of[asset] and offset == 0)
+    order = list(UPSTREAM)
+    for asset, gate in GATES.items():
+        assert layer_of[gate] == layer_of[asset]
+        assert order.index(gate) < order.index(asset)
 
 
 def test_jobs_and_sensors(definitions: dg.Definitions) -> None:

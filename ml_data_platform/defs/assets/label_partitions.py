@@ -17,7 +17,7 @@ def label_partitions(daily: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition
         """The mature rows of the day in one file per label: `label=positive` and `label=negative`.
 
         Key: `event_id`; each mature row is in exactly one file, and both files exist also when empty. The label is in
-        the path, as Hive partitions have it.
+        the path, as Hive partitions have it. What the checks of `date_partitions` refuse is not published here either.
         """
         yield from build_partition(context, platform, {"session_features": session_features})
 

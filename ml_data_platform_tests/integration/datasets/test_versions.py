@@ -14,7 +14,7 @@ import pytest
 
 from ml_data_platform.datasets.checkout import check_out, verify_versions
 from ml_data_platform.datasets.comparison import compare_versions, restated_days
-from ml_data_platform.datasets.selection import Request
+from ml_data_platform.datasets.selection import Request, select_partitions
 from ml_data_platform.errors import CorruptVersionError, UnknownVersionError, VersionError, VersionsBusyError
 from ml_data_platform.stages.settled_days import unbuilt_days
 from ml_data_platform_tests.faults.datasets.killed_cuts import cut_now, repository_at
@@ -152,6 +152,19 @@ def test_a_refused_day_is_left_out_with_its_reason(copied_root: PipelineRoot) ->
     assert set(view_hashes(copied_root, "date_partitions")) - {
         file.path.removeprefix("data/") for file in made.manifest.files
     } == {f"date_partitions/dt={day(2)}/data.parquet"}
+
+
+def test_rows_that_the_checks_never_passed_are_in_no_version(tmp_path: Path) -> None:
+    """A day whose labels and folds were published without date_partitions: no choice of data sets takes it."""
+    root, store = tmp_path / "root", store_at(tmp_path / "root")
+    publish_days(store, 2, rows=20)
+    for record in (root / "_store" / "date_partitions" / "log" / f"dt={nth(2)}").iterdir():
+        record.unlink()
+    for datasets in (("label_partitions",), ("label_partitions", "stratified_partitions"), DATASETS):
+        chosen = select_partitions(store_at(root), Request(datasets))
+        assert [each.day for each in chosen.days] == [str(nth(1))]
+        assert [each.day for each in chosen.left_out] == [str(nth(2))]
+        assert "date_partitions" in chosen.left_out[0].reason
 
 
 def test_days_of_several_fold_settings_are_no_version(copied_root: PipelineRoot) -> None:

@@ -102,7 +102,7 @@ def test_every_line_is_accounted_for_once(tmp_path, terms, seed):
         (gzip.compress(HEADER + b"u,s,k,1\n" * 9, mtime=0)[:-4], CSV, ("rejected", "truncated")),
         (b"\x1f\x8bnot gzip at all, whatever it begins with", CSV, ("rejected", "damaged")),
         (b"user,session,at\nu,s,1\n", CSV, ("rejected", "missing=kind")),
-        (b"user,user,session,kind,at\n", CSV, ("rejected", "repeated")),
+        (b"user,user,session,kind,at\n", CSV, ("rejected", "repeated=user")),
         (b"\n", CSV, ("rejected", "no readable header")),
         (b"PAR1....", SHOP, ("rejected", "Parquet")),
         (b'{"colour":1}\n', SHOP.model_copy(update={"unknown_columns": "freeze"}), ("rejected", "unknown=colour")),

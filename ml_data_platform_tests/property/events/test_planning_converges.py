@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.errors import NoSuchExample
 
 from ml_data_platform.events.planning import LAYERS, DueRun, State, Status, due_runs, expected_days, plan
-from ml_data_platform_tests.planning_states import ASSETS, DAY, World, noon
+from ml_data_platform_tests.planning_states import ASSETS, DAY, TRAINING, World, noon
 
 Planner = Callable[[State], list[DueRun]]
 Step = tuple[str, int, int]
@@ -132,6 +132,36 @@ def test_one_pass_over_the_layers_is_enough(history: list[Step], poisoned: set[i
     before = contents(world)
     settle(world, due)
     assert contents(world) == before
+
+
+@given(STEPS, st.lists(st.tuples(st.integers(1, 5), st.booleans()), max_size=4))
+def test_what_one_training_table_refuses_none_publishes(history: list[Step], turns: list[tuple[int, bool]]) -> None:
+    """Days turn leaky and clean again between the steps: label and fold tables hold only what the checks have passed.
+
+    Once settled, the three tables of a day are of the same features, or none is there.
+    """
+    world = World(now=noon(3))
+    passed: set[str] = set()
+    for number, step in enumerate(history):
+        if number < len(turns):
+            of, is_leaky = noon(turns[number][0]).date(), turns[number][1]
+            (world.leaky.add if is_leaky else world.leaky.discard)(of)
+        play(world, step, due)
+        passed |= {features_of(world, "date_partitions", of) for of in world.heads["date_partitions"]}
+        for table in ("label_partitions", "stratified_partitions"):
+            assert {features_of(world, table, of) for of in world.heads[table]} <= passed
+    for _ in range(3):
+        for run in due(world.state()):
+            world.run(run)
+    for of in expected_days(world.state()):
+        assert len({features_of(world, table, of) for table in TRAINING if of in world.heads[table]}) <= 1
+        assert len({of in world.heads[table] for table in TRAINING}) == 1
+
+
+def features_of(world: World, asset: str, of: dt.date) -> str:
+    """Return the day and the content of the features that a training table was built from."""
+    key = f"session_features/{of}"
+    return f"{key} {world.heads[asset][of].inputs[key]}"
 
 
 @given(STEPS, st.integers(0, 23))

@@ -117,8 +117,7 @@ def test_columns_that_old_writers_left_untyped_are_text(tmp_path):
     [
         ({"user_id": [1], "session_uuid": [1], "event_type": ["x"]}, {}, "missing=event_timestamp.*got=user_id, "),
         ({**GOOD, "page": [1, 2]}, {"unknown_columns": "freeze"}, "unknown=page"),
-        ({**GOOD, " ": [1, 2]}, {}, "empty"),
-        ({**GOOD, "_unparsed": [1, 2]}, {}, "reserved"),
+        ({**GOOD, " ": [1, 2]}, {"unknown_columns": "freeze"}, "unknown=_column_5"),
         (GOOD, {"columns": {"user_id": "who.id"}}, "missing=who"),
         (GOOD, {"label": "bought"}, "missing=bought"),
     ],
@@ -130,12 +129,87 @@ def test_files_with_other_columns_are_refused(tmp_path, columns, changes, reason
         read(write(tmp_path / "a.parquet", columns), contract)
 
 
-def test_repeated_columns_are_refused(tmp_path):
-    """Of two columns of one name neither is the one that is meant."""
-    table = pa.Table.from_arrays([pa.array([1])] * 5, names=[*GOOD, "user_id"])
-    pq.write_table(table, tmp_path / "a.parquet")
-    with pytest.raises(LandingError, match=r"repeated=\['user_id'\]"):
-        read(tmp_path / "a.parquet")
+TWINS = pa.StructArray.from_arrays([pa.array([1, 2]), pa.array(["a", "b"])], names=["x", "x"])
+FAR = pa.array([300_000_000_000_000_000, 0], pa.int64())
+
+
+@pytest.mark.parametrize(
+    ("names", "columns", "repeated"),
+    [
+        (["user_id"], {}, "user_id"),
+        (["_unparsed"], {"client_version": "_unparsed"}, "_unparsed"),
+        (["ctx"], {"client_version": "ctx.x"}, "ctx.x"),
+        (["ctx", "ctx"], {"client_version": "ctx.y"}, "ctx"),
+    ],
+)
+def test_repeated_columns_are_refused_where_they_are_read(tmp_path, names, columns, repeated):
+    """Of two columns or members of one name neither is the one that is meant, and the message names it."""
+    values = [*(pa.array(column) for column in GOOD.values()), *[TWINS] * len(names)]
+    pq.write_table(pa.Table.from_arrays(values, names=[*GOOD, *names]), tmp_path / "a.parquet")
+    contract = SourceContract.model_validate({**PARQUET.model_dump(exclude_defaults=True), "columns": columns})
+    with pytest.raises(LandingError, match=rf"repeated={repeated}"):
+        read(tmp_path / "a.parquet", contract)
+
+
+@pytest.mark.parametrize(
+    ("columns", "landed"),
+    [
+        ([("note", ["p", "q"]), ("note", [1, 2])], {"note": "p", "note#2": 1}),
+        ([("", ["p", "q"]), (" ", [1, 2])], {"_column_5": "p", "_column_6": 1}),
+        ([("_unparsed", ["p", "q"])], {"_unparsed#2": "p"}),
+        ([("a#2", [5, 6]), ("a", [1, 2]), ("a", [3, 4])], {"a#2": 5, "a": 1, "a#3": 3}),
+        ([("ctx", TWINS)], {"ctx": {"x": 1, "x#2": "a"}}),
+        ([("ctx", [[{"k": 1}], None]), ("ctx", TWINS)], {"ctx": [{"k": 1}], "ctx#2": {"x": 1, "x#2": "a"}}),
+        ([("at", FAR.cast(pa.timestamp("us", "UTC")))], {"at": "11476-08-15 05:20:00.000000Z"}),
+        (
+            [("ctx", pa.StructArray.from_arrays([FAR.cast(pa.timestamp("us", "UTC")), FAR], names=["at", "n"]))],
+            {"ctx": {"at": "11476-08-15 05:20:00.000000Z", "n": 300_000_000_000_000_000}},
+        ),
+        (
+            [("ctx", pa.StructArray.from_arrays([FAR.cast(pa.timestamp("ms"))], names=["at"]))],
+            {"ctx": {"at": "<value out of range: 300000000000000000>"}},
+        ),
+        (
+            [("list", pa.ListArray.from_arrays([0, 1, 2], FAR.cast(pa.timestamp("us"))))],
+            {"list": ["11476-08-15 05:20:00.000000"]},
+        ),
+        ([("for", FAR.cast(pa.duration("s")))], {"for": "300000000000000000"}),
+        (
+            [
+                (
+                    "ctx",
+                    pa.StructArray.from_arrays(
+                        [pa.array([1, 2]).cast(pa.timestamp("us", "Mars/Olympus"))], names=["at"]
+                    ),
+                )
+            ],
+            {"ctx": {"at": "1970-01-01 00:00:00.000001Z"}},
+        ),
+        ([("day", pa.array([43_200_000, 0], pa.int64()).view(pa.date64()))], {"day": "1970-01-01"}),
+    ],
+)
+def test_a_column_that_nobody_reads_refuses_no_file(tmp_path, columns, landed):
+    """Names that are blank, repeated or reserved, and values that Python cannot hold: each lands under a name, as text."""
+    values = [*(pa.array(column) for column in GOOD.values()), *(pa.array(values) for _, values in columns)]
+    pq.write_table(pa.Table.from_arrays(values, names=[*GOOD, *(name for name, _ in columns)]), tmp_path / "a.parquet")
+    first, second = read(tmp_path / "a.parquet")
+    assert first == (1, {**{name: values[0] for name, values in GOOD.items()}, **landed}, None)
+    assert (second[0], second[1]["user_id"], second[2]) == (2, 8, None)
+
+
+def test_a_time_beyond_python_in_a_column_that_is_read_costs_its_row_only(tmp_path):
+    """The other row is as in a file without it, to the byte."""
+    times = pa.array([300_000_000_000_000_000, 1_780_300_000_000_000], pa.int64()).cast(pa.timestamp("us", "UTC"))
+    columns = {name: values for name, values in GOOD.items() if name != "event_timestamp"}
+    contract = SourceContract(
+        source="shop", format="parquet", schema_version=1, columns={"session_id": "session_uuid", "timestamp": "ctx.at"}
+    )
+    whole = pa.table({**columns, "ctx": pa.StructArray.from_arrays([times], names=["at"])})
+    pq.write_table(whole, tmp_path / "a.parquet")
+    pq.write_table(whole.slice(1), tmp_path / "b.parquet")
+    first, second = read(tmp_path / "a.parquet", contract)
+    assert first[1]["ctx"] == {"at": "11476-08-15 05:20:00.000000Z"}
+    assert [second[1]] == [row[1] for row in read(tmp_path / "b.parquet", contract)]
 
 
 @pytest.mark.parametrize(
@@ -183,7 +257,7 @@ def test_pages_that_are_larger_than_memory_are_refused(tmp_path, encoding):
     assert path.stat().st_size < 1_000_000
     with (
         pytest.raises(LandingError, match=r"decode to more than the memory.*at most 67,108,864 bytes"),
-        guarded.read_parquet(path, tmp_path, limits=Limits(decoded_bytes=64 * 1024 * 1024)) as (_, tables),
+        guarded.read_parquet(path, tmp_path, limits=Limits(decoded_bytes=64 * 1024 * 1024)) as (_, _, tables),
     ):
         list(tables)
 
@@ -195,7 +269,7 @@ def test_more_text_than_a_file_of_its_size_holds_is_refused(tmp_path):
     assert path.stat().st_size < 100_000
     with (
         pytest.raises(FileTooLargeError, match=r"far more than a file of its size.*`max_unzipped_size`"),
-        guarded.read_parquet(path, tmp_path, limits=Limits(unzipped_bytes=64 * 1024 * 1024)) as (_, tables),
+        guarded.read_parquet(path, tmp_path, limits=Limits(unzipped_bytes=64 * 1024 * 1024)) as (_, _, tables),
     ):
         list(tables)
 
@@ -221,7 +295,7 @@ def test_a_decoder_that_crashes_is_the_files_fault(tmp_path, monkeypatch):
 def test_the_guarded_process_ends_with_its_reader(tmp_path):
     """Whoever stops reading leaves no process behind."""
     path = write(tmp_path / "a.parquet", {name: list(range(300_000)) for name in GOOD})
-    with guarded.read_parquet(path, tmp_path) as (names, tables):
+    with guarded.read_parquet(path, tmp_path) as (names, _, tables):
         assert names == list(GOOD)
         assert next(tables).num_rows > 0
     with pytest.raises(subprocess.SubprocessError):
@@ -240,6 +314,6 @@ def test_what_a_footer_says_is_compared_with_the_limits_before_reading(tmp_path,
     path = write(tmp_path / "a.parquet", {"a": [1, 2], "b": [3, 4]})
     with (
         pytest.raises(FileTooLargeError, match=says),
-        guarded.read_parquet(path, tmp_path, limits=limits) as (_, tables),
+        guarded.read_parquet(path, tmp_path, limits=limits) as (_, _, tables),
     ):
         list(tables)
