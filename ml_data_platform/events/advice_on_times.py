@@ -12,12 +12,14 @@ from collections.abc import Iterator
 from ml_data_platform.events.check_report import CheckReport
 from ml_data_platform.events.column_roles import near_names
 from ml_data_platform.events.contract_model import SourceContract
+from ml_data_platform.events.contract_parts import EPOCH, ISO
 from ml_data_platform.events.file_changes import nearest_version
 from ml_data_platform.events.readings import LOCAL_INSTANT
 from ml_data_platform.events.schema_versions import FieldType
 from ml_data_platform.events.suggestions import FileLook, Suggestion
 from ml_data_platform.events.time_guesses import TimeGuess, guess_time
 
+ENOUGH_ARE_LOCAL = 0.5
 MISREAD = ("event_time_unreadable", "event_time_before_start_date", "event_time_in_the_future", "event_time_missing")
 
 
@@ -45,12 +47,14 @@ def advise_on_times(
     texts = {text for found in undated.values() for text in found.times}
     guess = guess_time(texts, latest=latest) if texts else None
     if guess is not None:
-        yield from _misread(contract, guess, rows, start_date)
+        yield from _misread(contract, guess, rows, start_date, are_others_read=bool(report.dated))
     elif "event_time_missing" in undated and look is not None:
         yield from _missing_time(contract, look, undated["event_time_missing"].rows, latest)
 
 
-def _misread(contract: SourceContract, guess: TimeGuess, rows: int, start_date: dt.date) -> Iterator[Suggestion]:
+def _misread(
+    contract: SourceContract, guess: TimeGuess, rows: int, start_date: dt.date, *, are_others_read: bool
+) -> Iterator[Suggestion]:
     span = f"{guess.first:%Y-%m-%d} to {guess.last:%Y-%m-%d}"
     kinds = _time_types(contract)
     said = contract.event_time
@@ -70,12 +74,14 @@ def _misread(contract: SourceContract, guess: TimeGuess, rows: int, start_date: 
             "schema_version: 1, columns: {timestamp: …}"
             + (f", event_time: {{format: '{guess.format}'}}" if guess.format else ""),
         )
-    elif guess.kind == "format" and guess.format != said.format:
-        yield Suggestion(
-            f"{rows:,} event times are not written as the contract says", f"event_time: {{format: '{guess.format}'}}"
-        )
-    elif guess.kind == "iso" and said.format is not None:
-        yield Suggestion(f"{rows:,} event times are ISO-8601", "remove event_time.format")
+    elif guess.kind != "epoch" and (guess.format or ISO) not in said.formats:
+        found = f"{rows:,} event times are not written as the contract says"
+        if guess.kind == "iso" and not are_others_read:
+            yield Suggestion(f"{rows:,} event times are ISO-8601", "remove event_time.format")
+            return
+        formats = [*(said.formats if are_others_read else ()), guess.format or ISO]
+        written = ", ".join(name if name == ISO else f"'{name}'" for name in formats)
+        yield Suggestion(found, f"event_time: {{format: {f'[{written}]' if len(formats) > 1 else written}}}")
     elif guess.first.date() < start_date:
         yield Suggestion(
             f"{rows:,} event times lie {span}, before the first day of the root, {start_date}",
@@ -109,14 +115,15 @@ def advise_on_zone(report: CheckReport, contract: SourceContract, look: FileLook
         return
     if FieldType.ISO_INSTANT not in _time_types(contract):
         return
-    written_as = contract.event_time.format
+    said = contract.event_time
     for version in contract.versions:
         column, *second = contract.time_columns(version)
         profile = look.profiles.get(column)
         if profile is None or not profile.filled:
             continue
-        is_local = "%z" not in written_as if written_as else bool(second) or profile.share(LOCAL_INSTANT) > 0.5
-        if is_local and not (written_as or "").endswith(("UTC", "GMT", "Z")):
+        is_local = bool(second) or profile.share(LOCAL_INSTANT) > ENOUGH_ARE_LOCAL if ISO in said.formats else False
+        formats = [name for name in said.formats if name not in (ISO, EPOCH)]
+        if is_local or any(not name.endswith(("UTC", "GMT", "Z")) and "%z" not in name for name in formats):
             yield Suggestion(
                 "the event times do not say their zone and are read as UTC",
                 "event_time: {zone: UTC}, or the zone of the clock that wrote them, e.g. Europe/Berlin",

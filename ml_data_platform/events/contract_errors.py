@@ -113,6 +113,8 @@ def _translated(detail: ErrorDetails, model: type[BaseModel], version_forms: tup
     if location[:1] == ("columns",) and len(location) > 2 and location[-1] != "[key]":
         says = "must be a column, null, or for ids a list of 2 to 8 columns or {first_of: [columns]}"
         return Problem(f"columns.{location[1]}", says, got)
+    if location[:2] == ("event_time", "format"):
+        return Problem("event_time.format", "must be a format, or a list of some", got)
     key = ".".join(location[:-1] if location[-1:] == ("[key]",) else location)
     if detail["type"] == "extra_forbidden":
         return Problem(key, "there is no such key", location[-1], _keys(model, location[:-1]))

@@ -14,6 +14,8 @@ from ml_data_platform.events.id_texts import NULL_MARKERS
 
 MAX_TEXT = 256
 MAX_COLUMNS_OF_AN_ID = 8
+ISO, EPOCH = "iso", "epoch"
+"""What may stand among the formats of event times beside strptime directives."""
 
 Text = Annotated[str, Field(min_length=1, max_length=MAX_TEXT)]
 MaskingAction = Literal["mask", "drop", "keep"]
@@ -101,13 +103,22 @@ class EventTimeReading(ContractPart):
             later of the two.
         time_column: Landed column with the time of day, where the event time's own column has only the date; the
             two are joined by a space.
-        format: Format of texts that are not ISO-8601, in strptime directives; see ``time_formats``.
+        format: Format of texts that are not ISO-8601, in strptime directives (see ``time_formats``); or a list of
+            several, in which ``iso`` and ``epoch`` (in ``epoch_unit``) may stand too. The first that reads a text is
+            the one that is meant, so that of two that read the same texts the order decides.
     """
 
     epoch_unit: Literal["s", "ms", "us", "ns"] = "ms"
     zone: Text = "UTC"
     time_column: Text | None = None
-    format: Text | None = None
+    format: Text | Annotated[tuple[Text, ...], Field(strict=False, min_length=1, max_length=20)] | None = None
+
+    @property
+    def formats(self) -> tuple[str, ...]:
+        """The formats of texts, in the order in which they are tried."""
+        if self.format is None:
+            return (ISO,)
+        return (self.format,) if isinstance(self.format, str) else self.format
 
 
 class EventTypeReading(ContractPart):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from ml_data_platform.errors import ContractError
 from ml_data_platform.events.contract_errors import Problem
+from ml_data_platform.events.contract_parts import EPOCH, ISO
 from ml_data_platform.events.file_times import group_count
 from ml_data_platform.events.masking_plan import masking_problems
 from ml_data_platform.events.pull_pattern import parse_pattern
@@ -51,9 +52,13 @@ def _event_time_problems(contract: SourceContract) -> Iterator[Problem]:
     if not _is_zone(said.zone):
         zones = tuple(sorted(zoneinfo.available_timezones() - _UNUSABLE_ZONES))
         yield Problem("event_time.zone", "is no IANA time zone", said.zone, zones)
-    fault = format_fault(said.format) if said.format is not None else None
-    if fault is not None:
-        yield Problem("event_time.format", fault, said.format, tuple(f"%{name}" for name in DIRECTIVES))
+    for at, written_as in enumerate(said.formats):
+        is_listed = not isinstance(said.format, str)
+        fault = None if written_as in (ISO, EPOCH) else format_fault(written_as)
+        fault = "stands in the list twice" if written_as in said.formats[:at] else fault
+        if fault is not None:
+            allowed = (ISO, EPOCH, *(f"%{name}" for name in DIRECTIVES))
+            yield Problem(f"event_time.format{f'.{at}' if is_listed else ''}", fault, written_as, allowed)
     versions = (contract.registry.versions[number] for number in contract.versions)
     if all(version.fields[version.time_field].type is FieldType.EPOCH_INSTANT for version in versions):
         for key in ("format", "time_column"):

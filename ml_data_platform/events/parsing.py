@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 from ml_data_platform.errors import ContractError
 from ml_data_platform.events.contract_model import SourceContract
-from ml_data_platform.events.contract_parts import VersionColumn
+from ml_data_platform.events.contract_parts import EPOCH, ISO, VersionColumn
 from ml_data_platform.events.event_mapping import map_source
 from ml_data_platform.events.readings import read_epoch_instant, read_iso_instant
 from ml_data_platform.events.schema_versions import FieldType, SchemaVersion
@@ -141,9 +141,15 @@ def _read_time(contract: SourceContract, version: SchemaVersion) -> str:
         epoch = read_epoch_instant("event_time_landed", said.epoch_unit)
         # Parquet has instants of its own, which land as ISO-8601 whatever the version writes.
         return f"coalesce({epoch}, {iso})" if contract.format == "parquet" else epoch
-    if said.format is None:
-        return iso
-    return read_formatted_instant("event_time_landed", said.format, said.zone)
+    read = [
+        iso
+        if written_as == ISO
+        else read_epoch_instant("event_time_landed", said.epoch_unit)
+        if written_as == EPOCH
+        else read_formatted_instant("event_time_landed", written_as, said.zone)
+        for written_as in said.formats
+    ]
+    return read[0] if len(read) == 1 else f"coalesce({', '.join(read)})"
 
 
 def _undated_reason(

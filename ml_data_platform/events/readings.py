@@ -15,11 +15,15 @@ from ml_data_platform.events.sql_text import sql_literal
 
 NUMBER = r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?"
 INTEGER = r"[+-]?[0-9]{1,19}"
+_DAY, _HOUR = "[0-9]{4}-[0-9]{2}-[0-9]{2}", "([01][0-9]|2[0-3])"
+_SHIFT = "[+-](0[0-9]|1[0-4])(:?[0-5][0-9])?"
+_PLAIN_LOCAL = rf"{_DAY}[T ]{_HOUR}:[0-5][0-9]:[0-5][0-9](\.[0-9]+)?"
+_PLAIN_OFFSET = f"(Z|{_SHIFT})"
 LOCAL_INSTANT = (
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ]"
-    r"([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,9})?"
+    rf"({_DAY}[Tt ]{_HOUR}:[0-5][0-9](:[0-5][0-9]([.,][0-9]+)?)?"
+    rf"|[0-9]{{8}}[Tt]{_HOUR}[0-5][0-9]([0-5][0-9]([.,][0-9]+)?)?)"
 )
-OFFSET = r"(Z|[+-](0[0-9]|1[0-4])(:?[0-5][0-9])?)"
+OFFSET = rf"( ?((?i:Z|UTC|GMT)|{_SHIFT}|[+]00:?00 (UTC|GMT))(\[[A-Za-z0-9_+/-]+\])?)"
 # The second form is that of floating-point numbers, which have 17 digits at most.
 EPOCH_FRACTION = r"[+-]?[0-9]{1,19}(\.[0-9]{0,40}|(\.[0-9]{1,17})?[eE]\+?[0-9]{1,2})"
 _FRACTION = "DECIMAL(38, 12)"
@@ -79,21 +83,45 @@ def read_epoch_instant(text: str, unit: str) -> str:
 def read_iso_instant(text: str, zone: str) -> str:
     """Return SQL for the TIMESTAMPTZ of an ISO-8601 date and time, else NULL.
 
-    Fractions are cut to microseconds. A local time that a zone skips is taken as if the clock had not yet been
-    put forward; of one that it repeats, the later is meant.
+    Fractions of any length are cut to microseconds. Seconds may be left out; the basic form (``20260601T100000``), a
+    comma as the decimal mark, and ``UTC`` or ``GMT`` for the offset are read too, also with a blank before the offset.
+    A local time that a zone skips is taken as if the clock had not yet been put forward; of one that it repeats, the
+    later is meant.
 
     Args:
         text: SQL expression of the text.
         zone: IANA zone of texts without an offset.
     """
-    if zone == "UTC":
-        local = f"TRY_CAST({text} || 'Z' AS TIMESTAMPTZ)"
-    else:
-        local = f"TRY(timezone({sql_literal(zone)}, TRY_CAST({text} AS TIMESTAMP)))"
+
+    def local(written: str) -> str:
+        if zone == "UTC":
+            return f"TRY_CAST({written} || 'Z' AS TIMESTAMPTZ)"
+        return f"TRY(timezone({sql_literal(zone)}, TRY_CAST({written} AS TIMESTAMP)))"
+
+    # Most texts are written plainly, and what is not costs several replacements.
+    plain = _plainly_written(text)
     return (
-        f"CASE WHEN {_matches(text, LOCAL_INSTANT + OFFSET)} THEN TRY_CAST({text} AS TIMESTAMPTZ) "
-        f"WHEN {_matches(text, LOCAL_INSTANT)} THEN {local} END"
+        f"CASE WHEN {_matches(text, _PLAIN_LOCAL + _PLAIN_OFFSET)} THEN TRY_CAST({text} AS TIMESTAMPTZ) "
+        f"WHEN {_matches(text, _PLAIN_LOCAL)} THEN {local(text)} "
+        f"WHEN {_matches(text, LOCAL_INSTANT + OFFSET)} THEN TRY_CAST({plain} AS TIMESTAMPTZ) "
+        f"WHEN {_matches(text, LOCAL_INSTANT)} THEN {local(plain)} END"
     )
+
+
+def _plainly_written(text: str) -> str:
+    """Return SQL for a text of the grammar as the engine's cast takes it."""
+    plain = f"replace(upper({text}), ',', '.')"
+    for pattern, replacement in (
+        (r"\[.*\]$", ""),
+        (r" (UTC|GMT)$", "Z"),
+        (r"(UTC|GMT)$", "Z"),
+        (r"([+]00:?00)Z$", r"\1"),
+        (r" (Z|[+-][0-9:]+)$", r"\1"),
+        (r"^([0-9]{4})([0-9]{2})([0-9]{2})T([0-9]{2})([0-9]{2})", r"\1-\2-\3T\4:\5"),
+        (r"(T[0-9]{2}:[0-9]{2})([0-9]{2})", r"\1:\2"),
+    ):
+        plain = f"regexp_replace({plain}, {sql_literal(pattern)}, {sql_literal(replacement)})"
+    return plain
 
 
 def read_value(text: str, kind: FieldType) -> str:

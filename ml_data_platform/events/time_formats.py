@@ -29,15 +29,17 @@ DIRECTIVES: Mapping[str, str] = MappingProxyType(
         "I": "[0-9]{1,2}",
         "M": "[0-9]{1,2}",
         "S": "[0-9]{1,2}",
-        "f": "[0-9]{1,6}",
+        "f": "[0-9]+",
         "p": "am|pm",
-        "z": "[+-](0[0-9]|1[0-4]):?[0-5][0-9]",
+        "z": "[+-](?:0[0-9]|1[0-4]):?[0-5][0-9]",
     }
 )
 """Directive to the texts that it stands for, any case; the field's meaning is that of Python's ``strptime``."""
 
 _TWO_DIGITS = frozenset("mdHIMS")
 _DATE_PARTS = {"year": "Yy", "month": "mbB", "day": "d"}
+# Within the pattern of a format with %f: what stands before, the digits that are read, and what stands behind.
+_CUT = r"\1\2\3"
 _PIECE = re.compile(r"%(.?)|([^%]+)", re.DOTALL)
 
 
@@ -65,7 +67,7 @@ def format_fault(text: str) -> str | None:
 
 
 def read_formatted_instant(text: str, written_as: str, zone: str) -> str:
-    """Return SQL for the TIMESTAMPTZ that a text in a format stands for, else NULL.
+    """Return SQL for the TIMESTAMPTZ that a text in a format stands for, else NULL; ``%f`` is cut to microseconds.
 
     A local time that a zone skips or repeats is read as `readings.read_iso_instant` does.
 
@@ -74,10 +76,14 @@ def read_formatted_instant(text: str, written_as: str, zone: str) -> str:
         written_as: A format without fault (`format_fault`). Without a time of day, midnight is meant.
         zone: IANA zone of formats without ``%z``.
     """
-    read = f"try_strptime({text}, {sql_literal(written_as)})"
-    if "z" not in {directive for directive, _ in _pieces(written_as)}:
+    directives = {directive for directive, _ in _pieces(written_as)}
+    pattern, read = sql_literal(_pattern(written_as)), text
+    if "f" in directives:
+        read = f"regexp_replace({text}, {pattern}, {sql_literal(_CUT)})"
+    read = f"try_strptime({read}, {sql_literal(written_as)})"
+    if "z" not in directives:
         read = f"TRY(timezone({sql_literal(zone)}, {read}))"
-    return f"CASE WHEN regexp_full_match({text}, {sql_literal(_pattern(written_as))}) THEN {read} END"
+    return f"CASE WHEN regexp_full_match({text}, {pattern}) THEN {read} END"
 
 
 def _pieces(text: str) -> Iterator[tuple[str, str]]:
@@ -97,5 +103,10 @@ def _pattern(text: str) -> str:
         # Next to other digits a field has no end but its width.
         beside = [name for name, _ in (*pieces[max(at - 1, 0) : at], *pieces[at + 1 : at + 2])]
         is_tight = directive in _TWO_DIGITS and bool({*_TWO_DIGITS, "Y", "y", "f"}.intersection(beside))
-        pattern += f"({'[0-9]{2}' if is_tight else DIRECTIVES[directive]})"
-    return f"(?is){pattern}"
+        if directive == "f":
+            is_ended = not pieces[at + 1 : at + 2] or pieces[at + 1][0] not in {*_TWO_DIGITS, "Y", "y"}
+            pattern = f"({pattern})([0-9]{{1,6}}){'[0-9]*' if is_ended else ''}("
+        else:
+            pattern += f"(?:{'[0-9]{2}' if is_tight else DIRECTIVES[directive]})"
+    closing = ")" if any(directive == "f" for directive, _ in pieces) else ""
+    return f"(?is)^{pattern}{closing}$"

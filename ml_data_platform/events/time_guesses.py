@@ -20,7 +20,7 @@ EARLIEST = dt.datetime(1990, 1, 1, tzinfo=dt.UTC)
 """Event logs on computers hardly begin before; what lies earlier is read in a wrong unit."""
 MAX_LOOKED_AT = 400
 ENOUGH = 0.9
-TIME_OF_DAY = r"([01]?[0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0-9]{1,6})?)?"
+TIME_OF_DAY = r"([01]?[0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0-9]+)?)?"
 _DATES = (
     "%Y-%m-%d",
     "%d.%m.%Y",
@@ -114,8 +114,9 @@ def _iso(texts: list[str]) -> TimeGuess | None:
 
 
 def _iso_time(text: str) -> dt.datetime | None:
+    plain = re.sub(r"\[.*\]$| ?(UTC|GMT)$", "", text.upper()).replace(" +", "+").replace(" -", "-").replace(" Z", "Z")
     try:
-        time = dt.datetime.fromisoformat(re.sub(r"(\.[0-9]{6})[0-9]+", r"\1", text))
+        time = dt.datetime.fromisoformat(re.sub(r"([.,][0-9]{6})[0-9]+", r"\1", plain))
     except ValueError:
         return None
     return time if time.tzinfo else time.replace(tzinfo=dt.UTC)
@@ -162,6 +163,8 @@ def _is_odd(written_as: str, is_unpadded: bool) -> bool:
 
 
 def _read(text: str, written_as: str) -> dt.datetime | None:
+    if written_as.endswith("%f"):
+        text = re.sub(r"([.][0-9]{6})[0-9]+$", r"\1", text)
     try:
         time = dt.datetime.strptime(text, written_as)  # noqa: DTZ007 - the zone is added below
     except ValueError:

@@ -131,28 +131,58 @@ def two_digits(low, high):
     return st.integers(low, high).map("{:02d}".format)
 
 
+OFFSETS = [
+    "",
+    "Z",
+    "z",
+    " Z",
+    " UTC",
+    "UTC",
+    " GMT",
+    " utc",
+    " +0000 UTC",
+    " +00:00",
+    "+02",
+    "-0330[Asia/X]",
+    " +01 UTC",
+    "[X]",
+]
+
+
 @st.composite
 def instant_texts(draw, first_year=1, last_year=9999, offsets=True):
     """Return texts shaped like an instant, of which a good part exists in no calendar or clock."""
-    day = f"{draw(st.integers(first_year, last_year)):04d}-{draw(two_digits(0, 13))}-{draw(two_digits(0, 32))}"
-    clock = f"{draw(two_digits(0, 24))}:{draw(two_digits(0, 60))}:{draw(two_digits(0, 60))}"
-    fraction = draw(st.one_of(st.just(""), st.from_regex(r"\.[0-9]{1,10}", fullmatch=True)))
+    dash, colon = draw(st.sampled_from(["-:", "-:", "-:", ["", ""], ":-"]))
+    day = dash.join(
+        [f"{draw(st.integers(first_year, last_year)):04d}", draw(two_digits(0, 13)), draw(two_digits(0, 32))]
+    )
+    clock = colon.join([draw(two_digits(0, 24)), draw(two_digits(0, 60)), draw(two_digits(0, 60))])
+    clock = clock[: draw(st.sampled_from([8, 8, 8, 4 + len(colon)]))]
+    fraction = draw(st.one_of(st.just(""), st.from_regex(r"[.,][0-9]{1,14}", fullmatch=True)))
     forms = [st.just("")]
     if offsets:
-        forms += [st.just("Z"), st.from_regex(r"[+-][0-9]{2}(:?[0-9]{2})?", fullmatch=True)]
+        forms += [st.sampled_from(OFFSETS), st.from_regex(r" ?[+-][0-9]{2}(:?[0-9]{2})?", fullmatch=True)]
     return day + draw(st.sampled_from("TT  t")) + clock + fraction + draw(st.one_of(forms))
 
 
 def expected_micros(text, zone="UTC"):
     """Return microseconds since the epoch by Python's calendar, or None for what is no instant."""
-    parts = re.fullmatch(
-        r"(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?(Z|([+-])(\d\d)(?::?(\d\d))?)?", text, re.ASCII
+    shape = (
+        r"(?:(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d+))?)?"
+        r"|(\d{4})(\d\d)(\d\d)[Tt](\d\d)(\d\d)(?:(\d\d)(?:[.,](\d+))?)?)"
+        r"(?: ?(?:(?:([Zz]|[uU][tT][cC]|[gG][mM][tT])|([+-])(\d\d)(?::?(\d\d))?|[+]00:?00 (UTC|GMT))(?:\[[\w+/-]+\])?))?"
     )
+    parts = re.fullmatch(shape, text, re.ASCII)
     if parts is None:
         return None
-    *numbers, fraction, offset, sign, hours, minutes = parts.groups()
+    extended, basic, (offset, sign, hours, minutes, named) = (
+        parts.groups()[:7],
+        parts.groups()[7:14],
+        parts.groups()[14:],
+    )
+    *numbers, fraction = extended if extended[0] else basic
     try:
-        local = dt.datetime(*map(int, numbers))  # noqa: DTZ001 - the offset follows
+        local = dt.datetime(*(int(number or 0) for number in numbers))  # noqa: DTZ001 - the offset follows
     except ValueError:
         return None
     micros = (local - EPOCH) // dt.timedelta(microseconds=1) + int((fraction or "").ljust(6, "0")[:6])
@@ -160,7 +190,7 @@ def expected_micros(text, zone="UTC"):
         if int(hours) > 14 or int(minutes or 0) > 59:
             return None
         return micros - int(f"{sign}1") * (int(hours) * 60 + int(minutes or 0)) * 60_000_000
-    if offset or zone == "UTC":
+    if offset or named or zone == "UTC":
         return micros
     shifts = [local.replace(tzinfo=zoneinfo.ZoneInfo(zone), fold=fold).utcoffset() for fold in (0, 1)]
     return max(micros - shift // dt.timedelta(microseconds=1) for shift in shifts)
@@ -178,6 +208,36 @@ def test_iso_times_follow_the_calendar(evaluate, texts):
     """An ISO text is the instant that the calendar and its offset say, whatever the session's zone; else unreadable."""
     found = evaluate(f"epoch_us({read_iso_instant('text', 'UTC')})", texts)
     assert found == [expected_micros(text) for text in texts]
+
+
+def test_golden_writings_of_one_instant(evaluate):
+    """Forms that other systems write mean what they say; what may mean two things, or a whole day, is not read."""
+    same = [
+        "2026-06-01T10:00:00Z",
+        "2026-06-01 10:00:00 UTC",
+        "2026-06-01 10:00:00.0000000 +00:00",
+        "2026-06-01 10:00:00 +0000 UTC",
+        "2026-06-01T12:00+02:00[Europe/Paris]",
+        "2026-06-01t10:00:00,000z",
+        "20260601T100000Z",
+        "20260601T0530-0430",
+        "2026-06-01 10:00",
+    ]
+    unread = [
+        "2026-06-01",
+        "20260601100000",
+        "2026-06-01 10",
+        "2026-06-01 10:00:00 PST",
+        "2026-06-01 10:00:00 UTC+2",
+        "2026-06-01 10:00:00  UTC",
+        "2026-06-01T24:00:00Z",
+        "2026-06-01 10:00:00 PM",
+        "2026-06-01 10:00:00.",
+        "2026-06-01T1000Z",
+        "01/06/2026 10:00:00",
+    ]
+    found = evaluate(f"epoch_us({read_iso_instant('text', 'UTC')})", [*same, *unread])
+    assert found == [1_780_308_000_000_000] * len(same) + [None] * len(unread)
 
 
 @given(

@@ -33,6 +33,8 @@ def micros(instant):
 
 def in_python(text, written_as, zone):
     """Return microseconds since the epoch by Python, the later reading of a local time; None where unreadable."""
+    if written_as.endswith(".%f"):
+        text = re.sub(r"([.][0-9]{6})[0-9]+\Z", r"\1", text)  # of a longer fraction Python reads nothing
     try:
         read = dt.datetime.strptime(text, written_as)  # noqa: DTZ007 - the zone follows
     except ValueError:
@@ -76,6 +78,22 @@ def test_only_what_python_reads_is_read(evaluate, texts, written_as):
     found = evaluate(f"epoch_us({read_formatted_instant('text', written_as, 'UTC')})", texts)
     for text, value in zip(texts, found, strict=True):
         assert value is None or value == in_python(text, written_as, "UTC")
+
+
+@given(
+    moment=st.datetimes(dt.datetime(1969, 2, 1), dt.datetime(2068, 1, 1)),  # noqa: DTZ001
+    digits=st.text("0123456789", min_size=1, max_size=12),
+    form=st.sampled_from([("%Y-%m-%d %H:%M:%S.%f", ""), ("%d/%m/%y %H:%M:%S,%f %z", " +0230"), ("%Y%m%d%H%M%S%f", "")]),
+)
+@example(moment=dt.datetime(2026, 6, 1), digits="1234567", form=("%Y-%m-%d %H:%M:%S.%f", ""))  # noqa: DTZ001
+@settings(max_examples=100, deadline=None)
+def test_fractions_of_any_length_are_cut(evaluate, moment, digits, form):
+    """A fraction has as many digits as the producer writes; what is beyond microseconds is cut, as in ISO times."""
+    written_as, offset = form
+    text = moment.replace(microsecond=0).strftime(written_as.split("%f")[0]) + digits + offset
+    shift = 9_000_000_000 if offset else 0
+    expected = micros(moment.replace(microsecond=0, tzinfo=dt.UTC)) - shift + int(digits.ljust(6, "0")[:6])
+    assert evaluate(f"epoch_us({read_formatted_instant('text', written_as, 'UTC')})", [text]) == [expected]
 
 
 @pytest.mark.parametrize(

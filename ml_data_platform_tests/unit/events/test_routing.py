@@ -111,6 +111,44 @@ def test_local_times_take_the_zone_of_the_contract(rows, contract_of):
     assert [row["event_time"] for row in found] == [INSTANT, INSTANT]
 
 
+def test_several_formats_are_tried_in_their_order(rows, contract_of):
+    """The first format that reads a text is meant; a text that none reads has no day."""
+    said = "event_time: {{zone: Asia/Kolkata, epoch_unit: s, format: [{}]}}"
+    formats = ["iso", "epoch", "'%d/%m/%Y %H:%M'", "'%m/%d/%Y %H:%M'"]
+    contract = contract_of(f"{INFERRED}\nschema_version: 1\n{said.format(', '.join(formats))}")
+    seconds = "2026-01-02T03:04:00Z"
+    texts = [
+        seconds,
+        "1767323040",
+        "02/01/2026 08:34",
+        "01/02/2026 08:34",
+        "01/13/2026 08:34",
+        "32/01/2026 08:34",
+        "no",
+    ]
+    found = rows.route(contract, [{"timestamp": text} for text in texts])
+    instant = INSTANT.replace(second=0, microsecond=0)
+    days = [instant, instant, instant, instant.replace(month=2, day=1), instant.replace(day=13), None, None]
+    assert [row["event_time"] for row in found] == days
+    reversed_formats = contract_of(f"{INFERRED}\nschema_version: 1\n{said.format(', '.join(reversed(formats)))}")
+    swapped = rows.route(reversed_formats, [{"timestamp": text} for text in texts[2:4]])
+    assert [row["event_time"] for row in swapped] == [instant.replace(month=2, day=1), instant]
+
+
+def test_a_format_alone_and_in_a_list_read_alike(rows, contract_of):
+    """A list of one is that one, and its contract has a hash of its own only by how it is written."""
+    text = {"timestamp": "02.01.2026 03:04:05.6780001"}
+    alone, listed, iso = (
+        contract_of(f"{INFERRED}\nschema_version: 1\nevent_time: {{format: {said}}}")
+        for said in ("'%d.%m.%Y %H:%M:%S.%f'", "['%d.%m.%Y %H:%M:%S.%f']", "iso")
+    )
+    assert [rows.route(contract, [text])[0]["event_time"] for contract in (alone, listed, iso)] == [
+        INSTANT,
+        INSTANT,
+        None,
+    ]
+
+
 def test_every_reason_is_explained(rows, contract_of):
     """The reasons that queries give are those of the published list."""
     landed = [{}, {"timestamp": "x"}, {"event_timestamp": 0}, {"event_timestamp": 10**18}]
