@@ -92,20 +92,20 @@ def read_iso_instant(text: str, zone: str) -> str:
         text: SQL expression of the text.
         zone: IANA zone of texts without an offset.
     """
-
-    def local(written: str) -> str:
-        if zone == "UTC":
-            return f"TRY_CAST({written} || 'Z' AS TIMESTAMPTZ)"
-        return f"TRY(timezone({sql_literal(zone)}, TRY_CAST({written} AS TIMESTAMP)))"
-
     # Most texts are written plainly, and what is not costs several replacements.
     plain = _plainly_written(text)
     return (
         f"CASE WHEN {_matches(text, _PLAIN_LOCAL + _PLAIN_OFFSET)} THEN TRY_CAST({text} AS TIMESTAMPTZ) "
-        f"WHEN {_matches(text, _PLAIN_LOCAL)} THEN {local(text)} "
+        f"WHEN {_matches(text, _PLAIN_LOCAL)} THEN {_read_local(text, zone)} "
         f"WHEN {_matches(text, LOCAL_INSTANT + OFFSET)} THEN TRY_CAST({plain} AS TIMESTAMPTZ) "
-        f"WHEN {_matches(text, LOCAL_INSTANT)} THEN {local(plain)} END"
+        f"WHEN {_matches(text, LOCAL_INSTANT)} THEN {_read_local(plain, zone)} END"
     )
+
+
+def _read_local(text: str, zone: str) -> str:
+    if zone == "UTC":
+        return f"TRY_CAST({text} || 'Z' AS TIMESTAMPTZ)"
+    return f"TRY(timezone({sql_literal(zone)}, TRY_CAST({text} AS TIMESTAMP)))"
 
 
 def _plainly_written(text: str) -> str:
