@@ -28,8 +28,10 @@ from ml_data_platform.stages.source_history import SourceHistory
 from ml_data_platform.storage import duck
 from ml_data_platform.storage.parquet import copy_options
 from ml_data_platform.storage.table_store import PartitionRef, TableStore
+from ml_data_platform.validation.outcomes import ROWS_TO_EXCEED_A_SHARE
 from ml_data_platform.validation.rules import Rule
 from ml_data_platform.validation.runner import check_metrics
+from ml_data_platform.validation.table_rules import REJECTED_SHARE
 
 CODE_VERSION = "3"
 ROWS_TO_JUDGE_A_TYPE = 30
@@ -86,11 +88,14 @@ def build(
     order = SourceShares(rows, unstated.rows)
     metrics["unstated_order_share"] = order.largest
     metrics["differing_duplicates"] = differing.events
-    metrics["rejected_share"] = rejected.largest
+    is_strict = any(rule.name == REJECTED_SHARE and rule.tolerance == 0 for rule in rules)
+    metrics["rejected_share"] = rejected.largest_of(1 if is_strict else ROWS_TO_EXCEED_A_SHARE)
+    metrics["rejected_share_of_few_rows"] = rejected.largest_of(1, ROWS_TO_EXCEED_A_SHARE)
     metrics["duplicate_share"] = duplicate.largest
     examples = {
         "differing_duplicates": differing.examples,
         "rejected_share": rejected.lines,
+        "rejected_share_of_few_rows": rejected.lines,
         "duplicate_share": duplicate.lines,
         "unstated_order_share": (*order.lines[:1], *unstated.examples),
     }

@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
+ROWS_TO_EXCEED_A_SHARE = 3
+"""Fewer rows than this exceed no tolerated share above 0: of a day of one row any share is 0 or 1, and a stray broken
+row must not hold back the days beside it."""
 MAX_EXAMPLES = 5
 MAX_EXAMPLE_CHARACTERS = 120
 
@@ -64,11 +67,15 @@ class CheckOutcome:
 def is_within_tolerance(unexpected: int, evaluated: int, tolerance: float) -> bool:
     """Return whether ``unexpected <= tolerance * evaluated``, with the tolerance read as the decimal it is written as.
 
+    Where anything is tolerated, one or two rows are, however few there are: see ``ROWS_TO_EXCEED_A_SHARE``.
+
     Args:
         unexpected: Rows that break the rule.
         evaluated: Rows looked at.
         tolerance: Share, 0..1. In binary floating point 0.29 of 100 rows would be fewer than 29.
     """
+    if tolerance > 0 and unexpected < ROWS_TO_EXCEED_A_SHARE:
+        return True
     return unexpected <= Fraction(repr(float(tolerance))) * evaluated
 
 

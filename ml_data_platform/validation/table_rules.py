@@ -46,6 +46,7 @@ def _volume_rule(asset: str, description: str) -> Rule:
 
 
 NO_ROWS_ARE_TOO_LATE = "no_rows_are_too_late"
+REJECTED_SHARE = "rejected_share_is_within_tolerance"
 
 PARTITION_RULES = (
     _table_rule(
@@ -100,11 +101,21 @@ PARTITION_RULES = (
     ),
     _table_rule(
         "validated_events",
-        "rejected_share_is_within_tolerance",
+        REJECTED_SHARE,
         "rejected_share",
-        "Of no source do over 5 % of the day's raw rows fail a row rule, unless set otherwise.",
+        "Of no source do over 5 % of the day's raw rows, and 3 or more, fail a row rule, unless set otherwise.",
         kind="limit",
         tolerance=0.05,
+        when_null="no rows",
+    ),
+    _table_rule(
+        "validated_events",
+        "few_rows_are_mostly_valid",
+        "rejected_share_of_few_rows",
+        "Of no source are one or two rows rejected that make over 5 % of its day: too few to refuse the day for.",
+        kind="limit",
+        tolerance=0.05,
+        blocking=False,
         when_null="no rows",
     ),
     _table_rule(

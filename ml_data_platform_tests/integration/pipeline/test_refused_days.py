@@ -118,3 +118,34 @@ def test_a_good_generation_stays_and_is_used(copied_root: PipelineRoot, instance
     assert copied_root.run(of, ["session_features", *TRAINING], instance).success
     assert copied_root.heads() == after
     assert expected_days(read_state(copied_root.platform)) == DAYS
+
+
+@pytest.mark.parametrize(
+    ("good", "broken", "is_refused"), [(0, 1, False), (0, 2, False), (0, 3, True), (5, 1, False), (1, 0, False)]
+)
+def test_a_day_of_a_row_or_two_blocks_nobody(tmp_path, good, broken, is_refused):
+    """A stray broken row is set aside with a warning, and the days beside it are built; from three on a day is refused."""
+    root = PipelineRoot(settings_for(tmp_path / "root"))
+    for number in (1, 3):
+        root.drop(f"{number}.jsonl", shop_lines(day(number), 40))
+    root.drop("2.jsonl", shop_lines(day(2), good, broken=broken))
+    with dg.DagsterInstance.ephemeral() as instance:
+        report = root.backfill(instance=instance)
+        checks = check_counts(instance)[day(2).isoformat()]
+    assert report.is_successful is not is_refused, report
+    warned = "validated_events: few_rows_are_mostly_valid" in checks.warned
+    assert warned is (0 < broken < 3)
+    assert bool(checks.failed) is is_refused
+    assert len(root.rows("quarantined_events", day(2), "disposition=rejected/data.parquet")) == broken
+    built = {of for asset, of in root.heads() if asset == "date_partitions"}
+    assert ({day(1), day(2), day(3)} <= built) is not is_refused
+    if not is_refused:
+        assert len(root.rows("validated_events", day(2))) == good
+
+
+def test_where_nothing_is_tolerated_one_row_is_enough(tmp_path):
+    """Who sets a tolerance to 0 means it."""
+    root = PipelineRoot(settings_for(tmp_path / "root", tolerances={TOLERANCE: 0.0}))
+    root.drop("1.jsonl", shop_lines(day(1), 40, broken=1))
+    (failed,) = root.backfill([day(1)]).failed
+    assert failed.is_refused

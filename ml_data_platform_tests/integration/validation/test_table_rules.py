@@ -34,6 +34,7 @@ CASES = [
         [0, 3],
     ),
     ("validated_events", "rejected_share_is_within_tolerance", "rejected_share", [0, 0.05, None], [0.0501, 1]),
+    ("validated_events", "few_rows_are_mostly_valid", "rejected_share_of_few_rows", [0, 0.05, None], [0.0501, 1]),
     (
         "validated_events",
         "each_event_type_is_mostly_valid",
@@ -128,6 +129,7 @@ def test_outcomes_say_what_was_found_and_expected():
         "event_days_match_partition": "rows_outside_the_day = 0, expected 0",
         "row_count_is_in_line_with_the_previous_7_days": "row_count_ratio_to_previous_7_days = no history, expected 0.5..2",
         "rejected_share_is_within_tolerance": "rejected_share = 0.0625, expected 0..0.05",
+        "few_rows_are_mostly_valid": "rejected_share_of_few_rows = 0, expected 0..0.05",
         "each_event_type_is_mostly_valid": "largest_rejected_share_of_an_event_type = 0, expected 0..0.25",
         "duplicate_share_is_within_tolerance": "duplicate_share = no rows, expected 0..0.1",
         "duplicates_are_identical": "differing_duplicates = 0, expected 0",
