@@ -28,6 +28,7 @@ from ml_data_platform_tests.four_sources import (
     read_deskdrop,
     read_softshop,
     verify_accounts,
+    verify_features,
     verify_landing,
     verify_source,
 )
@@ -84,6 +85,10 @@ def _run(top: Path, first: int | None) -> int:
         verdicts.judge(
             f"{log.source}: per day as pandas counts", lambda log=log, days=days: verify_source(log, root, days)
         )
+        verdicts.judge(
+            f"{log.source}: features of sessions",
+            lambda log=log, days=days: _verify_features(log, root, days, platform.id_key.secret),
+        )
         verdicts.judge(f"{log.source}: known totals", lambda log=log: _verify_known(log))
     verdicts.judge("globo: per day as pandas counts", lambda: _verify_clicks(clicks, root, built))
     verdicts.judge("nothing to do again", lambda: _verify_nothing_built(costs[-1]))
@@ -115,6 +120,11 @@ def _first_days(platform: Platform, count: int) -> list[tuple[str, ...]]:
         days.setdefault(record.source, set()).update(record.rows_per_day)
     ordered = [sorted(found)[:count] for _, found in sorted(days.items())]
     return [("--from", found[0], "--to", found[-1]) for found in ordered]
+
+
+def _verify_features(log: Log, root: Path, days: Sequence[dt.date], secret: bytes) -> str:
+    rows, sessions, tied = verify_features(log, root, days, secret)
+    return f"{rows:,} rows of {sessions:,} sessions equal in every column, {tied:,} of them share their instant"
 
 
 def _verify_clicks(clicks: GloboLog, root: Path, built: Sequence[dt.date]) -> str:

@@ -7,11 +7,16 @@ as any tool reads it. Shared by the short test and the full lane of ``benchmarks
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
+import hmac
+import random
+import uuid
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -21,8 +26,11 @@ import pyarrow.parquet as pq
 from ml_data_platform.storage.ledger import LedgerRecord
 from ml_data_platform_tests.globo_verification import count_rows
 from ml_data_platform_tests.real_logs import DESKDROP, SOFTSHOP
+from ml_data_platform_tests.session_oracle import Event, expected_features
 
 ONE_DAY = dt.timedelta(days=1)
+DERIVED = ("at", "day", "kind", "session", "user", "place")
+"""What is told from a row: its instant and UTC day, event type, session and user as landed, and its place in the order."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +39,7 @@ class Log:
 
     Attributes:
         source: Its name.
-        rows: One per landed row: all landed cells as text, and ``day``, ``kind`` and ``session``.
+        rows: One per landed row, in the order of the file: all landed cells as text, and ``DERIVED``.
     """
 
     source: str
@@ -45,7 +53,7 @@ class Log:
     @cached_property
     def kept(self) -> pd.DataFrame:
         """The rows without exact repeats of a whole landed row."""
-        landed = [name for name in self.rows.columns if name not in {"day", "kind", "session"}]
+        landed = [name for name in self.rows.columns if name not in DERIVED]
         return self.rows.drop_duplicates(subset=landed)
 
     def kept_on(self, days: Iterable[dt.date]) -> pd.DataFrame:
@@ -64,7 +72,10 @@ def read_softshop() -> Log:
     local = pd.to_datetime(rows["Date"] + " " + rows["Time"], format="%Y-%m-%d %H:%M:%S")
     in_berlin = local.dt.tz_localize("Europe/Berlin", ambiguous=False, nonexistent=pd.Timedelta(hours=1))
     kinds = rows["Webpage"].map({"addcart": "add_to_cart", "pay_res": "purchase"}).fillna("page_view")
-    return Log("softshop", rows.assign(day=in_berlin.dt.tz_convert("UTC").dt.date, kind=kinds, session=rows["COOKIE"]))
+    cookies, order = rows["COOKIE"], rows["Click_order"].astype("int64")
+    return _log(
+        "softshop", rows, in_berlin.dt.tz_convert("UTC"), kind=kinds, session=cookies, user=cookies, place=order
+    )
 
 
 def read_deskdrop() -> Log:
@@ -72,7 +83,12 @@ def read_deskdrop() -> Log:
     rows = pd.read_csv(DESKDROP, dtype=str, keep_default_na=False)
     instants = pd.to_datetime(rows["timestamp"].astype("int64"), unit="s", utc=True)
     kinds = rows["eventType"].map({"VIEW": "page_view", "BOOKMARK": "purchase"}).fillna("other")
-    return Log("deskdrop", rows.assign(day=instants.dt.date, kind=kinds, session=rows["sessionId"]))
+    places = range(1, len(rows) + 1)
+    return _log("deskdrop", rows, instants, kind=kinds, session=rows["sessionId"], user=rows["personId"], place=places)
+
+
+def _log(source: str, rows: pd.DataFrame, instants: pd.Series, **derived: Any) -> Log:
+    return Log(source, rows.assign(at=instants, day=instants.dt.date, **derived))
 
 
 def verify_landing(logs: Iterable[Log], records: Iterable[LedgerRecord]) -> str:
@@ -129,6 +145,58 @@ def verify_source(log: Log, root: Path, days: Sequence[dt.date]) -> str:
     return f"{counted}; {len(sessions['purchase']):,} of {len(sessions['all']):,} sessions with a purchase"
 
 
+def verify_features(
+    log: Log, root: Path, days: Sequence[dt.date], secret: bytes, count: int = 1_000
+) -> tuple[int, int, int]:
+    """Features and labels of sampled sessions are, in every column, those of the definition in the order of the log.
+
+    Of rows that are equal in time and place the published event id decides, as the definition says; what is found there
+    is matched by the number of the row in the file.
+
+    Returns:
+        How many rows and sessions were compared, and how many of the rows share their instant with another.
+    """
+    rows = log.kept_on(days)
+    sessions = sorted(set(rows["session"]))
+    sample = set(random.Random(log.source).sample(sessions, min(count, len(sessions))))
+    rows = rows[rows["session"].isin(sample)]
+    ids = {day: _event_ids(root, day, log.source) for day in sorted(set(rows["day"]))}
+    events: dict[str, list[Event]] = {}
+    for at, row in zip(rows.index, rows.to_dict("records"), strict=True):
+        events.setdefault(row["session"], []).append(_event(log.source, row, ids[row["day"]][at + 1], secret))
+    by_day: dict[dt.date, dict[str, dict[str, Any]]] = {day: {} for day in ids}
+    for own in events.values():
+        for day in {event.at.date() for event in own}:
+            # Labels are known up to the end of the next day, once that was built.
+            through = dt.datetime.combine(day + (2 if day + ONE_DAY in days else 1) * ONE_DAY, dt.time(), dt.UTC)
+            by_day[day] |= expected_features(own, {log.source: through}, day)
+    for day, expected in by_day.items():
+        table = _of_source(root / "data" / "session_features" / f"dt={day}" / "data.parquet", log.source, None)
+        found = {row["event_id"]: row for row in table.to_pylist() if row["event_id"] in expected}
+        assert found == expected, day
+    return len(rows), len(events), int(rows.duplicated(subset=["session", "at"], keep=False).sum())
+
+
+def _event(source: str, row: Mapping[str, Any], event_id: str, secret: bytes) -> Event:
+    user = hmac.new(secret, f"{source}\0{row['user']}".encode(), hashlib.sha256).hexdigest()
+    namespace = uuid.uuid5(uuid.NAMESPACE_URL, f"ml-data-platform:{source}")
+    return Event(
+        event_id=event_id,
+        at=row["at"].to_pydatetime(),
+        kind=row["kind"],
+        session=str(uuid.uuid5(namespace, row["session"])),
+        user=f"usr_{user[:16]}",
+        source=source,
+        sequence=row["place"],
+    )
+
+
+def _event_ids(root: Path, day: dt.date, source: str) -> dict[int, str]:
+    """Return number of the row to event id; the source has one file."""
+    rows = _rows(root, "validated_events", day, source, ["event_id", "source_row"])
+    return {int(row["source_row"]): row["event_id"] for row in rows}
+
+
 def expected_with_followers(landed: Mapping[dt.date, int] | Iterable[dt.date]) -> set[dt.date]:
     """Return the days with rows and those right after them: all that is ever to be built unasked."""
     days = set(landed)
@@ -143,6 +211,6 @@ def _count_source(root: Path, asset: str, day: dt.date, source: str) -> int:
     return int(_of_source(root / "data" / asset / f"dt={day}" / "data.parquet", source, []).num_rows)
 
 
-def _of_source(path: Path, source: str, columns: list[str]) -> pa.Table:
-    table = pq.ParquetFile(path).read(columns=[*columns, "source"])
+def _of_source(path: Path, source: str, columns: list[str] | None) -> pa.Table:
+    table = pq.ParquetFile(path).read(columns=None if columns is None else [*columns, "source"])
     return table.filter(pc.equal(table["source"], source))

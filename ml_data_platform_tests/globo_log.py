@@ -61,7 +61,8 @@ class GloboLog:
 
     Attributes:
         rows_per_file: File name to number of rows; a bare header has 0.
-        clicks: One row per click: the twelve landed columns as integers, ``file`` and ``day`` (days since 1970, UTC).
+        clicks: One row per click: the twelve landed columns as integers, ``file``, ``day`` (days since 1970, UTC) and
+            ``place``, the number of the row in its file.
     """
 
     rows_per_file: Mapping[str, int]
@@ -73,7 +74,11 @@ class GloboLog:
         parts = {path.name: pd.read_csv(path) for path in files}
         for name, part in parts.items():
             assert tuple(part.columns) == COLUMNS, name
-        filled = [part.astype("int64").assign(file=name) for name, part in parts.items() if len(part)]
+        filled = [
+            part.astype("int64").assign(file=name, place=range(1, len(part) + 1))
+            for name, part in parts.items()
+            if len(part)
+        ]
         clicks = pd.concat(filled, ignore_index=True)
         clicks["day"] = clicks["click_timestamp"] // DAY_MS
         return cls({name: len(part) for name, part in parts.items()}, clicks)
@@ -119,7 +124,7 @@ class GloboLog:
         """
         wanted = self.clicks[self.clicks["session_id"].isin(set(sessions))]
         events: dict[str, list[Event]] = {}
-        for values in wanted[list(COLUMNS)].to_dict("records"):
+        for values in wanted[[*COLUMNS, "place"]].to_dict("records"):
             event = _event({name: int(value) for name, value in values.items()}, secret)
             events.setdefault(event.session, []).append(event)
         return events
@@ -135,6 +140,7 @@ def _event(click: Mapping[str, int], secret: bytes) -> Event:
         session=str(uuid.uuid5(namespace, str(click["session_id"]))),
         user=f"usr_{user[:16]}",
         source=SOURCE,
+        sequence=click["place"],
     )
 
 

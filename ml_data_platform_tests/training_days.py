@@ -22,6 +22,7 @@ from ml_data_platform.features.catalog import (
     SESSION_FEATURES,
     STRATIFIED_PARTITIONS,
 )
+from ml_data_platform.features.queries import DEFINITION_VERSION
 from ml_data_platform.storage.parquet import ParquetSink
 from ml_data_platform.storage.table_store import TableStore
 
@@ -146,7 +147,13 @@ def _publish(
             with ParquetSink(paths[name], table) as sink:
                 sink.write(rows.select(table.columns.names).cast(table.columns))
         staged = store.stage(
-            table, of, paths, inputs=inputs, code_version="1", expected_generation=head.generation if head else 0
+            table,
+            of,
+            paths,
+            inputs=inputs,
+            # What another definition gave is not computed again.
+            code_version=DEFINITION_VERSION,
+            expected_generation=head.generation if head else 0,
         )
         store.commit(staged, run_id="test")
     return staged.content

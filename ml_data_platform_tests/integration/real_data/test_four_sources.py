@@ -20,6 +20,7 @@ from ml_data_platform_tests.four_sources import (
     read_deskdrop,
     read_softshop,
     verify_accounts,
+    verify_features,
     verify_landing,
     verify_source,
 )
@@ -36,6 +37,8 @@ BUILT = {
     SHOP: [GENERATED],
 }
 DAYS = sorted(day for days in BUILT.values() for day in days)
+# Days whose day before has no rows or is built too, so that their features do not wait.
+FEATURED = {"softshop": BUILT["softshop"], "deskdrop": [dt.date(2017, 2, 6), dt.date(2017, 2, 7)]}
 pytestmark = [pytest.mark.real_data, needs_real_logs]
 
 
@@ -54,7 +57,7 @@ def root(tmp_path_factory):
     for source, path in (("deskdrop", DESKDROP), ("softshop", SOFTSHOP), (SHOP, root.settings.landing / SHOP)):
         root.land(path, source=source)
     root.land(GLOBO / "clicks_hour_000.csv.gz", GLOBO / "clicks_hour_100.csv.gz", source="globo")
-    report = root.backfill(DAYS)
+    report = root.backfill(sorted({*DAYS, *FEATURED["deskdrop"]}))
     assert not report.failed, report
     # The one day that follows a day with rows which is not built: its events are there, its features wait.
     assert {(decision.asset, decision.day) for decision in report.blocked} == {
@@ -88,6 +91,13 @@ def test_types_sessions_and_repeats_are_those_of_the_log(root, logs, source):
     for day in days:
         sources = {row["source"] for row in root.rows("validated_events", day)}
         assert sources == ({source} if logs[source].rows_per_day.get(day) else set())
+
+
+@pytest.mark.parametrize("source", ["softshop", "deskdrop"])
+def test_features_are_those_of_the_definition_in_the_order_of_the_log(root, logs, source):
+    """Of all sessions of some days in every column; ``make real-sources`` takes 1,000 of each log."""
+    found = verify_features(logs[source], root.folder, FEATURED[source], root.platform.id_key.secret)
+    assert found == {"softshop": (212, 9, 36), "deskdrop": (154, 83, 2)}[source]
 
 
 def test_the_logs_hold_what_is_known_of_them(logs):
