@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 STEM, PHONE_STEM, ADDRESS_STEM = "c4n4ryb1rd", "5550198", "198.51.100."
 DAY = "2026-03-02"
-SOURCES = ("canary_csv", "canary_times", "canary_jsonl", "canary_parquet")
+SOURCES = ("canary_csv", "canary_times", "canary_jsonl", "canary_parquet", "canary_array")
 _MAPPED = "columns: {user_id: user, session_id: session, event_type: kind, timestamp: at, purchase_amount_usd: amount}"
 _CSV = f"format: csv\nschema_version: 1\n{_MAPPED}\n"
 CONTRACTS = {
@@ -26,6 +26,7 @@ CONTRACTS = {
     "canary_jsonl": f"format: jsonl\nschema_version: 1\n{_MAPPED.replace('{', '{event_id: id, ')}\n",
     "canary_parquet": f"format: parquet\nschema_version: 1\n{_MAPPED.replace('{', '{event_id: id, ')}\n",
 }
+CONTRACTS["canary_array"] = CONTRACTS["canary_jsonl"]
 ODD = ' " \\ / \u00e9 \U0001f600'
 """What has several forms in CSV and JSON."""
 FLAT_SECTION = "pii: {columns: {email: mask, phone: drop, ip: mask, page: keep}}\n"
@@ -135,6 +136,16 @@ def jsonl_file(planting: Planting) -> bytes:
     return b"\n".join(lines) + b"\n"
 
 
+def array_file(planting: Planting) -> bytes:
+    """Return an array in UTF-16, with canaries in elements that are no objects, in a broken one, and at the end."""
+    rows = []
+    for row in planting.rows():
+        rows.append(json.dumps({**row, "client": {"ip": row.pop("ip"), "agent": planting.loose("nested")}}, indent=1))
+    rows += [json.dumps([planting.loose("no object")]), json.dumps(planting.loose("text"))]
+    rows += [json.dumps(planting.row("broken")).replace("}", ",}"), '{"email": "' + planting.loose("cut off")]
+    return ("[" + ", ".join(rows)).encode("utf-16-le")
+
+
 def parquet_file(planting: Planting) -> bytes:
     """Return Parquet, with a canary in a column's name, a struct, a list, a map, and in the file's metadata."""
     rows = planting.rows()
@@ -157,6 +168,8 @@ def refused_file(source: str, planting: Planting) -> bytes:
     text = planting.loose("refused")
     if source == "canary_jsonl":
         return gzip.compress(json.dumps({"email": text}).encode() * 100)[:-12]
+    if source == "canary_array":
+        return b'[{"email": {"was": 1}, ' + ",".join(json.dumps({"email": text}) for _ in range(3)).encode()
     if source == "canary_parquet":
         sink = io.BytesIO()
         pq.write_table(pa.table({text: [text]}), sink)
@@ -171,7 +184,7 @@ def write_files(folder: Path, source: str) -> dict[str, str]:
         Place to canary, of all files.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    makers = {"canary_jsonl": jsonl_file, "canary_parquet": parquet_file}
+    makers = {"canary_jsonl": jsonl_file, "canary_parquet": parquet_file, "canary_array": array_file}
     canaries: dict[str, str] = {}
     for variant in ("plain", "zipped"):
         planting = Planting(source, variant)

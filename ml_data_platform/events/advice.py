@@ -58,27 +58,24 @@ def _form(contract: SourceContract, look: FileLook) -> Iterator[Suggestion]:
         yield Suggestion(
             f"the file looks like {form.format}, the contract says {contract.format}", f"format: {form.format}"
         )
-    elif (
-        form.format == "csv"
-        and len(look.profiles) > 1
-        and (form.delimiter, form.quote)
-        != (
-            contract.csv.delimiter,
-            contract.csv.quote,
+    elif form.format == "csv" and len(look.profiles) > 1:
+        yield from _dialect(contract, look)
+
+
+def _dialect(contract: SourceContract, look: FileLook) -> Iterator[Suggestion]:
+    form, said = look.form, contract.csv
+    if form.delimiter != said.delimiter:
+        shown = form.delimiter.replace("\t", "\\t")
+        yield Suggestion(
+            f"cells look parted by {shown!r}", f'csv: {{delimiter: "{shown}"}} instead of "{said.delimiter}"'
         )
-    ):
-        is_delimiter = form.delimiter != contract.csv.delimiter
-        name, seen, said = (
-            ("delimiter", form.delimiter, contract.csv.delimiter)
-            if is_delimiter
-            else ("quote", form.quote, contract.csv.quote)
-        )
-        if is_delimiter or any(text.startswith("'") for profile in look.profiles.values() for text in profile.counts):
-            shown = seen.replace("\t", "\\t")
+    elif form.quote != said.quote:
+        if any(text.startswith("'") for profile in look.profiles.values() for text in profile.counts):
             yield Suggestion(
-                f"cells look parted by {shown!r}" if is_delimiter else f"cells look quoted by {seen}",
-                f'csv: {{{name}: "{shown}"}} instead of "{said}"',
+                f"cells look quoted by {form.quote}", f'csv: {{quote: "{form.quote}"}} instead of "{said.quote}"'
             )
+    elif form.escape is not None and form.escape != said.escape:
+        yield Suggestion("quotes within cells look escaped by a backslash", "csv: {escape: '\\'}")
 
 
 def _columns(contract: SourceContract, look: FileLook) -> Iterator[Suggestion]:

@@ -73,12 +73,15 @@ class CsvDialect(ContractPart):
     Attributes:
         delimiter: One character between cells.
         quote: One character around cells that hold the delimiter; doubled inside them.
+        escape: One character that takes the meaning of a quote, delimiter, line end or escape behind it, within quotes
+            and outside; before any other character it stands for itself. By default there is none.
         decimal: What stands before the decimals of a number.
         thousands: What may stand between the thousands of a number with decimals, e.g. an amount; by default nothing.
     """
 
     delimiter: Annotated[str, Field(pattern=r"\A[^\r\n\x00]\z")] = ","
     quote: Annotated[str, Field(pattern=r"\A[^\r\n\x00]\z")] = '"'
+    escape: Annotated[str, Field(pattern=r"\A[^\sA-Za-z0-9\x00]\z")] | None = None
     decimal: Literal[".", ","] = "."
     thousands: Literal[".", ",", " ", "'", "_", "\u00a0", "\u202f"] | None = None
 

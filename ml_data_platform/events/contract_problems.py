@@ -97,6 +97,11 @@ def _dialect_problems(contract: SourceContract) -> Iterator[Problem]:
         yield Problem("csv", f"has no meaning with format {contract.format}", contract.csv.model_dump())
     if contract.csv.delimiter == contract.csv.quote:
         yield Problem("csv.quote", "must differ from the delimiter", contract.csv.quote)
+    if contract.csv.escape == contract.csv.quote:
+        why = "must differ from the quote; a quote that is doubled within a cell is read without it"
+        yield Problem("csv.escape", why, contract.csv.escape)
+    if contract.csv.escape == contract.csv.delimiter:
+        yield Problem("csv.escape", "must differ from the delimiter", contract.csv.escape)
     if contract.csv.thousands == contract.csv.decimal:
         yield Problem("csv.thousands", "must differ from the decimal mark", contract.csv.thousands)
 

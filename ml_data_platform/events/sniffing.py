@@ -17,6 +17,7 @@ from typing import Any
 from ml_data_platform.errors import LandingError
 
 DELIMITERS = (",", ";", "\t", "|")
+ESCAPE = "\\"
 MAX_RECORDS = 300
 _PARQUET = b"PAR1"
 
@@ -29,16 +30,19 @@ class FormatGuess:
         format: ``csv``, ``jsonl`` or ``parquet``.
         delimiter: Of CSV.
         quote: Of CSV.
+        escape: Of CSV; None: there is none.
     """
 
     format: str
     delimiter: str = ","
     quote: str = '"'
+    escape: str | None = None
 
     def keys(self) -> dict[str, Any]:
         """Return the keys of a contract that say so; defaults are left out."""
         dialect = {"delimiter": self.delimiter} if self.delimiter != "," else {}
         dialect.update({"quote": self.quote} if self.quote != '"' else {})
+        dialect.update({"escape": self.escape} if self.escape is not None else {})
         return {"format": self.format, **({"csv": dialect} if self.format == "csv" and dialect else {})}
 
 
@@ -69,18 +73,22 @@ def _delimited(text: str) -> FormatGuess:
     best, best_score = FormatGuess("csv"), 0.0
     for delimiter in DELIMITERS:
         for quote in ('"', "'"):
-            score = _consistency("\n".join(lines), delimiter, quote)
+            # Quotes are escaped only where one stands behind a backslash and ends no cell.
+            is_escaped = re.search(rf"\\{quote}(?!\s*({re.escape(delimiter)}|\n|\Z|{quote}))", text) is not None
+            guess = FormatGuess("csv", delimiter, quote, ESCAPE if is_escaped else None)
+            score = _consistency("\n".join(lines), guess)
             if score > best_score:
-                best, best_score = FormatGuess("csv", delimiter, quote), score
+                best, best_score = guess, score
     return best
 
 
-def _consistency(text: str, delimiter: str, quote: str) -> float:
+def _consistency(text: str, form: FormatGuess) -> float:
     """How well a dialect cuts all lines into the same number of cells, 0 = into one cell."""
+    delimiter, quote = form.delimiter, form.quote
     if quote == "'" and not re.search(rf"(^|[\n{re.escape(delimiter)}])'", text):
         return 0.0
     try:
-        reader = csv.reader(io.StringIO(text), delimiter=delimiter, quotechar=quote)
+        reader = csv.reader(io.StringIO(text), delimiter=delimiter, quotechar=quote, escapechar=form.escape)
         widths = Counter(len(row) for _, row in zip(range(MAX_RECORDS), reader, strict=False) if row)
     except csv.Error:
         return 0.0

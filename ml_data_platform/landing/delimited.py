@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from io import BufferedIOBase
 
@@ -49,6 +50,8 @@ class DelimitedReader:
         stream: The decompressed content from its start.
         delimiter: One character between cells.
         quote: One character around cells.
+        escape: One character that takes the meaning of a quote, delimiter, line end or escape behind it; None: there is
+            none.
         limits: What the file may cost.
 
     Attributes:
@@ -59,11 +62,23 @@ class DelimitedReader:
         LandingError: There is no header, or its names are not UTF-8; or the content is not text.
     """
 
-    def __init__(self, stream: BufferedIOBase, *, delimiter: str, quote: str = '"', limits: Limits = LIMITS) -> None:
+    def __init__(
+        self,
+        stream: BufferedIOBase,
+        *,
+        delimiter: str,
+        quote: str = '"',
+        escape: str | None = None,
+        limits: Limits = LIMITS,
+    ) -> None:
         # set each time, so that what is a row does not depend on what else runs in this process
         csv.field_size_limit(MAX_FIELD_CHARACTERS)
         self._feed = LineFeed(read_blocks(as_utf8(stream)))
-        self._parser = csv.reader(self._feed, delimiter=delimiter, quotechar=quote, strict=True)
+        lines: Iterator[str] = self._feed
+        if escape is not None:
+            # Not a generator, which would end at the first line that is refused.
+            lines = map(_escapes_doubled(escape, f"{escape}{quote}{delimiter}\r\n"), lines)
+        self._parser = csv.reader(lines, delimiter=delimiter, quotechar=quote, escapechar=escape, strict=True)
         record = self._read_header(limits)
         self.header, self.repeated = distinct_names(record), repeated_names(record)
 
@@ -142,6 +157,16 @@ class DelimitedReader:
         wrong = pa.Table.from_pylist([dict(zip(CHUNK.names, defect, strict=True)) for defect in defects], schema=CHUNK)
         good = _good_rows(self.header, good_numbers, good_rows, connection)
         return pa.concat_tables([good, wrong]).sort_by("source_row").combine_chunks()
+
+
+def _escapes_doubled(escape: str, special: str) -> Callable[[str], str]:
+    """Return what doubles each escape of a line that takes no meaning: the parser would drop it, e.g. of a null mark."""
+    found = re.compile(rf"{re.escape(escape)}(.?)", re.DOTALL)
+
+    def doubled(match: re.Match[str]) -> str:
+        return match[0] if match[1] and match[1] in special else escape + match[0]
+
+    return lambda line: found.sub(doubled, line) if escape in line else line
 
 
 def _good_rows(

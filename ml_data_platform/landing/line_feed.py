@@ -82,7 +82,7 @@ class LineFeed:
         if self._characters_again > allowed:
             raise LandingError(
                 "The quotes of the CSV file do not pair up: no end of a record is found, line after line.",
-                remedy="Ask the producer to quote cells properly, or correct `csv.quote` in the contract.",
+                remedy="Ask the producer to quote cells properly, or correct `csv.quote` or `csv.escape` in the contract.",
                 reason=bounded(printable(refused)),
             )
         self._again.extendleft(reversed(behind))

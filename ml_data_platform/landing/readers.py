@@ -87,7 +87,10 @@ def open_rows(
             return
         stream = stack.enter_context(open_landed(path, limits=limits))
         if contract.format == "csv":
-            reader = DelimitedReader(stream, delimiter=contract.csv.delimiter, quote=contract.csv.quote, limits=limits)
+            said = contract.csv
+            reader = DelimitedReader(
+                stream, delimiter=said.delimiter, quote=said.quote, escape=said.escape, limits=limits
+            )
             refuse_ambiguous([[name] for name in reader.repeated], contract)
             require_columns(reader.header, contract)
             refuse_unknown_columns(reader.header, contract)

@@ -138,7 +138,7 @@ def _chunks(path: Path, form: FormatGuess, *, in_memory: bool) -> Iterator[pa.Ta
         if form.format == "jsonl":
             yield from read_json_lines(stream, engine)
             return
-        reader = DelimitedReader(stream, delimiter=form.delimiter, quote=form.quote)
+        reader = DelimitedReader(stream, delimiter=form.delimiter, quote=form.quote, escape=form.escape)
         if lacks_header(reader.header):
             raise LandingError(
                 "The first line looks like a row, not like names of columns.",

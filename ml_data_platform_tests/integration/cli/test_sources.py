@@ -95,7 +95,7 @@ def test_a_draft_that_lacks_something_says_so(cli: CommandLine) -> None:
     ("content", "message"),
     [
         (b"", "The file is empty."),
-        (b'[{"a": 1}]\n', "got=a JSON array"),
+        (b'["a", 1]\n', "no row that could be looked at"),
         (b"7,8\n9,10\n", "The first line looks like a row"),
         (gzip.compress(b"a,b\n1,2\n", mtime=0)[:-9], "the file is truncated"),
         (b"PAR1 and no more", "Parquet"),

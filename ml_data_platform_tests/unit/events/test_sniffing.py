@@ -28,6 +28,14 @@ def test_quotes_that_hold_the_delimiter_are_found():
     assert (guess.delimiter, guess.quote) == (",", "'")
 
 
+def test_escaped_quotes_are_found():
+    """A backslash before a quote within a cell escapes it; one at the end of a cell, or of a path, does not."""
+    escaped = b'a,b\n1,"She said \\"well\\", then left"\n2,"He \\"no\\""\n'
+    assert sniff_format(escaped).keys() == {"format": "csv", "csv": {"escape": "\\"}}
+    for plain in (b'a,b\n1,"C:\\"\n2,"D:\\"\n', b"a,b\n1,C:\\x\n", b'a,b\n"x ""y"" \\",1\n'):
+        assert sniff_format(plain) == FormatGuess("csv")
+
+
 def test_a_mark_and_windows_line_ends_do_not_matter():
     """Spreadsheets write a byte order mark and carriage returns."""
     assert sniff_format(b"\xef\xbb\xbfa;b\r\n1;2\r\n").delimiter == ";"

@@ -196,6 +196,55 @@ def test_delimiter_and_quote_follow_the_contract(tmp_path, delimiter):
     assert read(tmp_path, text.encode(), contract) == [(1, expected, None)]
 
 
+ESCAPED = CSV.model_copy(update={"csv": CSV.csv.model_copy(update={"escape": "\\"})})
+
+
+def test_escapes_take_the_meaning_of_what_stands_behind_them(tmp_path):
+    """Quotes, delimiters, line ends and escapes lose their meaning; before anything else an escape is itself."""
+    body = rb"""u,"She said \"well\", then left",k,1
+u\,v,a\\,k,2
+u,"a\
+b",k,3
+\N,C:\new,"x\t""y",4
+"""
+    got = read(tmp_path, HEADER + body, ESCAPED)
+    assert [(number, *row.values(), defect) for number, row, defect in got] == [
+        (1, "u", 'She said "well", then left', "k", "1", None),
+        (2, "u,v", "a\\", "k", "2", None),
+        (3, "u", "a\nb", "k", "3", None),
+        (4, "\\N", "C:\\new", 'x\\t"y', "4", None),
+    ]
+    assert {row[2] for row in read(tmp_path, HEADER + body, CSV)} != {None}
+
+
+def test_escapes_cost_no_row_behind_a_broken_one(tmp_path):
+    """With escapes too, a quote that never closes, an escape at the end and bad bytes cost their own line only."""
+    body = b'u,"s,k,1\nu,s\\"x,k,2\nu,"s\\",k,3\nu,s,k,4\nu,\xff\\,,k,5\nu,s,k,6\\'
+    got = read(tmp_path, HEADER + body, ESCAPED)
+    malformed = "malformed_row"
+    assert [row[2] for row in got] == [malformed, None, malformed, None, malformed, None]
+    assert [got[place][1]["at"] for place in (1, 3, 5)] == ["2", "4", "6\\"]
+    long = b'u,"' + b"x" * 2_000_000 + b"\n"
+    got = read(tmp_path, HEADER + long + b"u,s\\,,k,2\n" * 3, ESCAPED)
+    assert [row[2] for row in got] == [malformed, None, None, None]
+
+
+@pytest.mark.parametrize(
+    "form", [{"escapechar": "\\", "doublequote": False}, {"escapechar": "^", "quoting": csv.QUOTE_ALL}]
+)
+def test_csv_written_with_escapes_reads_back(tmp_path, form):
+    """Whatever the csv module writes with an escape character comes back cell by cell."""
+    rng = random.Random(11)
+    letters = ["a", '"', ",", "\n", "é", "\x00", "😀", " ", "\\", "^", "N"]
+    rows = [["".join(rng.choices(letters, k=rng.randrange(6))) for _ in range(4)] for _ in range(3_000)]
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n", **form).writerows([["user", "session", "kind", "at"], *rows])
+    contract = CSV.model_copy(update={"csv": CSV.csv.model_copy(update={"escape": form["escapechar"]})})
+    got = read(tmp_path, text.getvalue().encode(), contract)
+    assert [(row[0], row[2]) for row in got] == [(n, None) for n in range(1, 3_001)]
+    assert [list(row[1].values()) for row in got] == [[cell or None for cell in row] for row in rows]
+
+
 STRICT_JSON = [
     b'{"a":1}',
     b'  {"a": [1, {"b": null}]}  ',
