@@ -98,6 +98,7 @@ def run_backfill(settings: Settings, days: Days, only: Sequence[dt.date] | None 
     from ml_data_platform.defs.location import build_definitions
     from ml_data_platform.defs.resources import PlatformResource
     from ml_data_platform.defs.runs import reap_orphans
+    from ml_data_platform.defs.unusable_rows import report_unusable_rows
     from ml_data_platform.events.planning import expected_days
     from ml_data_platform.stages.platform import open_platform
     from ml_data_platform.stages.state import read_state
@@ -113,6 +114,7 @@ def run_backfill(settings: Settings, days: Days, only: Sequence[dt.date] | None 
             screen.note(f"a run whose process is gone was reported as failed: {run_id}")
 
         report_too_late_rows(instance, platform)
+        report_unusable_rows(instance, platform)
 
         def on_progress(step: Progress) -> None:
             name = f"{LAYER_NAMES[step.layer]} of {step.run.day}"
@@ -199,13 +201,17 @@ def status(
     sources: SourcesOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show per day the rows of every stage, the checks, and whether anything is to be done, and why."""
+    """Show per day the rows of every stage, the checks, and whether anything is to be done, and why.
+
+    Exits with 1 while a landed file is red: it has more rows that reach no day than its contract tolerates.
+    """
     settings, days = root_and_days(root, sources, first, last)
-    show_status(settings, days, as_json=as_json)
+    if not show_status(settings, days, as_json=as_json):
+        raise typer.Exit(1)
 
 
-def show_status(settings: Settings, days: Days = ALL_DAYS, *, as_json: bool = False) -> None:
-    """Print the status of a root."""
+def show_status(settings: Settings, days: Days = ALL_DAYS, *, as_json: bool = False) -> bool:
+    """Print the status of a root; returns whether no landed file is red and every source has its contract."""
     from ml_data_platform.defs.history import check_counts
     from ml_data_platform.defs.instance import open_instance
     from ml_data_platform.stages.platform import open_platform
@@ -224,8 +230,7 @@ def show_status(settings: Settings, days: Days = ALL_DAYS, *, as_json: bool = Fa
             found = {"passed": counts.passed, "failed": counts.failed, "warned": counts.warned} if counts else None
             rows.append({**each.to_json(), "checks": found})
         screen.print_json({"root": str(settings.root), "landing": landing.to_json(), "days": rows})
-        _exit_unless_well(landing)
-        return
+        return _is_well(landing)
     tables.print_landing(landing)
     if summaries:
         tables.print_days(summaries, checks)
@@ -238,9 +243,8 @@ def show_status(settings: Settings, days: Days = ALL_DAYS, *, as_json: bool = Fa
         screen.say("\nWhat differs from what it should be built from", style="bold")
         tables.print_decisions(open_ones, limit=20)
         tables.print_refused_days(tables.refused_days(open_ones))
-    _exit_unless_well(landing)
+    return _is_well(landing)
 
 
-def _exit_unless_well(landing: LandingSummary) -> None:
-    if landing.contract_notices:
-        raise typer.Exit(1)
+def _is_well(landing: LandingSummary) -> bool:
+    return not landing.contract_notices and not landing.verdicts.red

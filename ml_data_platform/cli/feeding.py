@@ -131,6 +131,7 @@ def land(
     """Take files in: keep their bytes, note them in the ledger, route their rows to event days.
 
     The same bytes again change nothing. A file that cannot be read is recorded with the reason, and the others go on.
+    Exits with 1 where a file is not landed, or has more rows that reach no day than its contract tolerates.
 
     With --source and no paths, files are pulled from the address that the source's contract names (pull: url), for
     the days --from to --to; without these, for the last few days (poll_days). What was fetched is not fetched again.
@@ -147,7 +148,9 @@ def land(
     for given, name in ((first, "--from"), (last, "--to"), (dry_run, "--dry-run")):
         if given:
             raise typer.BadParameter("it goes with --source, and without paths", param_hint=name)
-    land_ready(settings_of(root, sources), paths, source, as_json=as_json, is_historical=historical, replaces=replaces)
+    settings = settings_of(root, sources)
+    if not land_ready(settings, paths, source, as_json=as_json, is_historical=historical, replaces=replaces):
+        raise typer.Exit(1)
 
 
 def land_ready(
@@ -158,11 +161,11 @@ def land_ready(
     as_json: bool = False,
     is_historical: bool = False,
     replaces: str | None = None,
-) -> None:
+) -> bool:
     """Land the named paths, or what lies ready in the landing folder, and say what came of it.
 
-    Raises:
-        Exit: A file was refused, or waits for a broken contract; the status is 1.
+    Returns:
+        False where a file was refused or waits for a broken contract, or too many of its rows reach no day.
     """
     from ml_data_platform.stages.contract_notices import contract_notices
     from ml_data_platform.stages.decisions import find_landed, replace_landed, retracted_among
@@ -177,6 +180,7 @@ def land_ready(
     )
     from ml_data_platform.stages.platform import open_platform
     from ml_data_platform.stages.state import current_records
+    from ml_data_platform.stages.unusable_rows import judge_landed
 
     platform = open_platform(settings)
     if replaces is not None:
@@ -195,21 +199,26 @@ def land_ready(
     left = None if paths else waiting_files(platform)
     refused = [describe(result) for result in results if result.outcome in REFUSED]
     replaced = None
-    if replaces is not None and results[0].record is not None and not refused:
-        replaced = replace_landed(platform, str(source), replaces, results[0].record)
+    record = results[0].record if replaces is not None else None
+    if replaces is not None and record is not None and record.status != "rejected":
+        replaced = replace_landed(platform, str(source), replaces, record)
         results = [replace(results[0], record=replaced.record)]
     counts, notices = summarise(results), notices_on_masking(platform)
     lacking = contract_notices(platform.contracts, current_records(platform))
     retracted = retracted_among(platform, [result.record for result in results if result.record is not None])
+    verdicts = judge_landed(platform).among(results)
+    refused += verdicts.rejected_before(results)
     if as_json:
         waiting = [*left.unsettled, *left.unfinished, *left.stray] if left else []
         unknown = list(left.unknown_folders) if left else []
         answer = {**counts, "refused": refused, "waiting": waiting, "unknown_folders": unknown, "retracted": retracted}
         if replaced is not None:
             answer["replaced"] = {"sha256": replaced.sha256, "is_new": replaced.is_new, "days": list(replaced.days)}
+        answer["unusable_rows"] = verdicts.to_json()
         screen.print_json({**answer, "masking_notices": list(notices), "contract_notices": list(lacking)})
     else:
         _say_landed(counts, [str(path) for path in paths] if paths else [str(settings.landing)])
+        tables.print_verdicts(verdicts)
         tables.print_contract_notices(lacking)
         tables.print_notices(notices)
         tables.print_refused(refused)
@@ -219,8 +228,8 @@ def land_ready(
             _say_replaced(replaced)
         if left is not None:
             _say_left(left, settings, platform.contracts)
-    if refused or (left is not None and platform.contracts.broken.keys() & set(left.unknown_folders)):
-        raise typer.Exit(1)
+    is_waiting = left is not None and platform.contracts.broken.keys() & set(left.unknown_folders)
+    return not refused and not verdicts.red and not is_waiting
 
 
 def _say_landed(counts: Mapping[str, int], places: Sequence[str]) -> None:

@@ -50,10 +50,11 @@ def pull(
     """Pull the files of days, and say what came of each.
 
     Raises:
-        Exit: A file or a place could not be read; the status is 1.
+        Exit: A file or a place could not be read, or too many rows of a file reach no day; the status is 1.
     """
     from ml_data_platform.stages.platform import open_platform
     from ml_data_platform.stages.pulling import pull_days
+    from ml_data_platform.stages.unusable_rows import judge_landed
 
     if days:
         require_start(days[0], settings)
@@ -67,11 +68,15 @@ def pull(
             is_historical=is_historical,
             progress=lambda what, done, total: bar.update(task, description=what, completed=done, total=total),
         )
+    verdicts = judge_landed(platform).among(report.landed)
     if as_json:
-        screen.print_json(_as_json(source, report, is_dry_run=is_dry_run))
+        answer = _as_json(source, report, is_dry_run=is_dry_run)
+        screen.print_json({**answer, "unusable_rows": verdicts.to_json()})
     else:
         _print_report(report, is_dry_run=is_dry_run)
-    if report.refused:
+        tables.print_verdicts(verdicts)
+        tables.print_refused(verdicts.rejected_before(report.landed))
+    if report.refused or verdicts.red:
         raise typer.Exit(1)
 
 

@@ -153,16 +153,16 @@ def demo(
     _generate(settings, start, days, events_per_day, seed)
     _announce(2, "land", ["--historical", *of_root])
     # Days of the past, of which nothing is late.
-    feeding.land_ready(settings.model_copy(update={"settle_seconds": 0.0}), is_historical=True)
+    is_landed = feeding.land_ready(settings.model_copy(update={"settle_seconds": 0.0}), is_historical=True)
     _announce(3, "backfill", of_root)
     report = building.run_backfill(settings, building.ALL_DAYS)
     tables.print_report(report)
     _announce(4, "status", of_root)
-    building.show_status(settings)
+    is_usable = building.show_status(settings)
     screen.say("\nThe tables are plain Parquet in ", tail=_from_here(settings.root / "data"))
     opener = shlex.join(["ml-data-platform", "dev", *of_root])
     screen.say(f"Open the UI over them: make dev (or {opener}), http://{HOST}:{DEFAULT_PORT}")
-    if not report.is_successful:
+    if not (is_landed and report.is_successful and is_usable):
         raise typer.Exit(1)
 
 

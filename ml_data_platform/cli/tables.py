@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from ml_data_platform.defs.history import CheckCounts
     from ml_data_platform.stages.day_lateness import DayLateness
     from ml_data_platform.stages.summary import DaySummary, LandingSummary
+    from ml_data_platform.stages.unusable_rows import LandedVerdicts
 
+CHECK = "landed_rows_are_usable"
 COLOURS = {Status.CLEAN: "green", Status.DIRTY: "yellow", Status.WAITING: "yellow", Status.BLOCKED: "red"}
 NOTHING_TO_DO = "every partition is built from what it should be built from"
 SHOWN_FILES = 5
@@ -115,6 +117,7 @@ def print_landing(landing: LandingSummary) -> None:
         elif strategy:
             files += f"; no watermark yet: no file says a time ({strategy})"
         say(source, style="bold", tail=f": {files}")
+    print_verdicts(landing.verdicts)
     if landing.undated:
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in landing.undated.items())
         say(f"rows without a usable day, kept in data/undated_rows: {reasons}")
@@ -124,6 +127,21 @@ def print_landing(landing: LandingSummary) -> None:
     print_contract_notices(landing.contract_notices)
     print_notices(landing.notices)
     print_refused(landing.refused)
+
+
+def print_verdicts(verdicts: LandedVerdicts) -> None:
+    """Print the sources of which files have too many rows that reach no day, and the worst of these files."""
+    for source in verdicts.sources:
+        if source.red_files or source.warned_files:
+            files = f"{counted(source.red_files, 'file')} red, {counted(source.warned_files, 'file')} warned of"
+            rows = f"{source.unusable_rows:,} of {counted(source.rows, 'row')} ({source.share:.2%}) reach no day"
+            say(source.source, style="bold", tail=f": {rows}; {files}")
+    shown = [(each, "failed", "red") for each in verdicts.red if each.refusal is None]
+    shown += [(each, "warned", "yellow") for each in verdicts.warned]
+    for each, word, colour in shown[:SHOWN_FILES]:
+        say(f"{word} ", style=colour, tail=f"{CHECK} {each}")
+    if len(shown) > SHOWN_FILES:
+        say(f"… and {counted(len(shown) - SHOWN_FILES, 'file')} more; --json prints all", style="dim")
 
 
 def print_late(lateness: Mapping[dt.date, DayLateness], days: Iterable[dt.date]) -> None:

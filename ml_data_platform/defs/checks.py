@@ -52,16 +52,16 @@ def check_results(asset: str, outcomes: Iterable[CheckOutcome]) -> list[dg.Asset
 
 
 def report_outside_of_runs(
-    instance: dg.DagsterInstance, found: Mapping[dt.date, dg.AssetCheckResult], job_name: str
+    instance: dg.DagsterInstance, found: Mapping[dt.date | None, dg.AssetCheckResult], job_name: str
 ) -> None:
-    """Record results of a check of partitions that no run builds.
+    """Record results of a check of what no run builds.
 
     Dagster takes one result of a check and partition per run, and only one without a run, ever: so these are put
     under a run of their own, which is over from the start.
 
     Args:
         instance: Where they are recorded.
-        found: Day to result, with asset and check named.
+        found: Day, none for an asset without partitions, to result, with asset and check named.
         job_name: Name of the run.
     """
     run = dg.DagsterRun(job_name=job_name, run_id=str(uuid.uuid4()), status=dg.DagsterRunStatus.SUCCESS)
@@ -69,7 +69,8 @@ def report_outside_of_runs(
     for day, result in found.items():
         assert result.asset_key is not None
         assert result.check_name is not None
-        subset = DefaultPartitionsSubset({day.isoformat()})
+        partition = day.isoformat() if day is not None else None
+        subset = DefaultPartitionsSubset({partition}) if partition is not None else None
         planned = AssetCheckEvaluationPlanned(
             asset_key=result.asset_key, check_name=result.check_name, partitions_subset=subset
         )
@@ -80,8 +81,8 @@ def report_outside_of_runs(
             metadata=result.metadata,
             severity=result.severity,
             description=result.description,
-            blocking=result.severity is dg.AssetCheckSeverity.ERROR,
-            partition=day.isoformat(),
+            blocking=result.severity is dg.AssetCheckSeverity.ERROR and day is not None,
+            partition=partition,
         )
         for kind, said in (
             (dg.DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED, planned),

@@ -43,7 +43,7 @@ def report_too_late_rows(instance: dg.DagsterInstance, platform: Platform) -> li
     rules = [rule for rule in asset_rules(platform, ASSET) if rule.name == NO_ROWS_ARE_TOO_LATE]
     changed = [dt.date.fromisoformat(day) for day in wrong]
     lateness = lateness_of_days(records, read_watermarks(platform), platform.contracts, changed)
-    found = {
+    found: dict[dt.date | None, dg.AssetCheckResult] = {
         day: result
         for day in changed
         for result in check_results(ASSET, check_metrics(rules, lateness.get(day, NOTHING_LANDED).metrics))

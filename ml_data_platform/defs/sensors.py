@@ -21,6 +21,7 @@ from ml_data_platform.defs.requests import Requests, choose_requests, listed
 from ml_data_platform.defs.resources import PlatformResource
 from ml_data_platform.defs.runs import reap_orphans, unfinished_runs
 from ml_data_platform.defs.standby import other_daemon
+from ml_data_platform.defs.unusable_rows import report_unusable_rows
 from ml_data_platform.events.planning import Decision, Status
 from ml_data_platform.stages.landed_files import WaitingFiles, waiting_files
 from ml_data_platform.stages.platform import Platform
@@ -98,6 +99,8 @@ def late_data_sensor(refresh_day: UnresolvedAssetJobDefinition, *, interval_seco
         too_late = report_too_late_rows(context.instance, opened)
         if too_late:
             context.log.warning("the check of too-late rows was brought up to date: %s", listed([*map(str, too_late)]))
+        if report_unusable_rows(context.instance, opened):
+            context.log.warning("the check of rows that reach no day was brought up to date")
         # What runs is read before what is published: a run that ends in between is seen by the next look.
         running = unfinished_runs(context.instance)
         decisions = looks.at(opened, context.instance, running, everything=bool(orphans))

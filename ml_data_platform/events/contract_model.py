@@ -29,6 +29,7 @@ from ml_data_platform.events.contract_parts import (
     PersonalData,
     Pull,
     Text,
+    UnusableRows,
     VersionColumn,
 )
 from ml_data_platform.events.contract_problems import contract_problems
@@ -67,6 +68,9 @@ class SourceContract(ContractPart):
             leaves them out.
         lateness: How late events may be.
         pull: Where files are fetched from; None: they are dropped into the landing folder.
+        unusable_rows: How many rows of a file may reach no day.
+        on_unusable: What becomes of a file with more of them. ``publish``: its other rows are published, and it is red;
+            ``refuse_file``: nothing of it is published.
         pii: Which values are masked or dropped before anything is written; None: landed bytes are kept as they are.
     """
 
@@ -87,6 +91,8 @@ class SourceContract(ContractPart):
     unknown_columns: Literal["evolve", "freeze", "discard"] = "evolve"
     lateness: Lateness = Lateness()
     pull: Pull | None = None
+    unusable_rows: UnusableRows = UnusableRows()
+    on_unusable: Literal["publish", "refuse_file"] = "publish"
     pii: PersonalData | None = None
     _registry: SchemaRegistry = PrivateAttr(default_factory=lambda: SHIPPED_REGISTRY)
 
@@ -226,7 +232,8 @@ class SourceContract(ContractPart):
         What lateness decides about rows stands in the ledger, and what it says about labels is an input of its own.
         """
         # Defaults are left out, so that a key added to the model later does not change the hash of old contracts.
-        facts = self.model_dump(mode="json", exclude={"description", "pull", "lateness"}, exclude_defaults=True)
+        apart = {"description", "pull", "lateness", "unusable_rows", "on_unusable"}
+        facts = self.model_dump(mode="json", exclude=apart, exclude_defaults=True)
         return _hash({**facts, **self._versions_apart(SchemaRegistry.effect)})
 
     def _versions_apart(self, effect: Callable[[SchemaRegistry, int], Mapping[str, Any]]) -> dict[str, Any]:
@@ -261,6 +268,9 @@ class SourceContract(ContractPart):
         if self.unknown_columns == "freeze" or self.format != "jsonl":
             # A file can be refused for its columns: once the contract is corrected, it is read again.
             facts["known_columns"] = sorted(self.known_columns)
+        if self.on_unusable == "refuse_file":
+            # Only then do tolerances decide what is kept of a file.
+            facts["refuse_file"] = self.unusable_rows.model_dump(mode="json", exclude={"warn"})
         if self.pii is not None:
             facts["pii"] = {"plan": plan_facts(self), "key_id": masked_with}
         return _hash(facts)

@@ -136,6 +136,26 @@ class EventTypeReading(ContractPart):
     default: EventType | None = None
 
 
+class UnusableRows(ContractPart):
+    """How many rows of a file may reach no day: without an event time that can be read, malformed, in the future.
+
+    Attributes:
+        warn: Share of a file's rows, 0 to 1, from which it is warned of.
+        red: Share from which the file is red: `land`, `status` and the check of landed_files fail, and a version over
+            its days must be accepted in words.
+        red_rows: A file with fewer such rows is only warned of, unless it has no usable row at all; for producers of
+            tiny files.
+        expected: Reasons that are meant, so that their rows are counted and shown, and not judged.
+    """
+
+    warn: Annotated[float, Field(gt=0, le=1)] = 0.01
+    red: Annotated[float, Field(gt=0, le=1)] = 0.2
+    red_rows: Annotated[int, Field(ge=1)] = 1
+    expected: Annotated[
+        tuple[Literal["event_time_before_start_date", "schema_version_retired"], ...], Field(strict=False)
+    ] = ()
+
+
 class FileTime(ContractPart):
     """How the name of a landed file says which time its events are of.
 

@@ -39,6 +39,8 @@ def contract_problems(contract: SourceContract) -> Iterator[Problem]:
     yield from _id_problems(contract)
     yield from _event_time_problems(contract)
     yield from _lateness_problems(contract.lateness)
+    if contract.unusable_rows.warn > contract.unusable_rows.red:
+        yield Problem("unusable_rows.warn", "must not be greater than unusable_rows.red", contract.unusable_rows.warn)
     if contract.pull is not None:
         try:
             parse_pattern(contract.pull.url)

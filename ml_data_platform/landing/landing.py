@@ -19,6 +19,7 @@ from pathlib import Path
 from ml_data_platform.errors import FileTooLargeError, LandingError, SettingsError, StageFailedError
 from ml_data_platform.events.contracts import SourceContract
 from ml_data_platform.events.lateness import Admission, decide_admission
+from ml_data_platform.events.usable_rows import Level, judge_counts, said_of, split_reasons
 from ml_data_platform.landing.keeping import Kept, keep_bytes
 from ml_data_platform.landing.lines import is_without_content
 from ml_data_platform.landing.masked_files import is_masked_without_content, keep_masked
@@ -286,14 +287,17 @@ def _route(kept: Kept, contract: SourceContract, terms: LandingTerms, *, name: s
                     limits=terms.limits,
                 )
                 status = "landed" if routed.account.rows else "header_only"
+                reason = _refusal(routed.account, contract)
         except LandingError as error:
             if isinstance(error, FileTooLargeError):
                 raise
-            status, reason = "rejected", str(error)
-        fragment = _publish(routed.fragment, LANDED_FILES, terms)
+            reason = str(error)
+        if reason is not None:
+            status = "rejected"
+        fragment = _publish(routed.fragment if reason is None else None, LANDED_FILES, terms)
         undated_fragment = _publish(routed.undated_fragment, UNDATED_ROWS, terms)
     account, timing = routed.account, routed.timing
-    days = sorted(account.rows_per_day.items())
+    days = sorted(account.rows_per_day.items()) if reason is None else []
     record = LedgerRecord(
         source=contract.source,
         sha256=kept.sha256,
@@ -314,12 +318,25 @@ def _route(kept: Kept, contract: SourceContract, terms: LandingTerms, *, name: s
         key_id=terms.key_id,
         too_late={day: rows for day, rows in days if admission and admission.is_too_late(day)},
         admission=admission,
-        event_time=timing.event_time.isoformat() if timing.event_time else None,
-        delays={day: delays.to_text() for day, delays in timing.delays.items()},
+        event_time=timing.event_time.isoformat() if timing.event_time and reason is None else None,
+        delays={day: delays.to_text() for day, delays in timing.delays.items()} if reason is None else {},
         kept_sha256=kept.kept_sha256 if is_masked else None,
         masking=kept.masking,
     )
     return record, status
+
+
+def _refusal(account: Account, contract: SourceContract) -> str | None:
+    """Return why nothing of a file is published, though it can be read; none where its usable rows are."""
+    tolerated = contract.unusable_rows
+    if contract.on_unusable != "refuse_file" or judge_counts(account.rows, account.undated, tolerated) != Level.RED:
+        return None
+    unusable, expected = split_reasons(account.undated, tolerated)
+    refusal = LandingError(
+        f"The contract refuses the file (on_unusable: refuse_file): {said_of(account.rows, expected, unusable)}.",
+        remedy="Land a corrected file, or correct the contract: then the kept bytes are read again.",
+    )
+    return str(refusal)
 
 
 def _decide_admission(contract: SourceContract, terms: LandingTerms, name: str) -> Admission:

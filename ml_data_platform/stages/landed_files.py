@@ -230,7 +230,8 @@ def notices_on_masking(platform: Platform) -> tuple[str, ...]:
 def summarise(results: Sequence[LandedFile]) -> dict[str, int]:
     """Count files by outcome, and the rows of the files that were landed now."""
     outcomes = Counter(result.outcome for result in results)
-    records = [result.record for result in results if result.record is not None and result.outcome != "known"]
+    skipped = REFUSED | {"known"}
+    records = [result.record for result in results if result.record is not None and result.outcome not in skipped]
     return {
         "files": len(results),
         **{f"{outcome}_files": count for outcome, count in sorted(outcomes.items())},

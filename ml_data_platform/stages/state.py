@@ -98,7 +98,8 @@ def read_watermarks(platform: Platform) -> dict[str, dt.datetime]:
 
 
 def _arrival(record: LedgerRecord) -> Arrival:
-    stands_for_it = record.event_time or record.max_event_time
+    # Nothing of a rejected file is there, so it says of no event that it has arrived.
+    stands_for_it = None if record.status == "rejected" else record.event_time or record.max_event_time
     return Arrival(
         record.name,
         dt.datetime.fromisoformat(record.ingested_at),

@@ -15,6 +15,7 @@ from ml_data_platform.stages.contract_notices import contract_notices
 from ml_data_platform.stages.day_lateness import NOTHING_LANDED, DayLateness, lateness_of_days
 from ml_data_platform.stages.platform import Platform
 from ml_data_platform.stages.state import TABLES, current_records, landed_records, read_state, read_watermarks
+from ml_data_platform.stages.unusable_rows import LandedVerdicts, judge_landed
 from ml_data_platform.storage.commit_log import LogRecord
 
 LATENESS_SECONDS = ("lateness_p50_seconds", "lateness_p99_seconds", "lateness_max_seconds")
@@ -103,7 +104,7 @@ class LandingSummary:
 
     Attributes:
         files: Files by source and outcome; ``retracted`` ones count nowhere else.
-        rows: Rows of all landed files.
+        rows: Rows of all landed files; of rejected ones nothing is counted here.
         undated: Rows without a usable day, by reason.
         late_rows: Rows that came after their day was complete, too late or not.
         too_late_rows: Rows that came after their day was frozen, and were not replayed.
@@ -111,6 +112,7 @@ class LandingSummary:
         refused: One line for each file that is not landed, with the reason: those that their contract refuses, then
             those whose bytes could not be read when they were last tried.
         failures: Number of files without readable bytes.
+        verdicts: Which files have too many rows that reach no day.
         notices: A sentence for each source of which files are masked in another way than its contract says now.
         contract_notices: A line for each source whose contract is broken, or gone although files of it count.
     """
@@ -123,6 +125,7 @@ class LandingSummary:
     watermarks: Mapping[str, tuple[str, dt.datetime | None]]
     refused: tuple[str, ...]
     failures: int
+    verdicts: LandedVerdicts
     notices: tuple[str, ...] = ()
     contract_notices: tuple[str, ...] = ()
 
@@ -140,6 +143,7 @@ class LandingSummary:
             },
             "refused_files": list(self.refused),
             "unreadable_files": self.failures,
+            "unusable_rows": self.verdicts.to_json(),
             "masking_notices": list(self.notices),
             "contract_notices": list(self.contract_notices),
         }
@@ -153,10 +157,11 @@ def summarise_landing(platform: Platform) -> LandingSummary:
     rows = late = too_late = 0
     current = current_records(platform)
     for record in current:
-        if record.status == "rejected":
-            refused.append(f"{record.source}/{record.name}: {record.reason}")
         counts = files.setdefault(record.source, {})
         counts[record.status] = counts.get(record.status, 0) + 1
+        if record.status == "rejected":
+            refused.append(f"{record.source}/{record.name}: {record.reason}")
+            continue
         rows += record.rows
         late += sum(record.late.values())
         too_late += sum(record.too_late.values())
@@ -182,6 +187,7 @@ def summarise_landing(platform: Platform) -> LandingSummary:
         },
         refused=(*sorted(refused), *unreadable),
         failures=len(failures),
+        verdicts=judge_landed(platform, current),
         notices=masking_notices(current, platform.contracts, platform.masking_keys),
         contract_notices=contract_notices(platform.contracts, current),
     )

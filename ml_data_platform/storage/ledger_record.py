@@ -33,7 +33,7 @@ class LedgerRecord:
         size_bytes: Size of the kept bytes.
         status: ``landed``, ``empty``, ``header_only`` or ``rejected``.
         reason: Why it was rejected.
-        rows: Rows in the file.
+        rows: Rows in the file; of a rejected one only where they could be read: then none is on a day.
         rows_per_day: Rows by UTC day ``YYYY-MM-DD``, without those that came too late.
         undated: Rows that belong to no day, by reason.
         min_event_time: Earliest event time.

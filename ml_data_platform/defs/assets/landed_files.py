@@ -10,6 +10,7 @@ from ml_data_platform.defs.daily import OWNERS
 from ml_data_platform.defs.io_manager import retry_if_transient
 from ml_data_platform.defs.late_rows import report_too_late_rows
 from ml_data_platform.defs.resources import PlatformResource
+from ml_data_platform.defs.unusable_rows import check_landed_rows, unusable_rows_spec
 from ml_data_platform.errors import SettingsError
 from ml_data_platform.stages.contract_notices import contract_notices
 from ml_data_platform.stages.landed_files import (
@@ -62,6 +63,7 @@ def landed_files() -> dg.AssetsDefinition:
                 asset="landed_files",
                 description="Every source of which files count has a contract, and no contract is broken.",
             ),
+            unusable_rows_spec(),
         ],
     )
     def landed_files(
@@ -72,7 +74,8 @@ def landed_files() -> dg.AssetsDefinition:
         Takes in what lies still in the folder of each source below the landing folder, and pulls what is new or changed
         at the addresses that contracts name (`pull: url`): of the last days, or of the days `pull_from` to `pull_to` of
         the run's configuration. The same bytes again change nothing. A file that cannot be read is recorded with the
-        reason and holds up no other. Rows without a usable event day are kept in `data/undated_rows`, with the reason.
+        reason and holds up no other. Rows without a usable event day are kept in `data/undated_rows`, with the reason;
+        the check `landed_rows_are_usable` lists the files that have more of them than their contract tolerates.
         Rows that came after their day was frozen are, where the contract says `late_policy: quarantine`, kept in
         `data/too_late_rows` until they are replayed; that is decided once, when a file is landed first.
         """
@@ -120,6 +123,7 @@ def landed_files() -> dg.AssetsDefinition:
                         "contracts": dg.MetadataValue.md("\n".join(f"- {line}" for line in lacking) or "all readable"),
                     },
                 ),
+                check_landed_rows(opened),
             ],
         )
 
