@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-_LANDED = "Exit status: 0 all taken in, 1 a file was refused or an error is printed, 2 wrong arguments."
+_LANDED = "Exit status: 0 all taken in, 1 a file was refused, or is red, or an error is printed, 2 wrong arguments."
 _DONE = "Exit status: 0 done, 1 an error is printed, 2 wrong arguments."
 
 LESSONS: Mapping[str, tuple[str, ...]] = {
@@ -31,7 +31,7 @@ LESSONS: Mapping[str, tuple[str, ...]] = {
         (
             "JSON keys: files, OUTCOME_files (landed, known, empty, header_only, rejected, unreadable), landed_rows,"
             " undated_rows, late_rows, too_late_rows, touched_days, refused, retracted, waiting, unknown_folders, masking_notices,"
-            " replaced. Of a pull:"
+            " replaced, unusable_rows (failed, warned, sources, files). Of a pull:"
             " also source, dry_run, empty_days, failed_days, days (day, address, is_empty, failure), pulled (day, name,"
             " location, size_bytes, outcome, reason, replaced, rows, sha256), and outcomes unchanged, unsettled, failed, new, changed;"
             " not waiting, unknown_folders and masking_notices."
@@ -67,10 +67,10 @@ LESSONS: Mapping[str, tuple[str, ...]] = {
         "Example: ml-data-platform sources check clicks.csv.gz --source globo",
         "Example: ml-data-platform sources check export.csv --contract .platform/sources/shop.yaml",
         (
-            "JSON keys: source, file, status, refusal, rows, undated, days, first, last, versions, fields, event_types,"
+            "JSON keys: source, file, status, refusal, rows, undated, is_red, days, first, last, versions, fields, event_types,"
             " rules, unknown_columns, sessions, shared_sessions, change, suggestions, is_good."
         ),
-        "Exit status: 0 every day would be published, 1 the file or a day would be refused, 2 wrong arguments.",
+        "Exit status: 0 every day would be published, 1 the file would be refused or red, or a day refused, 2 wrong arguments.",
     ),
     "sources infer": (
         "Example: ml-data-platform sources infer export.csv --out .platform/sources/shop.yaml",
@@ -191,11 +191,11 @@ LESSONS: Mapping[str, tuple[str, ...]] = {
         ),
         (
             "JSON keys: root; landing (files, rows, undated, late_rows, too_late_rows, watermarks of strategy and watermark,"
-            " unreadable_files, refused_files, masking_notices); days, each with day, status, landed_rows, late_rows, too_late_rows,"
+            " unreadable_files, refused_files, masking_notices, unusable_rows (failed, warned, sources, files)); days, each with day, status, landed_rows, late_rows, too_late_rows,"
             " lateness_p50_seconds, lateness_p99_seconds, lateness_max_seconds, day_state, watermarks, duplicate_rows, rejected_rows, label_rate, partitions (per table rows, generation), decisions"
             " (as in `plan`), checks (passed, failed, warned)."
         ),
-        "Exit status: 0 shown, whatever it says; 1 an error is printed, 2 wrong arguments.",
+        "Exit status: 0 shown, 1 a landed file is red (see README) or an error is printed, 2 wrong arguments.",
     ),
     "replay": (
         "Example: ml-data-platform replay --reason event_types_are_known --dry-run",

@@ -99,6 +99,8 @@ def print_check(report: CheckReport, suggestions: Sequence[Suggestion]) -> None:
         say("good", style="green", tail=": every day of the file would be published")
     elif report.refused_days:
         say("not good", style="red", tail=f": {counted(len(report.refused_days), 'day')} would be refused")
+    elif report.days:
+        say("not good", style="red", tail=": too many rows have no usable day (see unusable_rows of the contract)")
     else:
         say("not good", style="red", tail=": no row has a usable day")
 

@@ -106,6 +106,7 @@ class CheckReport:
         refusal: Why the file is refused.
         rows: Rows of the file.
         undated: Reason to rows without a usable day.
+        is_red: More of them than the contract tolerates, see ``events.usable_rows``.
         days: UTC day to counts, in order.
         first: Earliest event time, aware, of the rows with a day.
         last: Latest event time.
@@ -125,6 +126,7 @@ class CheckReport:
     refusal: str | None = None
     rows: int = 0
     undated: Mapping[str, UndatedRows] = field(default_factory=dict)
+    is_red: bool = False
     days: Mapping[dt.date, DayCounts] = field(default_factory=dict)
     first: dt.datetime | None = None
     last: dt.datetime | None = None
@@ -149,8 +151,8 @@ class CheckReport:
 
     @property
     def is_good(self) -> bool:
-        """Whether the file would be read, has rows with a day, and no day would be refused."""
-        return self.status == "read" and bool(self.days) and not self.refused_days
+        """Whether the file would be read, has rows with a day, would not be red, and no day would be refused."""
+        return self.status == "read" and bool(self.days) and not self.is_red and not self.refused_days
 
     def to_json(self) -> dict[str, Any]:
         """Return the report as JSON-able values."""

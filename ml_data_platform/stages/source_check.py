@@ -21,6 +21,7 @@ from ml_data_platform.events.file_changes import file_change, nearest_version
 from ml_data_platform.events.ids import IdKey, bind_id_key
 from ml_data_platform.events.parsing import mapping_query
 from ml_data_platform.events.sql_text import sql_literal
+from ml_data_platform.events.usable_rows import Level, judge_counts
 from ml_data_platform.landing.lines import is_without_content
 from ml_data_platform.landing.masked_files import is_masked_without_content, write_masked
 from ml_data_platform.landing.masking import MaskingKeys
@@ -109,6 +110,8 @@ def _count(
     report = replace(report, rows=account.rows, first=account.first, last=account.last)
     if not account.rows:
         return replace(report, status="header_only")
+    level = judge_counts(account.rows, account.undated, contract.unusable_rows)
+    report = replace(report, is_red=level is Level.RED)
     with duck.connect(folder, memory_limit=settings.memory_limit, threads=settings.threads) as engine:
         if routed.undated_fragment is not None:
             report = replace(report, undated=check_counts.undated_rows(engine, routed.undated_fragment.path))

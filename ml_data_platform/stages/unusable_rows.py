@@ -20,6 +20,7 @@ from ml_data_platform.stages.platform import Platform
 from ml_data_platform.stages.quarantine import Wanted, open_engine
 from ml_data_platform.stages.quarantined_rows import Row, Search
 from ml_data_platform.stages.state import current_records
+from ml_data_platform.storage.layout import UNDATED_ROWS, Layout
 from ml_data_platform.storage.ledger import LedgerRecord
 
 CHECK = "landed_rows_are_usable"
@@ -155,8 +156,16 @@ def judge_record(record: LedgerRecord, contract: SourceContract | None) -> FileV
 
 
 def examples_of(platform: Platform, verdicts: Iterable[FileVerdict]) -> list[Row]:
-    """Read the first unusable rows of each file, as they are kept: where a source's personal data is masked, masked."""
-    records = {(record.source, record.sha256): record for record in current_records(platform)}
+    """Read the first unusable rows of each file, as they are kept: where a source's personal data is masked, masked.
+
+    A file whose unusable rows are not at hand, as in a root that was built again from kept bytes, has no examples.
+    """
+    objects = platform.store.objects
+    records = {
+        (record.source, record.sha256): record
+        for record in current_records(platform)
+        if record.undated_fragment and objects.exists(Layout.object_key(UNDATED_ROWS, record.undated_fragment))
+    }
     rows: list[Row] = []
     with platform.store.scratch() as scratch, open_engine(platform, scratch) as engine:
         for each in verdicts:

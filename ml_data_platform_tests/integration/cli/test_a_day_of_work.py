@@ -109,6 +109,7 @@ def test_status_shows_what_a_reader_of_the_files_counts(demo: CommandLine) -> No
         "unreadable_files",
         "refused_files",
         "masking_notices",
+        "unusable_rows",
     }
     files = len(list((demo.folder / "root" / "landing" / "demo_shop").iterdir()))
     assert status["landing"]["files"] == {"demo_shop": {"landed": files}}

@@ -110,7 +110,8 @@ def test_a_refused_file_holds_up_no_other(cli: CommandLine, name: str, content: 
     assert f"{source}/{name}" in line
     assert reason in line.lower()
     assert "landed 1 file with 1 row" in result.out
-    status = cli.ok("status")
+    status = cli("status")
+    assert status.status == 1
     assert f"{source}/{name}" in status.out
 
 

@@ -79,7 +79,7 @@ def counts(cli: CommandLine, *arguments: str) -> Counter[tuple[str, str | None]]
 
 def generation(cli: CommandLine, day: str) -> int:
     """Return how often a day's events were published."""
-    days = {each["day"]: each for each in json.loads(cli.ok("status", "--json").out)["days"]}
+    days = {each["day"]: each for each in json.loads(cli("status", "--json").out)["days"]}
     return int(days[day]["partitions"]["validated_events"]["generation"])
 
 

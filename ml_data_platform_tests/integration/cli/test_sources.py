@@ -182,8 +182,8 @@ def test_registering_a_version_has_landed_files_read_again(cli: CommandLine) -> 
     """Rows of a version that nobody knew have no day; one file beside the contract later they have, and late v1 rows do not."""
     folder = cli.folder / ".platform/sources"
     folder.mkdir(parents=True)
-    (folder / "shop.yaml").write_text("source: shop\nformat: jsonl\n")
     common = {"event_id": "a", "event_type": "search"}
+    (folder / "shop.yaml").write_text("source: shop\nformat: jsonl\nunusable_rows: {red: 0.5}\n")
     rows = [
         {**common, "user_id": "u", "session_id": "s", "timestamp": "2026-02-28T10:00:00Z"},
         {**common, "user_id": "u", "session_id": "s", "timestamp": "2026-03-01T10:00:00Z"},
