@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from ml_data_platform.errors import bounded
+from ml_data_platform.errors import LandingError, bounded
+from ml_data_platform.events.contract_model import SourceContract
 from ml_data_platform.events.contract_parts import UnusableRows
 
 TOLERATED = UnusableRows()
@@ -112,6 +113,25 @@ def judge_counts(rows: int, undated: Mapping[str, int], tolerated: UnusableRows)
     if bad and (bad == judged or (share >= tolerated.red and bad >= tolerated.red_rows)):
         return Level.RED
     return Level.WARN if share >= tolerated.warn else Level.OK
+
+
+def refusal_of(contract: SourceContract, rows: int, undated: Mapping[str, int]) -> str | None:
+    """Return why nothing of a file is published, though it can be read; none where its usable rows are.
+
+    Args:
+        contract: The contract of its source.
+        rows: Rows of the file.
+        undated: Its rows that reach no day, by reason.
+    """
+    tolerated = contract.unusable_rows
+    if contract.on_unusable != "refuse_file" or judge_counts(rows, undated, tolerated) is not Level.RED:
+        return None
+    unusable, expected = split_reasons(undated, tolerated)
+    refusal = LandingError(
+        f"The contract refuses the file (on_unusable: refuse_file): {said_of(rows, expected, unusable)}.",
+        remedy="Land a corrected file, or correct the contract: then the kept bytes are read again.",
+    )
+    return str(refusal)
 
 
 def split_reasons(undated: Mapping[str, int], tolerated: UnusableRows) -> tuple[dict[str, int], dict[str, int]]:

@@ -19,7 +19,7 @@ from pathlib import Path
 from ml_data_platform.errors import FileTooLargeError, LandingError, SettingsError, StageFailedError
 from ml_data_platform.events.contracts import SourceContract
 from ml_data_platform.events.lateness import Admission, decide_admission
-from ml_data_platform.events.usable_rows import Level, judge_counts, said_of, split_reasons
+from ml_data_platform.events.usable_rows import refusal_of
 from ml_data_platform.landing.keeping import Kept, keep_bytes
 from ml_data_platform.landing.lines import is_without_content
 from ml_data_platform.landing.masked_files import is_masked_without_content, keep_masked
@@ -259,7 +259,7 @@ def _land_kept(kept: Kept, contract: SourceContract, terms: LandingTerms, *, pat
 def _route(kept: Kept, contract: SourceContract, terms: LandingTerms, *, name: str) -> tuple[LedgerRecord, Status]:
     """Route a kept content and publish its fragments; the returned record is not yet appended."""
     # Only bytes that were kept before can have been landed before.
-    first = None if kept.is_new else _first_record(contract.source, kept.sha256, terms)
+    first = None if kept.is_new else terms.ledger.first_record(contract.source, kept.sha256)
     ingested_at = first.ingested_at if first else terms.landed_at
     latest = datetime.fromisoformat(ingested_at) + terms.max_future
     admission = first.admission if first else _decide_admission(contract, terms, name)
@@ -287,17 +287,17 @@ def _route(kept: Kept, contract: SourceContract, terms: LandingTerms, *, name: s
                     limits=terms.limits,
                 )
                 status = "landed" if routed.account.rows else "header_only"
-                reason = _refusal(routed.account, contract)
+                reason = refusal_of(contract, routed.account.rows, routed.account.undated)
         except LandingError as error:
             if isinstance(error, FileTooLargeError):
                 raise
             reason = str(error)
         if reason is not None:
-            status = "rejected"
-        fragment = _publish(routed.fragment if reason is None else None, LANDED_FILES, terms)
+            status, routed = "rejected", routed.without_days()
+        fragment = _publish(routed.fragment, LANDED_FILES, terms)
         undated_fragment = _publish(routed.undated_fragment, UNDATED_ROWS, terms)
     account, timing = routed.account, routed.timing
-    days = sorted(account.rows_per_day.items()) if reason is None else []
+    days = sorted(account.rows_per_day.items())
     record = LedgerRecord(
         source=contract.source,
         sha256=kept.sha256,
@@ -318,25 +318,12 @@ def _route(kept: Kept, contract: SourceContract, terms: LandingTerms, *, name: s
         key_id=terms.key_id,
         too_late={day: rows for day, rows in days if admission and admission.is_too_late(day)},
         admission=admission,
-        event_time=timing.event_time.isoformat() if timing.event_time and reason is None else None,
-        delays={day: delays.to_text() for day, delays in timing.delays.items()} if reason is None else {},
+        event_time=timing.event_time.isoformat() if timing.event_time else None,
+        delays={day: delays.to_text() for day, delays in timing.delays.items()},
         kept_sha256=kept.kept_sha256 if is_masked else None,
         masking=kept.masking,
     )
     return record, status
-
-
-def _refusal(account: Account, contract: SourceContract) -> str | None:
-    """Return why nothing of a file is published, though it can be read; none where its usable rows are."""
-    tolerated = contract.unusable_rows
-    if contract.on_unusable != "refuse_file" or judge_counts(account.rows, account.undated, tolerated) != Level.RED:
-        return None
-    unusable, expected = split_reasons(account.undated, tolerated)
-    refusal = LandingError(
-        f"The contract refuses the file (on_unusable: refuse_file): {said_of(account.rows, expected, unusable)}.",
-        remedy="Land a corrected file, or correct the contract: then the kept bytes are read again.",
-    )
-    return str(refusal)
 
 
 def _decide_admission(contract: SourceContract, terms: LandingTerms, name: str) -> Admission:
@@ -355,12 +342,3 @@ def _publish(file: StagedFile | None, asset: str, terms: LandingTerms) -> str | 
     key = Layout.object_key(asset, file.sha256)
     terms.objects.put_object(key, file.path, sha256=file.sha256, size_bytes=file.size_bytes)
     return file.sha256
-
-
-def _first_record(source: str, sha256: str, terms: LandingTerms) -> LedgerRecord | None:
-    """Return the earliest record of a content under any routing."""
-    names = [name for name in terms.objects.names(Layout.ledger_folder(source)) if name.startswith(f"{sha256}.")]
-    routings = [name.removesuffix(".json").partition(".")[2] for name in names if name.endswith(".json")]
-    found = [terms.ledger.record(source, sha256, routing) for routing in routings]
-    records = [record for record in found if record is not None]
-    return min(records, key=lambda record: datetime.fromisoformat(record.ingested_at), default=None)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import Self
@@ -98,6 +98,10 @@ class RoutedFile:
     fragment: StagedFile | None
     undated_fragment: StagedFile | None
     timing: Timing = field(default_factory=Timing)
+
+    def without_days(self) -> RoutedFile:
+        """Return what is kept of a file of which nothing is published: its counts, and its rows of no usable day."""
+        return RoutedFile(replace(self.account, rows_per_day=Counter()), None, self.undated_fragment)
 
 
 def route_file(

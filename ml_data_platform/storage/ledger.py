@@ -76,6 +76,17 @@ class Ledger:
         self.objects.settle(Layout.ledger_folder(source))
         return self._read(key)
 
+    def first_record(self, source: str, sha256: str) -> LedgerRecord | None:
+        """Return the earliest record of a content under any routing; None where it was never landed.
+
+        Raises:
+            RecordError: A record cannot be read.
+        """
+        names = [name for name in self.objects.names(Layout.ledger_folder(source)) if name.startswith(f"{sha256}.")]
+        routings = [name.removesuffix(".json").partition(".")[2] for name in names if name.endswith(".json")]
+        records = [found for routing in routings if (found := self.record(source, sha256, routing)) is not None]
+        return min(records, key=lambda record: datetime.fromisoformat(record.ingested_at), default=None)
+
     def records(self, routing_hashes: Mapping[str, str] | None = None) -> tuple[LedgerRecord, ...]:
         """Return the current record of each content of each source, by source and hash.
 

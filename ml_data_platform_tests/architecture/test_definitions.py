@@ -93,7 +93,7 @@ def test_every_rule_is_one_partitioned_check(definitions: dg.Definitions) -> Non
         for assets in definitions.resolve_asset_graph().assets_defs
         for spec in assets.check_specs
     }
-    for name in ("files_are_readable", "contracts_are_readable"):
+    for name in ("files_are_readable", "contracts_are_readable", "landed_rows_are_usable"):
         assert checks.pop(("landed_files", name)).partitions_def is None
     assert {key: spec.blocking for key, spec in checks.items()} == rules
     assert [
