@@ -68,7 +68,7 @@ LESSONS: Mapping[str, tuple[str, ...]] = {
         "Example: ml-data-platform sources check export.csv --contract .platform/sources/shop.yaml",
         (
             "JSON keys: source, file, status, refusal, rows, undated, is_red, days, first, last, versions, fields, event_types,"
-            " rules, unknown_columns, sessions, shared_sessions, change, suggestions, is_good."
+            " rules, unknown_columns, sessions, shared_sessions, unordered, change, suggestions, is_good."
         ),
         "Exit status: 0 every day would be published, 1 the file would be refused or red, or a day refused, 2 wrong arguments.",
     ),

@@ -21,6 +21,7 @@ from ml_data_platform.events.profiles import COMMA_NUMBER
 from ml_data_platform.events.suggestions import FileLook, Suggestion
 
 SHARED_SESSIONS = 0.02
+UNORDERED_ROWS = 0.001
 MAX_TYPES_NAMED = 20
 
 
@@ -49,6 +50,7 @@ def advise(
     found += _numbers(report, contract)
     found += advise_on_zone(report, contract, look)
     found += _ids(report, contract)
+    found += _order(report)
     return tuple(dict.fromkeys(found))
 
 
@@ -172,6 +174,17 @@ def _numbers(report: CheckReport, contract: SourceContract) -> Iterator[Suggesti
                 f"is {' or '.join(found.columns)} the right column? A number has no currency; without a mapping the"
                 " column is kept in attributes",
             )
+
+
+def _order(report: CheckReport) -> Iterator[Suggestion]:
+    unsaid = {why: rows for why, rows in report.unordered.items() if why != "sequence: none"}
+    rows = sum(unsaid.values())
+    if rows > UNORDERED_ROWS * report.dated:
+        why = ", ".join(unsaid)
+        yield Suggestion(
+            f"{rows:,} of {report.dated:,} rows share session and instant with others, in an order nobody stated ({why})",
+            "columns: {sequence: a column that orders them}, or sequence: file where the file does, or sequence: none",
+        )
 
 
 def _ids(report: CheckReport, contract: SourceContract) -> Iterator[Suggestion]:

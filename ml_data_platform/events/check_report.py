@@ -116,6 +116,7 @@ class CheckReport:
         rules: Broken row rule to counts.
         unknown_columns: Landed top-level column that the contract does not name, to rows.
         shared_sessions: Sessions that hold several users.
+        unordered: Why nobody stated the order of rows of one session and instant, to such rows; most rows first.
         sessions: All sessions.
         change: How the file's columns differ from what the contract reads.
     """
@@ -136,6 +137,7 @@ class CheckReport:
     rules: Mapping[str, BrokenRule] = field(default_factory=dict)
     unknown_columns: Mapping[str, int] = field(default_factory=dict)
     shared_sessions: int = 0
+    unordered: Mapping[str, int] = field(default_factory=dict)
     sessions: int = 0
     change: SchemaChange | None = None
 

@@ -17,6 +17,7 @@ from ml_data_platform.events.contracts import SourceContract
 from ml_data_platform.events.masking_plan import ROW_KEY
 from ml_data_platform.events.schemas import EVENT_TYPES
 from ml_data_platform.events.sql_text import json_pointer, sql_identifier, sql_literal
+from ml_data_platform.stages.event_order import unstated_order
 from ml_data_platform.storage import duck
 from ml_data_platform.validation.outcomes import is_within_tolerance
 from ml_data_platform.validation.rules import Rule
@@ -186,6 +187,29 @@ def shared_sessions(engine: duckdb.DuckDBPyConnection) -> tuple[int, int]:
             SELECT count(DISTINCT user_id) AS users FROM judged WHERE session_uuid IS NOT NULL GROUP BY session_uuid)"""
     ).fetchall()[0]
     return found[0], found[1]
+
+
+def unordered_rows(engine: duckdb.DuckDBPyConnection, contract: SourceContract) -> dict[str, int]:
+    """Return the rows that share session and instant with others in an order nobody stated, by why, most rows first.
+
+    Args:
+        engine: With the view ``judged`` of one file, and no tables made here.
+        contract: The contract that is tried.
+    """
+    engine.execute(
+        """
+        CREATE TEMP TABLE repeated_ids AS
+            SELECT event_id, {'source_row': source_row, 'source_file': source_file} AS first_copy FROM judged LIMIT 0;
+        CREATE TEMP TABLE losers AS
+            SELECT file_row_number FROM judged WHERE rules IS NULL
+            QUALIFY row_number() OVER (PARTITION BY event_id ORDER BY source_row) > 1
+        """
+    )
+    unstated_order(engine, {contract.source: contract})
+    counts = engine.execute(
+        "SELECT reason, sum(of_rows)::BIGINT FROM unstated GROUP BY 1 ORDER BY 2 DESC, 1"
+    ).fetchall()
+    return dict(counts)
 
 
 def _first(engine: duckdb.DuckDBPyConnection, text: str) -> tuple[str, ...]:

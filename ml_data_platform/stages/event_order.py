@@ -9,14 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import duckdb
 
 from ml_data_platform.errors import bounded
 from ml_data_platform.events.contracts import SourceContract
 from ml_data_platform.events.sql_text import sql_list, sql_literal
-from ml_data_platform.storage import duck
 from ml_data_platform.validation.outcomes import MAX_EXAMPLE_CHARACTERS, MAX_EXAMPLES
 
 
@@ -53,43 +51,41 @@ class UnstatedOrder:
     examples: tuple[str, ...]
 
 
-def unstated_order(
-    connection: duckdb.DuckDBPyConnection, published: Path, contracts: Mapping[str, SourceContract]
-) -> UnstatedOrder:
-    """Count the published rows of a day whose place within their session's instant is a guess.
+def unstated_order(connection: duckdb.DuckDBPyConnection, contracts: Mapping[str, SourceContract]) -> UnstatedOrder:
+    """Count the rows that are kept and whose place within their session's instant is a guess.
 
     An order is stated by the producer's sequences, where they are all there and differ; or by the positions in one file,
-    where that file is sorted by time or the contract says that they are the order. Of an event with several copies, the
+    where its rows of the day are sorted by time or the contract says that they are the order. Of an event with several copies, the
     file is the one whose position counts.
 
     Args:
-        connection: With what ``kept_events`` reads.
-        published: File with the published rows of the day.
+        connection: With what ``kept_events`` reads; rows of several days are fine.
         contracts: Contract per source.
     """
     connection.execute(
         f"""
         CREATE TEMP TABLE tied AS
+            -- Copies share their instant too: of an event that is there twice one row is left below.
             WITH instants AS (
-                SELECT session_uuid, event_timestamp FROM {duck.parquet(connection, [published])} GROUP BY ALL HAVING count(*) > 1
+                SELECT session_uuid, event_timestamp FROM judged WHERE rules IS NULL GROUP BY ALL HAVING count(*) > 1
             )
-            SELECT judged.source, judged.session_uuid, judged.event_timestamp,
+            SELECT judged.source, session_uuid, event_timestamp, CAST(event_timestamp AS DATE) AS of_day,
                 count(*) AS of_rows, count(judged.sequence) AS with_own, count(DISTINCT judged.sequence) AS own_places,
                 min(coalesce(first_copy.source_file, judged.source_file)) AS source_file,
                 count(DISTINCT coalesce(first_copy.source_file, judged.source_file)) AS of_files
             FROM judged LEFT JOIN repeated_ids USING (event_id)
                 SEMI JOIN instants USING (session_uuid, event_timestamp) ANTI JOIN losers USING (file_row_number)
-            WHERE rules IS NULL GROUP BY ALL;
+            WHERE rules IS NULL GROUP BY ALL HAVING count(*) > 1;
         CREATE TEMP TABLE unsorted_files AS
             WITH places AS (
-                SELECT source, source_file, event_time < lag(event_time) OVER (
-                    PARTITION BY source, source_file ORDER BY source_row
+                SELECT source, source_file, CAST(event_time AS DATE) AS of_day, event_time < lag(event_time) OVER (
+                    PARTITION BY source, source_file, CAST(event_time AS DATE) ORDER BY source_row
                 ) AS goes_back
                 FROM judged SEMI JOIN (
                     SELECT source, source_file FROM tied WHERE with_own = 0 AND of_files = 1
                 ) USING (source, source_file)
             )
-            SELECT DISTINCT source, source_file, TRUE AS is_unsorted FROM places WHERE goes_back;
+            SELECT DISTINCT source, source_file, of_day, TRUE AS is_unsorted FROM places WHERE goes_back;
         CREATE TEMP TABLE unstated AS
             SELECT tied.*, CASE
                 WHEN {_is_of(contracts, "none", "tied")} THEN 'sequence: none'
@@ -99,7 +95,7 @@ def unstated_order(
                 WHEN {_is_of(contracts, "file", "tied")} THEN NULL
                 WHEN is_unsorted THEN 'file not sorted by time'
             END AS reason
-            FROM tied LEFT JOIN unsorted_files USING (source, source_file) WHERE reason IS NOT NULL;
+            FROM tied LEFT JOIN unsorted_files USING (source, source_file, of_day) WHERE reason IS NOT NULL;
         """
     )
     counts = connection.execute("SELECT source, sum(of_rows)::BIGINT FROM unstated GROUP BY 1 ORDER BY 1").fetchall()

@@ -149,5 +149,6 @@ def _counted(
         rules=check_counts.broken_rules(engine, by_name),
         unknown_columns=check_counts.unknown_columns(engine, contract),
         shared_sessions=shared,
+        unordered=check_counts.unordered_rows(engine, contract),
         sessions=sessions,
     )

@@ -84,7 +84,7 @@ def build(
         counts, metrics = _measure(connection, day, raw.rows(), published, quarantine)
         rejected, duplicate, rows = _by_source(connection, mapped, published, quarantine)
         differing = differing_duplicates(connection)
-        unstated = unstated_order(connection, published, contracts)
+        unstated = unstated_order(connection, contracts)
     order = SourceShares(rows, unstated.rows)
     metrics["unstated_order_share"] = order.largest
     metrics["differing_duplicates"] = differing.events

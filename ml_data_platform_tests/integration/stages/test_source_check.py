@@ -114,6 +114,29 @@ def test_every_row_is_counted_once_with_its_reason(check):
     json.dumps(report.to_json())
 
 
+@pytest.mark.parametrize(
+    ("rows", "said", "expected"),
+    [
+        ([event(1), event(1, event_id="x")], "", {}),
+        ([event(2, session_uuid="t"), event(1), event(1, event_id="x")], "", {"file not sorted by time": 2}),
+        ([event(2, session_uuid="t"), event(1), event(1, event_id="x")], "sequence: file\n", {}),
+        ([event(1), event(1, event_id="x")], "sequence: none\n", {"sequence: none": 2}),
+        ([event(1, sequence=4), event(1, event_id="x", sequence=4)], "", {"equal sequences": 2}),
+        ([event(1, sequence=4), event(1, event_id="x")], "", {"some lack a sequence": 2}),
+        ([event(2, session_uuid="t"), event(1), event(1)], "", {}),
+        ([event(1, event_timestamp=NOON + 86_400_000, session_uuid="t"), event(1), event(1, event_id="x")], "", {}),
+    ],
+)
+def test_rows_in_an_order_that_nobody_stated_are_told(check, rows, said, expected):
+    """As the check of a built day counts them: copies aside, day by day; and what a contract may say of them."""
+    report, suggestions = check(rows, JSONL + said)
+    assert report.unordered == expected
+    told = [text for text in suggestions if "in an order nobody stated" in text]
+    assert len(told) == (bool(expected) and not said)
+    for text in told:
+        assert text.startswith(f"2 of {len(rows)} rows share session and instant with others")
+
+
 def test_a_good_file_is_good(check):
     """A file whose every row is valid has no reason, no rule and no suggestion; gzip is read like the rest."""
     content = gzip.compress("".join(json.dumps(event(number)) + "\n" for number in range(50)).encode())
