@@ -191,7 +191,7 @@ LESSONS: Mapping[str, tuple[str, ...]] = {
         ),
         (
             "JSON keys: root; landing (files, rows, undated, late_rows, too_late_rows, watermarks of strategy and watermark,"
-            " unreadable_files, refused_files, masking_notices, unusable_rows (failed, warned, sources, files)); days, each with day, status, landed_rows, late_rows, too_late_rows,"
+            " unreadable_files, refused_files, retracted_files, masking_notices, unusable_rows (failed, warned, sources, files)); days, each with day, status, landed_rows, late_rows, too_late_rows,"
             " lateness_p50_seconds, lateness_p99_seconds, lateness_max_seconds, day_state, watermarks, duplicate_rows, rejected_rows, label_rate, partitions (per table rows, generation), decisions"
             " (as in `plan`), checks (passed, failed, warned)."
         ),
@@ -216,8 +216,8 @@ LESSONS: Mapping[str, tuple[str, ...]] = {
         "Example: ml-data-platform quarantine list --reason event_time_unreadable --source shop",
         "A row that broke several rules is counted for each. With --from or --to, rows without a day are left out.",
         (
-            "JSON: a list of objects with the keys reason, kind (rejected, duplicate, undated, too_late, file), source, day,"
-            " file, rows, where (below the root), detail."
+            "JSON: a list of objects with the keys reason, kind (rejected, duplicate, undated, too_late, file, retracted),"
+            " source, day, file, rows, where (below the root), detail."
         ),
         _DONE,
     ),
@@ -230,6 +230,20 @@ LESSONS: Mapping[str, tuple[str, ...]] = {
             " event_id, kept (of a duplicate), landed, where."
         ),
         _DONE,
+    ),
+    "retract": (
+        'Example: ml-data-platform retract bad.csv --source shop --reason "a test of theirs"',
+        'Example: ml-data-platform retract 3f0c52a1 --source shop --reason "sent twice, with other ids" --dry-run',
+        (
+            "JSON keys: source, file, sha256, rows, days (day to rows that counted), undated_rows, is_new, is_retracted, reason,"
+            " decided_at, replaced_by, is_dry_run."
+        ),
+        "Exit status: 0 done or done before, 1 no such file or several, 2 wrong arguments.",
+    ),
+    "reinstate": (
+        'Example: ml-data-platform reinstate bad.csv --source shop --reason "it was right after all"',
+        "JSON keys: those of `retract`.",
+        "Exit status: 0 done or nothing to do, 1 no such file, several, or another one in its place, 2 wrong arguments.",
     ),
     "dev": (
         "Example: ml-data-platform dev --port 3001",

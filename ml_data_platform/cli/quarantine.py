@@ -37,7 +37,7 @@ ReasonOption = Annotated[
         "--reason",
         metavar="REASON",
         help="A rule (e.g. event_types_are_known), why a row has no day, file_refused, file_unreadable, or a"
-        " kind: rejected, duplicate, undated, too_late, file.",
+        " kind: rejected, duplicate, undated, too_late, file, retracted.",
     ),
 ]
 SourceOption = Annotated[str, typer.Option("--source", metavar="NAME", help="Only rows of this source.")]
@@ -91,7 +91,7 @@ def show(
         return
     for row in rows[:limit]:
         _print_row(row)
-    files = [group for group in list_quarantine(platform, wanted) if group.kind == "file"]
+    files = [group for group in list_quarantine(platform, wanted) if group.kind in {"file", "retracted"}]
     for group in files[:limit]:
         screen.say(group.reason, style="red", tail=f" {group.source}/{group.file}: {group.detail}")
     if not rows and not files:
@@ -123,6 +123,7 @@ _PLACES = {
     "duplicate": "duplicates, with the row that was kept: data/quarantined_events/dt=DAY/disposition=duplicate",
     "undated": "rows without a usable day: data/undated_rows/source=SOURCE",
     "too_late": "rows that came too late: data/too_late_rows/source=SOURCE; `replay --reason too_late` lets them in",
+    "retracted": "files that were taken back, whose rows count on no day: bytes lie in raw/; `reinstate` brings one back",
     "file": "files that were not landed: see why with `quarantine show --reason file`; kept bytes lie in raw/",
 }
 

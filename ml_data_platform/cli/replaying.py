@@ -105,7 +105,9 @@ def _run(settings: Settings, wanted: Wanted) -> ReplayReport:
 def _print_plan(found: ReplayPlan, wanted: Wanted) -> None:
     rows = screen.counted(found.rows, "row")
     if found.is_empty:
-        screen.say("nothing to do", style="green", tail=f"{described(wanted)}: {_why_nothing(found, rows)}")
+        screen.say(
+            "nothing to do", style="green", tail=f"{described(wanted)}: {_why_nothing(found, rows, wanted.reason)}"
+        )
         return
     screen.say(f"{rows} quarantined{described(wanted)}; would be done:")
     if found.outdated:
@@ -120,9 +122,11 @@ def _print_plan(found: ReplayPlan, wanted: Wanted) -> None:
         screen.say(f"  leave {_listed_days(found.unchanged_days)}: nothing changed since their rows were judged")
 
 
-def _why_nothing(found: ReplayPlan, rows: str) -> str:
+def _why_nothing(found: ReplayPlan, rows: str, reason: str) -> str:
     if not found.rows:
         return "nothing is quarantined for it"
+    if reason == "retracted":
+        return f"{rows} are; `ml-data-platform reinstate FILE --source NAME` brings a file back"
     return (
         f"{rows} are, and neither their contract, nor the rules, nor the tolerances changed since; change what keeps"
         " them out, then replay"

@@ -124,6 +124,10 @@ def print_landing(landing: LandingSummary) -> None:
     if landing.too_late_rows:
         rows = counted(landing.too_late_rows, "row")
         say("too late ", style="yellow", tail=f"{rows} of frozen days, kept in data/too_late_rows until replayed")
+    for line in landing.retracted[:SHOWN_FILES]:
+        say("retracted ", style="yellow", tail=line.replace(", retracted", ",", 1))
+    if len(landing.retracted) > SHOWN_FILES:
+        say(f"… and {counted(len(landing.retracted) - SHOWN_FILES, 'file')} more; --json prints all", style="dim")
     print_contract_notices(landing.contract_notices)
     print_notices(landing.notices)
     print_refused(landing.refused)

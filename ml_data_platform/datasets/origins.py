@@ -18,6 +18,7 @@ from ml_data_platform.datasets.repository import VersionsRepository
 from ml_data_platform.datasets.run_manifest import RunManifest
 from ml_data_platform.events.planning import UPSTREAM
 from ml_data_platform.storage.commit_log import LogRecord
+from ml_data_platform.storage.decisions import Standing
 from ml_data_platform.storage.layout import Layout
 from ml_data_platform.storage.ledger import Ledger, LedgerRecord
 from ml_data_platform.storage.table_store import TableStore
@@ -36,6 +37,7 @@ class Origins:
 
     def __init__(self, store: TableStore, ledger: Ledger, repository: VersionsRepository) -> None:
         self.store, self.ledger, self.repository = store, ledger, repository
+        self._standings: dict[str, dict[str, Standing]] = {}
         self._histories: dict[tuple[str, str], tuple[LogRecord, ...]] = {}
         self._partitions: dict[tuple[str, str, int], Node] = {}
         self._files: dict[tuple[str, str], Node] = {}
@@ -103,8 +105,16 @@ class Origins:
                     "contract": record.contract_hash,
                     "status": record.status,
                 }
+            standing = self._standings_of(source).get(sha256)
+            if standing is not None and standing.is_retracted:
+                facts["retracted"] = f"{standing.decided_at}: {standing.reason}"
             found = self._files[source, sha256] = Node("landed file", f"{source}/{', '.join(names) or sha256}", facts)
         return found
+
+    def _standings_of(self, source: str) -> dict[str, Standing]:
+        if source not in self._standings:
+            self._standings[source] = self.ledger.decisions.standings(source)
+        return self._standings[source]
 
     def history(self, asset: str, day: str) -> tuple[LogRecord, ...]:
         """Return every generation of a partition, oldest first."""

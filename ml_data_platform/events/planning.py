@@ -272,10 +272,12 @@ def _blocked(state: State, asset: str, day: dt.date, required: Mapping[str, str]
 def is_expected(state: State, day: dt.date) -> bool:
     """Tell whether ``day`` is to be built without being asked for.
 
-    So are days with landed rows, and a day that follows one and is complete for a source with rows there: the labels
-    before it need to know that it is empty. Sources that have nothing to do with these days have no say.
+    So are days with landed rows, or with refused ones that were retracted since, and a day that follows one and is
+    complete for a source with rows there: the labels before it need to know that it is empty. Sources that have nothing to
+    do with these days have no say.
     """
-    if state.landed.get(day):
+    verdict = state.verdicts.get(day)
+    if state.landed.get(day) or (verdict is not None and not verdict.is_published):
         return True
     watermarks = [state.watermarks[name] for name in state.sources_of(day - ONE_DAY) if name in state.watermarks]
     return any(is_complete(day, watermark) for watermark in watermarks)

@@ -28,7 +28,7 @@ from ml_data_platform.landing.routing import Account, RoutedFile, route_file
 from ml_data_platform.landing.terms import LandedFile, LandingTerms, Outcome, Status
 from ml_data_platform.landing.too_late import show_too_late
 from ml_data_platform.storage.collection import Deadline
-from ml_data_platform.storage.decisions import UNDECIDED
+from ml_data_platform.storage.decisions import UNDECIDED, Standing
 from ml_data_platform.storage.layout import LANDED_FILES, UNDATED_ROWS, Layout
 from ml_data_platform.storage.ledger import LedgerRecord
 from ml_data_platform.storage.object_store import ObjectStore
@@ -164,10 +164,10 @@ def is_outdated(record: LedgerRecord, contract: SourceContract, start_date: date
     return record.routing_hash != contract.routing_hash(start_date, record.masked_with)
 
 
-def show_undated(record: LedgerRecord, objects: ObjectStore) -> None:
-    """Show a file's undated rows in the view, or remove those of an older routing; repeating it changes nothing."""
+def show_undated(record: LedgerRecord, objects: ObjectStore, standing: Standing = UNDECIDED) -> None:
+    """Show a file's undated rows, or remove those of an older routing or a retracted file; repeating changes nothing."""
     view = Layout.undated_view_key(record.source, record.sha256)
-    if record.undated_fragment is None:
+    if record.undated_fragment is None or standing.is_retracted:
         objects.withdraw(view)
     else:
         objects.project(Layout.object_key(UNDATED_ROWS, record.undated_fragment), view)
@@ -175,8 +175,9 @@ def show_undated(record: LedgerRecord, objects: ObjectStore) -> None:
 
 def show_again(record: LedgerRecord, terms: LandingTerms) -> None:
     """Show a file's undated and too-late rows in the view, as they stand now; repeating it changes nothing."""
-    standing = terms.ledger.decisions.standing(record.source, record.sha256) if record.too_late else UNDECIDED
-    show_undated(record, terms.objects)
+    is_kept_apart = bool(record.too_late) or record.undated_fragment is not None
+    standing = terms.ledger.decisions.standing(record.source, record.sha256) if is_kept_apart else UNDECIDED
+    show_undated(record, terms.objects, standing)
     show_too_late(record, terms.store, standing=standing, memory_limit=terms.memory_limit, threads=terms.threads)
 
 

@@ -1,4 +1,4 @@
-"""What people decide about landed files: rows that came too late are admitted, a file is retracted for another.
+"""What people decide about landed files: rows that came too late are admitted, a file is retracted, for another or not.
 
 Belongs here: checking that a decision means something, taking it, and what it shows at once. Does not belong here: its
 record (``storage.decisions``), or building the days that it touches: they are dirty from then on, like any other.
@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from ml_data_platform.errors import DecisionError
+from ml_data_platform.landing.landing import show_undated
 from ml_data_platform.landing.too_late import show_too_late
 from ml_data_platform.stages.platform import Platform
 from ml_data_platform.stages.state import current_records, landed_records
@@ -185,7 +186,12 @@ def retracted_among(platform: Platform, records: Iterable[LedgerRecord]) -> list
     standing = [(record, standings[record.source].get(record.sha256, UNDECIDED)) for record in landed]
     return [
         f"{record.name} was retracted"
-        + (f" in favour of {found.replaced_by[:12]}, which --replaces can turn round" if found.replaced_by else "")
+        + (
+            f" in favour of {found.replaced_by[:12]}, which --replaces can turn round"
+            if found.replaced_by
+            else f" at {found.decided_at} ({found.reason}); `ml-data-platform reinstate {record.sha256[:12]} --source"
+            f" {record.source} --reason …` brings it back"
+        )
         for record, found in standing
         if found.is_retracted
     ]
@@ -239,10 +245,12 @@ def find_landed(platform: Platform, source: str, sha256: str) -> LedgerRecord:
 
 
 def _show(platform: Platform, record: LedgerRecord) -> None:
+    standing = platform.ledger.decisions.standing(record.source, record.sha256)
+    show_undated(record, platform.store.objects, standing)
     show_too_late(
         record,
         platform.store,
-        standing=platform.ledger.decisions.standing(record.source, record.sha256),
+        standing=standing,
         memory_limit=platform.engine.memory_limit,
         threads=platform.engine.threads,
     )

@@ -45,6 +45,10 @@ def retract_others(
         return ()
     ledger = platform.ledger
     standings = ledger.decisions.standings(source)
+    own = standings.get(record.sha256)
+    if own is not None and own.is_retracted and own.replaced_by is None:
+        # A person took the present content back: a pull does not bring it back for the sake of what it replaced.
+        return ()
     done = []
     landed = contents_of(platform, source)
     for old in versions.other_contents(file, record.sha256):

@@ -4,7 +4,7 @@ Belongs here: counting them by reason, source and day. Does not belong here: rea
 why a row is quarantined (``validation``, ``landing``), letting it in after all (``stages.replay``), or printing (``cli``).
 
 Kept apart are: per day, rows that broke rules and rows that repeat an event; per file, rows without a usable day and
-rows that came too late for theirs; files that could not be landed. Of sources whose personal data is masked, the
+rows that came too late for theirs; files that could not be landed, and files that were retracted. Of sources whose personal data is masked, the
 values are masked in storage already.
 """
 
@@ -23,6 +23,7 @@ from ml_data_platform.events.parsing import UNDATED_REASONS
 from ml_data_platform.events.schemas import QUARANTINED_EVENTS
 from ml_data_platform.stages.decisions import too_late
 from ml_data_platform.stages.platform import Platform
+from ml_data_platform.stages.retraction import retracted_files
 from ml_data_platform.stages.state import current_records
 from ml_data_platform.storage import duck
 from ml_data_platform.storage.commit_log import LogRecord
@@ -31,7 +32,8 @@ from ml_data_platform.storage.ledger import LedgerRecord
 from ml_data_platform.validation.suites import rules_for
 
 REJECTED, DUPLICATE, UNDATED, TOO_LATE, FILE = "rejected", "duplicate", "undated", "too_late", "file"
-KINDS = (REJECTED, DUPLICATE, UNDATED, TOO_LATE, FILE)
+RETRACTED = "retracted"
+KINDS = (REJECTED, DUPLICATE, UNDATED, TOO_LATE, FILE, RETRACTED)
 UNIQUE = "event_ids_are_unique"
 FILE_REFUSED, FILE_UNREADABLE = "file_refused", "file_unreadable"
 
@@ -70,11 +72,11 @@ class Group:
     """Rows that are quarantined for one reason.
 
     Attributes:
-        reason: Rule name, or why they have no day, or ``too_late``, or why a file is not landed.
+        reason: Rule name, or why they have no day, or ``too_late``, or why a file is not landed, or ``retracted``.
         source: Source name.
         day: UTC day, ``YYYY-MM-DD``; empty for rows without one and for files.
         file: For groups of one landed file: the name that it was landed under first; else empty.
-        kind: ``rejected``, ``duplicate``, ``undated``, ``too_late`` or ``file``.
+        kind: ``rejected``, ``duplicate``, ``undated``, ``too_late``, ``file`` or ``retracted``.
         rows: Rows; a row that broke several rules is in the group of each. Of a file that is not landed: 0.
         where: Where plain readers find them, relative to the root; empty for files without bytes.
         detail: For files, what was wrong; for days, whether the day was refused.
@@ -103,6 +105,7 @@ def list_quarantine(platform: Platform, wanted: Wanted) -> list[Group]:
             where = Layout.too_late_view_key(found.source, found.sha256)
             came = f"came {found.arrived_at}, watermark {found.watermark}"
             groups.append(Group(TOO_LATE, found.source, found.day, found.name, TOO_LATE, found.rows, where, came))
+    groups += _groups_of_retracted(platform, wanted)
     return sorted(groups)
 
 
@@ -181,6 +184,17 @@ def _groups_of_files(platform: Platform, records: Sequence[LedgerRecord], wanted
         if wanted.takes(FILE, FILE_UNREADABLE, failure.source):
             why = f"{failure.reason} ({failure.at})"
             yield Group(FILE_UNREADABLE, failure.source, "", failure.path, FILE, 0, "", why)
+
+
+def _groups_of_retracted(platform: Platform, wanted: Wanted) -> Iterator[Group]:
+    """Yield the files whose rows count on no day, since they were retracted; of a range, their rows of its days."""
+    for each in retracted_files(platform):
+        record = each.record
+        dated = {**record.rows_per_day, **record.too_late}
+        rows = record.rows if wanted.takes_day(None) else sum(dated[day] for day in dated if wanted.takes_day(day))
+        if wanted.takes(RETRACTED, RETRACTED, record.source) and (rows or wanted.takes_day(None)):
+            where = Layout.raw_key(record.bytes_sha256)
+            yield Group(RETRACTED, record.source, "", record.name, RETRACTED, rows, where, each.why)
 
 
 def place_of(day: str, kind: str) -> str:

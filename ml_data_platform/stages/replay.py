@@ -20,7 +20,7 @@ from ml_data_platform.landing.terms import with_one_engine
 from ml_data_platform.stages.decisions import TooLate, admit, too_late
 from ml_data_platform.stages.landed_files import landing_terms
 from ml_data_platform.stages.platform import Platform
-from ml_data_platform.stages.quarantine import DUPLICATE, FILE, TOO_LATE, UNIQUE, Wanted, list_quarantine
+from ml_data_platform.stages.quarantine import DUPLICATE, FILE, RETRACTED, TOO_LATE, UNIQUE, Wanted, list_quarantine
 from ml_data_platform.stages.state import landed_records, read_state
 from ml_data_platform.storage.ledger import LedgerRecord
 
@@ -76,7 +76,7 @@ def prepare_replay(platform: Platform, wanted: Wanted) -> ReplayPlan:
 
 
 def _outdated(platform: Platform, wanted: Wanted, sources: Iterable[str]) -> list[LedgerRecord]:
-    if wanted.reason in {TOO_LATE, DUPLICATE, UNIQUE}:
+    if wanted.reason in {TOO_LATE, DUPLICATE, UNIQUE, RETRACTED}:
         return []
     start_date = platform.settings.start_date
     chosen = {source for source in sources if source in platform.contracts}

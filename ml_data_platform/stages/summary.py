@@ -14,7 +14,8 @@ from ml_data_platform.landing.masking_state import masking_notices
 from ml_data_platform.stages.contract_notices import contract_notices
 from ml_data_platform.stages.day_lateness import NOTHING_LANDED, DayLateness, lateness_of_days
 from ml_data_platform.stages.platform import Platform
-from ml_data_platform.stages.state import TABLES, current_records, landed_records, read_state, read_watermarks
+from ml_data_platform.stages.retraction import retracted_files
+from ml_data_platform.stages.state import TABLES, current_records, read_state, read_watermarks
 from ml_data_platform.stages.unusable_rows import LandedVerdicts, judge_landed
 from ml_data_platform.storage.commit_log import LogRecord
 
@@ -115,6 +116,7 @@ class LandingSummary:
         verdicts: Which files have too many rows that reach no day.
         notices: A sentence for each source of which files are masked in another way than its contract says now.
         contract_notices: A line for each source whose contract is broken, or gone although files of it count.
+        retracted: A line for each file that was retracted: its rows, when and why.
     """
 
     files: Mapping[str, Mapping[str, int]]
@@ -128,6 +130,7 @@ class LandingSummary:
     verdicts: LandedVerdicts
     notices: tuple[str, ...] = ()
     contract_notices: tuple[str, ...] = ()
+    retracted: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, object]:
         """Return plain values for scripts."""
@@ -146,6 +149,7 @@ class LandingSummary:
             "unusable_rows": self.verdicts.to_json(),
             "masking_notices": list(self.notices),
             "contract_notices": list(self.contract_notices),
+            "retracted_files": list(self.retracted),
         }
 
 
@@ -167,11 +171,10 @@ def summarise_landing(platform: Platform) -> LandingSummary:
         too_late += sum(record.too_late.values())
         for reason, count in record.undated.items():
             undated[reason] = undated.get(reason, 0) + count
-    counted = {(record.source, record.sha256) for record in current}
-    for record in landed_records(platform):
-        if (record.source, record.sha256) not in counted:
-            counts = files.setdefault(record.source, {})
-            counts["retracted"] = counts.get("retracted", 0) + 1
+    retracted = retracted_files(platform)
+    for each in retracted:
+        counts = files.setdefault(each.record.source, {})
+        counts["retracted"] = counts.get("retracted", 0) + 1
     watermarks = read_watermarks(platform)
     failures = platform.ledger.failures()
     unreadable = [f"{failure.source}: {failure.path}: {failure.reason} ({failure.at})" for failure in failures]
@@ -190,6 +193,10 @@ def summarise_landing(platform: Platform) -> LandingSummary:
         verdicts=judge_landed(platform, current),
         notices=masking_notices(current, platform.contracts, platform.masking_keys),
         contract_notices=contract_notices(platform.contracts, current),
+        retracted=tuple(
+            f"{each.record.source}/{each.record.name} ({each.record.sha256[:12]}), {each.record.rows:,} rows, {each.why}"
+            for each in retracted
+        ),
     )
 
 

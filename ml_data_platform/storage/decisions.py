@@ -96,12 +96,16 @@ class Standing:
         admitted: UTC day to the number of the decision that admitted its rows.
         is_retracted: Its rows count on no day.
         replaced_by: The content in whose favour it was retracted.
+        reason: Why it was retracted, or reinstated since; empty where neither was decided.
+        decided_at: When, ISO-8601 with an offset.
         decisions: Number of decisions so far.
     """
 
     admitted: Mapping[str, int] = field(default_factory=dict)
     is_retracted: bool = False
     replaced_by: str | None = None
+    reason: str = ""
+    decided_at: str = ""
     decisions: int = 0
 
     def after(self, decision: Decision) -> Standing:
@@ -110,7 +114,9 @@ class Standing:
         if decision.kind == ADMIT:
             return replace(now, admitted={**dict.fromkeys(decision.days, decision.number), **self.admitted})
         is_retracted = decision.kind == RETRACT
-        return replace(now, is_retracted=is_retracted, replaced_by=decision.replaced_by if is_retracted else None)
+        replaced_by = decision.replaced_by if is_retracted else None
+        now = replace(now, reason=decision.reason, decided_at=decision.decided_at)
+        return replace(now, is_retracted=is_retracted, replaced_by=replaced_by)
 
 
 UNDECIDED = Standing()

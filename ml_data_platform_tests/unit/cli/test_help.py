@@ -11,7 +11,21 @@ from ml_data_platform.cli import app
 from ml_data_platform_tests.command_line import CommandLine
 
 COMMANDS = (
-    *("init", "generate", "land", "backfill", "plan", "status", "replay", "train", "trace", "dev", "demo"),
+    *(
+        "init",
+        "generate",
+        "land",
+        "backfill",
+        "plan",
+        "status",
+        "replay",
+        "retract",
+        "reinstate",
+        "train",
+        "trace",
+        "dev",
+        "demo",
+    ),
     *("verify", "gc", "rebuild"),
     *("sources", "quarantine", "version"),
 )
