@@ -93,6 +93,7 @@ def run_backfill(settings: Settings, days: Days, only: Sequence[dt.date] | None 
     """
     from ml_data_platform.defs.antlr import antlr_notice, installed_antlr
     from ml_data_platform.defs.backfill import backfill as run
+    from ml_data_platform.defs.field_checks import report_unusual_fields
     from ml_data_platform.defs.instance import open_instance
     from ml_data_platform.defs.late_rows import report_too_late_rows
     from ml_data_platform.defs.location import build_definitions
@@ -121,7 +122,9 @@ def run_backfill(settings: Settings, days: Days, only: Sequence[dt.date] | None 
             bar.update(task, description=name, completed=step.done, total=step.total)
 
         wanted = days.choose(expected_days(read_state(platform))) if only is None else list(only)
-        return run(build_definitions(settings), instance, platform, wanted, on_progress)
+        report = run(build_definitions(settings), instance, platform, wanted, on_progress)
+        report_unusual_fields(instance, platform)
+        return report
 
 
 def report_json(report: BackfillReport) -> dict[str, object]:
@@ -212,6 +215,7 @@ def status(
 
 def show_status(settings: Settings, days: Days = ALL_DAYS, *, as_json: bool = False) -> bool:
     """Print the status of a root; returns whether no landed file is red and every source has its contract."""
+    from ml_data_platform.defs.field_checks import KEY, unusual_fields_now
     from ml_data_platform.defs.history import check_counts
     from ml_data_platform.defs.instance import open_instance
     from ml_data_platform.stages.platform import open_platform
@@ -222,18 +226,21 @@ def show_status(settings: Settings, days: Days = ALL_DAYS, *, as_json: bool = Fa
     chosen: list[dt.date] = days.choose(known_days(platform))
     summaries = summarise_days(platform, chosen)
     with open_instance(settings) as instance:
-        checks = check_counts(instance)
+        unusual = unusual_fields_now(platform)
+        checks = check_counts(instance, {KEY: {day.isoformat(): not lines for day, lines in unusual.items()}})
     if as_json:
         rows = []
         for each in summaries:
             counts = checks.get(each.day.isoformat())
             found = {"passed": counts.passed, "failed": counts.failed, "warned": counts.warned} if counts else None
-            rows.append({**each.to_json(), "checks": found})
+            lines = list(unusual.get(each.day, ()))
+            rows.append({**each.to_json(), "checks": found, "unusual_fields": lines})
         screen.print_json({"root": str(settings.root), "landing": landing.to_json(), "days": rows})
         return _is_well(landing)
     tables.print_landing(landing)
     if summaries:
         tables.print_days(summaries, checks)
+        tables.print_unusual_fields({each.day: unusual.get(each.day, ()) for each in summaries})
     elif landing.files:
         screen.say("no landed row falls on these days")
     else:

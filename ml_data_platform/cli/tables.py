@@ -158,6 +158,15 @@ def print_late(lateness: Mapping[dt.date, DayLateness], days: Iterable[dt.date])
         say(f"… and {counted(len(found) - SHOWN_FILES, 'day')} more; status --json has all", style="dim")
 
 
+def print_unusual_fields(found: Mapping[dt.date, Sequence[str]]) -> None:
+    """Print which fields are emptied or of another kind than on the days before, the latest days first."""
+    lines = [f"{day}: {line}" for day, of_day in sorted(found.items(), reverse=True) for line in of_day]
+    for line in lines[:SHOWN_FILES]:
+        say("unusual field ", style="yellow", tail=line)
+    if len(lines) > SHOWN_FILES:
+        say(f"… and {counted(len(lines) - SHOWN_FILES, 'line')} more; status --json has all", style="dim")
+
+
 def print_contract_notices(notices: Sequence[str]) -> None:
     """Print which sources stand still for want of a contract."""
     for notice in notices:

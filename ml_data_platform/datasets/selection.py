@@ -58,6 +58,9 @@ class Request:
         )
 
 
+_VERDICT = ("is_published", "failed_checks")
+
+
 @dataclass(frozen=True)
 class ChosenDay:
     """One day of a version.
@@ -139,7 +142,8 @@ def _choose(
     heads: Mapping[str, LogRecord | None],
     quarantine: LogRecord | None,
 ) -> ChosenDay | str:
-    verdict = dict((quarantine.verdict if quarantine else None) or {})
+    stored = (quarantine.verdict if quarantine else None) or {}
+    verdict = {key: value for key, value in stored.items() if key in _VERDICT}
     if not verdict.get("is_published", True):
         failed = verdict.get("failed_checks") or []
         names = ", ".join(map(str, failed)) if isinstance(failed, (list, tuple)) else str(failed)

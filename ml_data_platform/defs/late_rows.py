@@ -9,9 +9,9 @@ Rows that came too late are no input of their day, so nothing builds it, and its
 import datetime as dt
 
 import dagster as dg
-from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus as CheckStatus
 
 from ml_data_platform.defs.checks import check_results, report_outside_of_runs
+from ml_data_platform.defs.history import partitions_said_otherwise
 from ml_data_platform.stages.day_lateness import NOTHING_LANDED, lateness_of_days
 from ml_data_platform.stages.platform import Platform
 from ml_data_platform.stages.state import asset_rules, current_records, read_watermarks
@@ -22,7 +22,6 @@ ASSET = "raw_events"
 JOB = "report_too_late_rows"
 """Name of the runs under which the check is reported; nothing runs in them."""
 KEY = dg.AssetCheckKey(dg.AssetKey(ASSET), NO_ROWS_ARE_TOO_LATE)
-FINAL = frozenset({CheckStatus.SUCCEEDED, CheckStatus.FAILED})
 
 
 def report_too_late_rows(instance: dg.DagsterInstance, platform: Platform) -> list[dt.date]:
@@ -31,13 +30,7 @@ def report_too_late_rows(instance: dg.DagsterInstance, platform: Platform) -> li
     Compares states, so that it can be called at any time and any number of times.
     """
     records = current_records(platform)
-    days = {day for record in records for day in record.too_late}
-    said = {
-        info.partition_key: info.latest_execution_status is CheckStatus.FAILED
-        for info in instance.event_log_storage.get_asset_check_partition_info([KEY])
-        if info.partition_key is not None and info.latest_execution_status in FINAL
-    }
-    wrong = sorted(day for day in days | said.keys() if said.get(day, False) != (day in days))
+    wrong = partitions_said_otherwise(instance, KEY, {day for record in records for day in record.too_late})
     if not wrong:
         return []
     rules = [rule for rule in asset_rules(platform, ASSET) if rule.name == NO_ROWS_ARE_TOO_LATE]

@@ -5,7 +5,7 @@ Belongs here: memory that may be lost at any time. Does not belong here: anythin
 
 import datetime as dt
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import dagster as dg
@@ -14,7 +14,6 @@ from ml_data_platform.defs.runs import partitions_of, runs_updated_since
 from ml_data_platform.events.planning import Decision
 from ml_data_platform.stages.platform import Platform
 from ml_data_platform.stages.watching import Watch
-from ml_data_platform.storage.table_store import TableStore
 
 REPAIR_SHARE = 20
 OVERLAP = dt.timedelta(seconds=5)
@@ -62,10 +61,10 @@ class Repairs:
 
     due: float = 0.0
 
-    def run(self, store: TableStore, *, is_urgent: bool) -> None:
+    def run(self, repair: Callable[[], object], *, is_urgent: bool) -> None:
         """Repair, unless that was done lately: over time it takes a twentieth of the time, at most."""
         started = time.monotonic()
         if is_urgent or started >= self.due:
-            store.recover()
+            repair()
             ended = time.monotonic()
             self.due = ended + REPAIR_SHARE * (ended - started)

@@ -15,6 +15,7 @@ import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from ml_data_platform.defs.attempts import ATTEMPT_TAG, DUE_TAG, judge, pasts_of
+from ml_data_platform.defs.field_checks import report_unusual_fields
 from ml_data_platform.defs.late_rows import report_too_late_rows
 from ml_data_platform.defs.looks import Looks, Repairs
 from ml_data_platform.defs.requests import Requests, choose_requests, listed
@@ -75,7 +76,7 @@ def late_data_sensor(refresh_day: UnresolvedAssetJobDefinition, *, interval_seco
         interval_seconds: Least time between two looks at the landing folder; it looks itself as often or oftener.
     """
     interval = min(interval_seconds, REFRESH_SECONDS)
-    repairs, looks = Repairs(), Looks()
+    repairs, comparisons, looks = Repairs(), Repairs(), Looks()
 
     @dg.sensor(
         name="late_data_sensor",
@@ -95,7 +96,8 @@ def late_data_sensor(refresh_day: UnresolvedAssetJobDefinition, *, interval_seco
         orphans = reap_orphans(context.instance)
         for run_id in orphans:
             context.log.warning("run %s was reported as failed: its process is gone", run_id)
-        repairs.run(opened.store, is_urgent=bool(orphans))
+        repairs.run(opened.store.recover, is_urgent=bool(orphans))
+        comparisons.run(lambda: report_unusual_fields(context.instance, opened), is_urgent=False)
         too_late = report_too_late_rows(context.instance, opened)
         if too_late:
             context.log.warning("the check of too-late rows was brought up to date: %s", listed([*map(str, too_late)]))

@@ -27,8 +27,7 @@ _NAMES = {
         kundennummer kunde customer visitor person cookie_id cookie device_id email remote_addr client_ip remote_host
         ip_address ip host""",
     "session": """
-        session_uuid session_id sessionid ga_session_id session visit_id visitid visit sitzung_id sitzung sess_id sess sid sess_key session_no session_number visit_no visit_number session_index session_idx sessionidx visit_num
-        session_nr visit_nr
+        session_uuid session_id sessionid ga_session_id session visit_id visitid visit sitzung_id sitzung sess_id sess sid sess_key session_no session_number visit_no visit_number
         session_key phpsessid jsessionid match_id
         basket_id cart_id order_id order_number order_no invoice_id invoice_number invoice_no invoice receipt_id receipt_no
         receipt bill_number bill_no ticket_no""",
@@ -166,11 +165,6 @@ def _is_no_quantity(profile: ColumnProfile) -> float:
 def names_basket(column: str) -> bool:
     """Return whether a column is named like the id of a purchase of several lines."""
     return BASKETS.search(plain_name(column)) is not None
-
-
-def names_number(column: str) -> bool:
-    """Return whether a column is named like a count of something rather than its id."""
-    return re.search(r"(number|num|index|idx)\Z", plain_name(column)) is not None
 
 
 def _identifies_groups(profile: ColumnProfile) -> float:

@@ -64,6 +64,8 @@ class SourceContract(ContractPart):
             where they stand in their file.
         label: Landed column with 0 or 1, where the producer labels its events itself.
         user_id_domain: Producers of one domain mean the same person by the same user id; default: the source.
+        filled: Field of a schema version, or landed column, to the least share of the source's valid rows of a day that
+            have a value in it; a day with less is refused.
         unknown_columns: ``evolve`` keeps them in ``attributes``, ``freeze`` refuses the file, ``discard``
             leaves them out.
         lateness: How late events may be.
@@ -88,6 +90,7 @@ class SourceContract(ContractPart):
     sequence: Literal["file", "none"] | None = None
     label: Text | None = None
     user_id_domain: Text | None = None
+    filled: dict[Text, Annotated[float, Field(gt=0, le=1)]] = Field(default_factory=dict)
     unknown_columns: Literal["evolve", "freeze", "discard"] = "evolve"
     lateness: Lateness = Lateness()
     pull: Pull | None = None

@@ -47,6 +47,7 @@ def contract_problems(contract: SourceContract) -> Iterator[Problem]:
         except ContractError as error:
             yield from error.problems
     yield from masking_problems(contract)
+    yield from _filled_problems(contract)
 
 
 def _event_time_problems(contract: SourceContract) -> Iterator[Problem]:
@@ -67,6 +68,33 @@ def _event_time_problems(contract: SourceContract) -> Iterator[Problem]:
             if getattr(said, key) is not None:
                 why = "has no meaning where the event time is an integer; take a schema version that writes it as text"
                 yield Problem(f"event_time.{key}", why, getattr(said, key))
+
+
+def _filled_problems(contract: SourceContract) -> Iterator[Problem]:
+    fields = {name for number in contract.versions for name in contract.registry.versions[number].fields}
+    canonical = {name for number in contract.versions for name in contract.registry.canonical_columns(number).values()}
+    landing = {name for number in contract.versions for name in contract.field_columns(number)}
+    for name in contract.filled:
+        key = f"filled.{name}"
+        if name in fields and name not in landing:
+            yield Problem(key, "the field does not land, so that it is never filled", name)
+        if name in fields | canonical or contract.pii is None:
+            continue
+        # Masked names, and what is dropped, are in no row that could be counted.
+        said = next((contract.pii.columns[head] for head in _heads(name) if head in contract.pii.columns), None)
+        if said == "drop" or (said is None and contract.pii.unnamed != "keep" and name not in _named(contract)):
+            yield Problem(key, "the column is dropped or its name masked, so that it cannot be counted", name)
+
+
+def _heads(name: str) -> Iterator[str]:
+    """Yield a dotted name and what it lies in, the innermost first."""
+    while name:
+        yield name
+        name = name.rpartition(".")[0]
+
+
+def _named(contract: SourceContract) -> set[str]:
+    return {column for number in contract.versions for column in contract.landed_columns(number)}
 
 
 def _lateness_problems(said: Lateness) -> Iterator[Problem]:

@@ -10,7 +10,7 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ml_data_platform.events.column_roles import Candidate, candidates, id_like, name_score, names_basket, names_number
+from ml_data_platform.events.column_roles import Candidate, candidates, id_like, name_score, names_basket
 from ml_data_platform.events.draft import Draft, Notes
 from ml_data_platform.events.draft_readings import (
     describe_columns,
@@ -80,11 +80,6 @@ def infer_contract(
     keys["columns"] = {
         name: column for name, column in columns.items() if name != "label" and _is_said(name, column, form, profiles)
     }
-    if _counts_per_user(user, session, rest):
-        keys["columns"][session_field] = [user, session]
-        notes.doubt(
-            f"columns.{session_field}", f"{session} seems to count each user's sessions: only both together are one"
-        )
     # A place to write into, for what must be named.
     needed = ("user_id", session_field, time_field)
     keys["columns"].update({name: None for name in needed if columns[name] is None})
@@ -193,14 +188,6 @@ def _choose_people(profiles: Mapping[str, ColumnProfile], notes: Notes) -> tuple
         notes.doubt("columns.user", "no column is named like a user: each session counts as a user of its own")
         return session.column, session.column
     return (user.column if user else None), (session.column if session else None)
-
-
-def _counts_per_user(user: str | None, session: str | None, profiles: Mapping[str, ColumnProfile]) -> bool:
-    """Whether sessions are numbered within each user: by the name, or as each user has at least one of its own."""
-    if user is None or session is None or user == session or names_basket(session):
-        return False
-    is_number = profiles[session].integers == 1
-    return is_number and (names_number(session) or profiles[session].distinct < profiles[user].distinct)
 
 
 def _has_lines(profile: ColumnProfile) -> bool:

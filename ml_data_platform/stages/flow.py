@@ -33,6 +33,7 @@ from ml_data_platform.stages import (
     validated_events,
 )
 from ml_data_platform.stages.day_lateness import NOTHING_LANDED, lateness_of_days
+from ml_data_platform.stages.field_profiles import earlier_profiles
 from ml_data_platform.stages.landed_files import restore_landed
 from ml_data_platform.stages.platform import Platform
 from ml_data_platform.stages.result import EngineLimits, StageResult
@@ -125,6 +126,7 @@ def _build_validated_events(job: Job) -> StageResult:
         id_key=job.platform.id_key,
         quarantine_rules=asset_rules(job.platform, "quarantined_events"),
         history=published_rows(job.platform, job.records, job.day, job.common["scratch"]),
+        profiles=earlier_profiles(job.platform.store, job.day),
         **job.common,
     )
 

@@ -20,6 +20,7 @@ from ml_data_platform.events.parsing import mapping_query
 from ml_data_platform.events.schemas import EVENT_TYPES, QUARANTINED_EVENTS, VALIDATED_EVENTS
 from ml_data_platform.events.sql_text import sql_identifier, sql_instant, sql_literal
 from ml_data_platform.stages.event_order import kept_events, unstated_order
+from ml_data_platform.stages.field_profiles import FEW, PROFILE, Profiles, declared_shares, profile_fields, unusual_on
 from ml_data_platform.stages.repeated_ids import differing_duplicates
 from ml_data_platform.stages.result import EngineLimits, SourceShares, StageResult, most_unusual_ratio
 from ml_data_platform.stages.row_judgement import judge_rows
@@ -51,6 +52,7 @@ def build(
     rules: Sequence[Rule],
     quarantine_rules: Sequence[Rule],
     history: SourceHistory,
+    profiles: Mapping[dt.date, Profiles],
 ) -> StageResult:
     """Judge every raw row of one day.
 
@@ -69,6 +71,7 @@ def build(
         rules: Row and table rules of ``validated_events``.
         quarantine_rules: Table rules of ``quarantined_events``.
         history: Source to its published rows per earlier day; days without rows of it are absent.
+        profiles: Earlier day to what its fields held, for a warning; nothing that is published depends on it.
 
     Returns:
         ``validated_events`` unless a blocking check failed; ``quarantined_events`` always.
@@ -85,6 +88,8 @@ def build(
         rejected, duplicate, rows = _by_source(connection, mapped, published, quarantine)
         differing = differing_duplicates(connection)
         unstated = unstated_order(connection, contracts)
+        fields = profile_fields(connection, contracts)
+        declared = declared_shares(connection, contracts, fields)
     order = SourceShares(rows, unstated.rows)
     metrics["unstated_order_share"] = order.largest
     metrics["differing_duplicates"] = differing.events
@@ -99,6 +104,9 @@ def build(
         "duplicate_share": duplicate.lines,
         "unstated_order_share": (*order.lines[:1], *unstated.examples),
     }
+    unusual = (*unusual_on(day, fields, profiles), *declared.few)
+    metrics["unusual_fields"], examples["unusual_fields"] = len(unusual), unusual
+    metrics["declared_fields_not_filled"], examples["declared_fields_not_filled"] = declared.missed, declared.lines
     ratio, volumes = most_unusual_ratio(day, rows, history)
     metrics["row_count_ratio_to_previous_7_days"] = ratio
     examples["row_count_ratio_to_previous_7_days"] = volumes
@@ -115,7 +123,12 @@ def build(
         inputs=inputs,
         code_version=CODE_VERSION,
         expected_generation=quarantine_generation,
-        verdict={"is_published": not failed, "failed_checks": failed},
+        verdict={
+            "is_published": not failed,
+            "failed_checks": failed,
+            **({FEW: list(declared.few)} if declared.few else {}),
+            PROFILE: {source: profile.to_json() for source, profile in fields.items()},
+        },
     )
     result = finish(
         VALIDATED_EVENTS,

@@ -42,8 +42,9 @@ class Rule:
         tolerance_kind: ``rows`` (a share of rows), ``exact`` (the metric is 0), ``limit`` (the metric is
             in 0..tolerance) or ``ratio`` (the metric is in 1/tolerance..tolerance).
         when_null: What a null metric means; it then passes. Empty: a null metric is an error.
-        is_about_arrival: The rule judges when rows came, not what they are. It blocks nothing, and is no input of the
-            partition: another order of landing, or another such rule, must not have it built again.
+        is_about_arrival: The rule judges when rows came, or compares with other days; not what the day's rows are. It
+            blocks nothing, and is no input of the partition: another order of landing, or another such rule, must not
+            have it built again.
     """
 
     name: str

@@ -46,6 +46,7 @@ def _volume_rule(asset: str, description: str) -> Rule:
 
 
 NO_ROWS_ARE_TOO_LATE = "no_rows_are_too_late"
+FIELDS_AS_BEFORE = "fields_are_filled_as_on_the_days_before"
 REJECTED_SHARE = "rejected_share_is_within_tolerance"
 
 PARTITION_RULES = (
@@ -107,6 +108,21 @@ PARTITION_RULES = (
         kind="limit",
         tolerance=0.05,
         when_null="no rows",
+    ),
+    _table_rule(
+        "validated_events",
+        FIELDS_AS_BEFORE,
+        "unusual_fields",
+        "No field of a source is emptied, filled otherwise or of another kind than on its days among the 7 before.",
+        kind="limit",
+        blocking=False,
+        is_about_arrival=True,
+    ),
+    _table_rule(
+        "validated_events",
+        "declared_fields_are_filled",
+        "declared_fields_not_filled",
+        "Each field that its contract names under `filled` has a value in the declared share of the source's valid rows.",
     ),
     _table_rule(
         "validated_events",

@@ -52,6 +52,7 @@ def judge(tmp_path):
                 rules=rules_for("validated_events"),
                 quarantine_rules=rules_for("quarantined_events"),
                 history={},
+                profiles={},
             )
             files = {
                 file.name: pq.read_table(file.path).to_pylist()

@@ -388,31 +388,3 @@ def test_slashes_without_zeros_go_with_the_month_first():
     padded = contract_of(retail_rows("{:%d/%m/%Y %H:%M}".format))[0]
     assert unpadded.event_time.format == "%m/%d/%Y %H:%M"
     assert padded.event_time.format == "%d/%m/%Y %H:%M"
-
-
-def numbered_sessions(name, sessions):
-    """Rows of 20 users, each with as many sessions, numbered from 1 on by user."""
-    return [
-        {
-            "user_id": f"u{n % 20}",
-            name: str(1 + n // 20 % sessions),
-            "timestamp": at(n).isoformat(),
-            "event": ["page_view", "purchase"][n % 2],
-        }
-        for n in range(200)
-    ]
-
-
-@pytest.mark.parametrize(("name", "sessions"), [("domain_sessionidx", 3), ("session_id", 5), ("visit_number", 10)])
-def test_sessions_that_are_numbered_by_user_take_the_user_with_them(name, sessions):
-    """There are fewer session ids than users, or the name says it: user and number together are the session."""
-    contract, text = contract_of(numbered_sessions(name, sessions))
-    assert set(contract.field_columns(1)["session_id"]) == {"user_id", name}
-    assert f"CHECK {name} seems to count each user's sessions" in text
-
-
-def test_session_ids_of_their_own_stand_alone():
-    """As many sessions as users, or more, need no user beside them."""
-    rows = [{**row, "session_id": f"{1_000 + n % 40}"} for n, row in enumerate(numbered_sessions("x", 3))]
-    contract, _ = contract_of(rows)
-    assert contract.field_columns(1)["session_id"] == ("session_id",)

@@ -39,6 +39,7 @@ WARNINGS = {
     ("validated_events", "duplicate_share_is_within_tolerance"),
     ("validated_events", "duplicates_are_identical"),
     ("validated_events", "few_rows_are_mostly_valid"),
+    ("validated_events", "fields_are_filled_as_on_the_days_before"),
     ("validated_events", "order_within_an_instant_is_stated"),
     ("session_features", "event_ids_are_unique_across_neighbouring_days"),
     ("stratified_partitions", "label_rate_per_fold_is_in_line"),

@@ -1,0 +1,198 @@
+"""What is filled on a day, counted from its rows, kept with its verdict, and compared with the days before.
+
+Belongs here: the queries, and reading what was kept. Does not belong here: when a difference is worth a warning
+(``events.field_presence``).
+
+The comparison is made from what stands in the log now, so that it does not depend on the order in which days are built.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+
+import duckdb
+
+from ml_data_platform.events.contracts import SourceContract
+from ml_data_platform.events.field_presence import FieldProfile, SourceProfile, unusual_fields
+from ml_data_platform.events.lateness import ONE_DAY
+from ml_data_platform.events.masking_plan import ROW_KEY
+from ml_data_platform.events.schemas import QUARANTINED_EVENTS
+from ml_data_platform.events.sql_text import json_pointer, sql_list, sql_literal
+from ml_data_platform.stages.result import DAYS_OF_HISTORY
+from ml_data_platform.storage.commit_log import LogRecord
+from ml_data_platform.storage.table_store import TableStore
+from ml_data_platform.validation.outcomes import is_within_tolerance
+
+PROFILE, FEW = "fields", "fields_empty_in_few_rows"
+"""Keys of the verdict of ``quarantined_events``: the profiles, and the lines `DeclaredShares.few`."""
+MAX_ROWS = 20_000
+MAX_OTHER_COLUMNS = 200
+Profiles = Mapping[str, SourceProfile]
+_NUMBER = r"^\s*[+-]?(\d+([.,]\d+)?|[.,]\d+)([eE][+-]?\d+)?\s*$"
+
+
+@dataclass(frozen=True)
+class DeclaredShares:
+    """How far the fields are filled of which contracts declare it.
+
+    Attributes:
+        missed: Declarations that do not hold.
+        lines: One for each that does not hold.
+        few: One for each that would not hold, if a row or two were enough to tell.
+    """
+
+    missed: int
+    lines: tuple[str, ...]
+    few: tuple[str, ...]
+
+
+def profile_fields(
+    connection: duckdb.DuckDBPyConnection, contracts: Mapping[str, SourceContract]
+) -> dict[str, SourceProfile]:
+    """Return the fields of each source of a day, of at most 20,000 of its valid rows.
+
+    Args:
+        connection: With the view ``judged``: mapped rows with the rules that they break, and ``file_row_number``.
+        contracts: Source to contract.
+    """
+    rows = connection.execute(
+        "SELECT source, count(*) FROM judged WHERE rules IS NULL GROUP BY 1 ORDER BY 1"
+    ).fetchall()
+    return {source: _profile(connection, contracts[source], count) for source, count in rows}
+
+
+def _profile(connection: duckdb.DuckDBPyConnection, contract: SourceContract, count: int) -> SourceProfile:
+    chosen = _chosen_rows(contract.source, math.ceil(count / MAX_ROWS))
+    mapped = _mapped_columns(contract)
+    taken = {contract.path(column)[0] for columns in mapped.values() for column in columns} | {ROW_KEY}
+    others = connection.execute(
+        f"""SELECT DISTINCT name FROM (SELECT unnest(json_keys(landed)) AS name {chosen})
+        WHERE NOT list_contains($taken, name) ORDER BY 1 LIMIT {MAX_OTHER_COLUMNS}""",
+        {"taken": sorted(taken)},
+    ).fetchall()
+    paths = {name: [contract.path(column) for column in columns] for name, columns in mapped.items()}
+    paths |= {name: [(name,)] for (name,) in others if name not in paths}
+    places = [(name, path) for name, each in paths.items() for path in each]
+    (rows,) = connection.execute(f"SELECT count(*) {chosen}").fetchall()[0]
+    kinds: dict[str, dict[str, int]] = {name: {} for name in paths}
+    for place, kind, found in connection.execute(_kinds_query([path for _, path in places], chosen)).fetchall():
+        of_field = kinds[places[place][0]]
+        of_field[kind] = of_field.get(kind, 0) + found
+    return SourceProfile(rows, {name: _field(found, rows, len(paths[name]) == 1) for name, found in kinds.items()})
+
+
+def _chosen_rows(source: str, step: int) -> str:
+    """Return where the rows that are looked at come from: one in ``step``, chosen by where it stands."""
+    return (
+        f"FROM judged WHERE rules IS NULL AND source = {sql_literal(source)} AND hash(file_row_number) % {step:d} = 0"
+    )
+
+
+def _mapped_columns(contract: SourceContract) -> dict[str, list[str]]:
+    """Return canonical column, or field that has none, to the landed columns that it is read from, over all versions."""
+    found: dict[str, list[str]] = {}
+    for version in contract.versions:
+        canonical = contract.registry.canonical_columns(version)
+        for name, columns in contract.field_columns(version).items():
+            known = found.setdefault(canonical.get(name, name), [])
+            known += [column for column in columns if column not in known]
+    return found
+
+
+def _kinds_query(paths: list[tuple[str, ...]], relation: str) -> str:
+    pointers = sql_list(sql_literal(json_pointer(path)) for path in paths)
+    return f"""
+        SELECT place, CASE
+            WHEN kind IN ('OBJECT', 'ARRAY') THEN 'nested'
+            WHEN kind = 'BOOLEAN' THEN 'boolean'
+            WHEN kind <> 'VARCHAR' THEN 'number'
+            WHEN regexp_matches(text, {sql_literal(_NUMBER)}) THEN 'number as text'
+            ELSE 'text' END AS shape, count(*)
+        FROM (SELECT unnest(range({len(paths)})) AS place, unnest(json_type(landed, {pointers})) AS kind,
+            unnest(json_extract_string(landed, {pointers})) AS text {relation})
+        WHERE kind <> 'NULL' AND trim(text) <> '' GROUP BY ALL"""
+
+
+def _field(kinds: Mapping[str, int], rows: int, is_one_column: bool) -> FieldProfile:
+    """Return what the values of a field are; of several columns that take turns no kind is told."""
+    filled = min(sum(kinds.values()), rows)
+    if not kinds or not is_one_column:
+        return FieldProfile(filled)
+    of_kind, kind = max((count, kind) for kind, count in kinds.items())
+    return FieldProfile(filled, kind, of_kind)
+
+
+def declared_shares(
+    connection: duckdb.DuckDBPyConnection, contracts: Mapping[str, SourceContract], sources: Iterable[str]
+) -> DeclaredShares:
+    """Compare what contracts declare under ``filled`` with all valid rows of a day.
+
+    Args:
+        connection: With the view ``judged``.
+        contracts: Source to contract.
+        sources: The sources with rows on the day.
+    """
+    lines, few = [], []
+    for contract in (contracts[source] for source in sorted(sources) if contracts[source].filled):
+        mapped = _mapped_columns(contract)
+        by_field = {name: contract.columns_of(name) for number in contract.versions for name in contract.fields(number)}
+        for name, share in sorted(contract.filled.items()):
+            columns = mapped.get(name) or by_field.get(name) or (name,)
+            pointers = sql_list(sql_literal(json_pointer(contract.path(column))) for column in columns)
+            texts = f"list_filter(json_extract_string(landed, {pointers}), text -> trim(text) <> '')"
+            rows, filled = connection.execute(
+                f"SELECT count(*), count(*) FILTER (len({texts}) > 0) FROM judged WHERE rules IS NULL AND source = $source",
+                {"source": contract.source},
+            ).fetchall()[0]
+            allowed = float(1 - Decimal(repr(share)))
+            line = f"{contract.source}: {name} is filled in {filled:,} of {rows:,} rows, declared {share:g}"
+            if not is_within_tolerance(rows - filled, rows, allowed):
+                lines.append(line)
+            elif filled < share * rows:
+                few.append(line)
+    return DeclaredShares(len(lines), tuple(lines), tuple(few))
+
+
+def profiles_of(head: LogRecord | None) -> Profiles | None:
+    """Return the profiles that stand in a quarantine's record; None where its day was refused, or is older than they."""
+    verdict = head.verdict if head is not None else None
+    if not verdict or not verdict.get("is_published", True) or PROFILE not in verdict:
+        return None
+    return {source: SourceProfile.from_json(stored) for source, stored in verdict[PROFILE].items()}
+
+
+def earlier_profiles(store: TableStore, day: dt.date) -> dict[dt.date, Profiles]:
+    """Return the profiles of the published days among the 7 before a day."""
+    days = [day - back * ONE_DAY for back in range(1, DAYS_OF_HISTORY + 1)]
+    heads = store.objects.each(lambda of: store.head(QUARANTINED_EVENTS.name, of), days)
+    found = {of: profiles_of(head) for of, head in zip(days, heads, strict=True)}
+    return {of: profiles for of, profiles in found.items() if profiles is not None}
+
+
+def unusual_on(day: dt.date, today: Profiles, before: Mapping[dt.date, Profiles]) -> tuple[str, ...]:
+    """Return what is unusual about the fields of a day, against its days among the 7 before, by source."""
+    days = [before[of] for back in range(1, DAYS_OF_HISTORY + 1) if (of := day - back * ONE_DAY) in before]
+    return tuple(
+        line
+        for source, profile in sorted(today.items())
+        for line in unusual_fields(source, profile, [of[source] for of in days if source in of])
+    )
+
+
+def unusual_days(heads: Mapping[str, LogRecord]) -> dict[dt.date, tuple[str, ...]]:
+    """Return what is unusual about the fields of each day that has profiles; nothing for most.
+
+    Args:
+        heads: Day to the newest generation of ``quarantined_events``.
+    """
+    known = {
+        dt.date.fromisoformat(day): found for day, head in heads.items() if (found := profiles_of(head)) is not None
+    }
+    return {
+        day: (*unusual_on(day, today, known), *((heads[day.isoformat()].verdict or {}).get(FEW, ())))
+        for day, today in sorted(known.items())
+    }
