@@ -34,6 +34,7 @@ from ml_data_platform.events.contract_parts import (
 )
 from ml_data_platform.events.contract_problems import contract_problems
 from ml_data_platform.events.id_texts import absent_texts
+from ml_data_platform.events.landed_paths import top_names
 from ml_data_platform.events.masking_plan import plan_facts
 from ml_data_platform.events.registry import SchemaRegistry
 from ml_data_platform.events.registry_file import SHIPPED_REGISTRY
@@ -51,8 +52,9 @@ class SourceContract(ContractPart):
         format: ``csv``, ``jsonl`` or ``parquet``; gzip is recognised by its bytes.
         csv: Only with format ``csv``.
         schema_version: A number, ``infer`` (per row by marker fields), or ``{column: name}``.
-        columns: Field of the schema version to landed column. With ``jsonl`` and ``parquet`` a dot descends into an
-            object and a field that is not listed lands under its own name; null says that it does not land. A field
+        columns: Field of the schema version to landed column. A column ``a.b`` is the one of this very name, else the
+            member ``b`` of the object, or of the JSON text, in ``a``; see ``landed_paths``. With ``jsonl`` and
+            ``parquet`` a field that is not listed lands under its own name; null says that it does not land. A field
             of ids may have a list of columns, which are its key together, or ``{first_of: [...]}``.
         ids: Which landed ids stand for nobody.
         event_time: How the event time is read.
@@ -177,16 +179,28 @@ class SourceContract(ContractPart):
         """Return groups of landed columns of which a file needs one each, for rows of the version."""
         return tuple(columns for name, columns in self.field_columns(version).items() if self.is_first_of(name))
 
+    @property
+    def is_flat(self) -> bool:
+        """Whether landed rows have no objects within them, so that a dot may lead into the JSON text of a cell only."""
+        return self.format == "csv"
+
     def path(self, column: str) -> tuple[str, ...]:
-        """Return the keys that lead to a landed column within the landed JSON object."""
-        return (column,) if self.format == "csv" else tuple(column.split("."))
+        """Return the keys that lead to a landed column within the landed JSON object, read as if no key had dots."""
+        return (column,) if self.is_flat else tuple(column.split("."))
+
+    def top_names(self, column: str) -> tuple[str, ...]:
+        """Return the top-level landed columns that may hold a column, see ``landed_paths``; its own name first."""
+        return top_names(column, is_flat=self.is_flat)
 
     @property
     def known_columns(self) -> frozenset[str]:
         """Top-level landed columns that the contract names; with ``freeze`` a file may have no others."""
+        return frozenset(name for column in self._named_columns for name in self.top_names(column))
+
+    @property
+    def _named_columns(self) -> set[str]:
         taken = (column for version in self.versions for column in self.landed_columns(version))
-        handled = self.pii.columns if self.pii is not None else ()
-        return frozenset(self.path(column)[0] for column in (*taken, *self.identity, *handled))
+        return {*taken, *self.identity, *(self.pii.columns if self.pii is not None else ())}
 
     def landed_column(self, name: str) -> str | None:
         """Return the landed column that holds a field of any version, the first of several, None where it does not land."""
@@ -270,7 +284,7 @@ class SourceContract(ContractPart):
             facts["unknown_columns"] = "freeze"
         if self.unknown_columns == "freeze" or self.format != "jsonl":
             # A file can be refused for its columns: once the contract is corrected, it is read again.
-            facts["known_columns"] = sorted(self.known_columns)
+            facts["known_columns"] = sorted({self.path(column)[0] for column in self._named_columns})
         if self.on_unusable == "refuse_file":
             # Only then do tolerances decide what is kept of a file.
             facts["refuse_file"] = self.unusable_rows.model_dump(mode="json", exclude={"warn"})

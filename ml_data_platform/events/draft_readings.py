@@ -199,4 +199,6 @@ def describe_whole(
         notes.say("", "Rows have no event id: rows that are equal in every column are duplicates of each other.")
     if unaddressable:
         names = ", ".join(unaddressable[:5])
-        notes.say("", f"Columns whose names hold a dot cannot be named in a contract, but are kept: {names}.")
+        notes.say(
+            "", f"Columns without a name, or of a very long one, cannot be named in a contract, but are kept: {names}."
+        )

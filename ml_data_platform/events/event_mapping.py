@@ -9,8 +9,7 @@ texts that are scalars; texts that are ids; values per schema version, upcast; t
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 from ml_data_platform.events.contract_model import LABEL_FIELD, SourceContract
 from ml_data_platform.events.id_texts import id_text_sql
@@ -30,13 +29,14 @@ from ml_data_platform.events.ids import (
     session_uuid_sql,
     user_id_sql,
 )
+from ml_data_platform.events.landed_paths import key_paths, landed_kind, landed_value, texts_query, without_paths
 from ml_data_platform.events.masking_plan import ROW_KEY, masking_plan
 from ml_data_platform.events.number_marks import plain_number
 from ml_data_platform.events.readings import read_value
 from ml_data_platform.events.registry_file import SHIPPED_REGISTRY
 from ml_data_platform.events.schema_versions import ID_COLUMNS, FieldType
 from ml_data_platform.events.schemas import EVENT_TYPES
-from ml_data_platform.events.sql_text import by_version, json_pointer, present, sql_list, sql_literal
+from ml_data_platform.events.sql_text import by_version, present, sql_literal
 
 MAX_SHOWN = 200
 _RAW_COLUMNS = "source, source_file, source_row, event_time, schema_version, landed"
@@ -50,7 +50,7 @@ def map_source(contract: SourceContract, relation: str) -> str:
     taken = [_taken(contract, version) for version in contract.versions]
     columns = {column for each in taken for names in each.values() for column in names}
     at = {column: place for place, column in enumerate(sorted({*columns, *contract.identity}), start=1)}
-    pointers = sql_list(sql_literal(json_pointer(contract.path(column))) for column in at)
+    raw_rows = f"{relation} AS raw_rows WHERE source = {sql_literal(contract.source)}"
     return f"""
 SELECT {_canonical_columns(contract)}
 FROM (SELECT *, {_session_digest(contract)} AS session_digest
@@ -58,23 +58,26 @@ FROM (SELECT *, {_event_id(contract, at)} AS event_id
 FROM (SELECT *, {_versioned_columns(contract, at)}
 FROM (SELECT *, {_ids(contract, at)}
 FROM (SELECT *, {_scalars(contract, at)}
-FROM (SELECT {_RAW_COLUMNS}, json_extract_string(landed, {pointers}) AS texts
-FROM {relation} AS raw_rows WHERE source = {sql_literal(contract.source)}))))))"""
+FROM ({texts_query(list(at), _RAW_COLUMNS, raw_rows, is_flat=contract.is_flat)}))))))"""
 
 
 def _scalars(contract: SourceContract, at: Mapping[str, int]) -> str:
     """Texts as ``t<n>``; where an object or array stands, the text is NULL and ``n<n>`` is true."""
-    if contract.format == "csv":
-        return ", ".join(f"texts[{place}] AS t{place}, false AS n{place}" for place in at.values())
     parts = []
     for column, place in at.items():
-        text, pointer = f"texts[{place}]", sql_literal(json_pointer(contract.path(column)))
+        text = f"texts[{place}]"
+        if not _may_be_nested(contract, column):
+            parts.append(f"{text} AS t{place}, false AS n{place}")
+            continue
         # The kind costs another pass over the row, so only a text that looks like JSON pays for it.
-        nested = (
-            f"coalesce(CASE WHEN {text}[1] IN ('{{', '[') THEN json_type(landed, {pointer}) <> 'VARCHAR' END, false)"
-        )
+        kind = landed_kind(column, is_flat=contract.is_flat)
+        nested = f"coalesce(CASE WHEN {text}[1] IN ('{{', '[') THEN {kind} <> 'VARCHAR' END, false)"
         parts.append(f"CASE WHEN NOT {nested} THEN {text} END AS t{place}, {nested} AS n{place}")
     return ", ".join(parts)
+
+
+def _may_be_nested(contract: SourceContract, column: str) -> bool:
+    return not contract.is_flat or len(contract.top_names(column)) > 1
 
 
 def _ids(contract: SourceContract, at: Mapping[str, int]) -> str:
@@ -203,15 +206,16 @@ def _unmapped(contract: SourceContract, version: int) -> str:
         for column in contract.landed_columns(version)
         if column in taken or column not in contract.fields(version).values()
     ]
-    paths = [contract.path(column) for column in dict.fromkeys(mapped)]
-    rest = _without_paths([*paths, *((name,) for name in POSITION_COLUMNS if (name,) not in paths)])
+    paths = [path for column in dict.fromkeys(mapped) for path in key_paths(column, is_flat=contract.is_flat)]
+    rest = without_paths([*paths, *((name,) for name in POSITION_COLUMNS if (name,) not in paths)])
     return framed_members(rest, "landed", sorted({path[0] for path in paths if len(path) > 1}))
 
 
 def _nested_fields(contract: SourceContract, version: int, at: Mapping[str, int]) -> str:
-    if contract.format == "csv":
+    taken = dict.fromkeys(column for columns in _taken(contract, version).values() for column in columns)
+    columns = [column for column in taken if _may_be_nested(contract, column)]
+    if not columns:
         return "CAST(NULL AS VARCHAR)"
-    columns = dict.fromkeys(column for columns in _taken(contract, version).values() for column in columns)
     names = ", ".join(f"CASE WHEN n{at[column]} THEN {sql_literal(column)} END" for column in columns)
     return f"nullif(left(concat_ws(', ', {names}), {MAX_SHOWN}), '')"
 
@@ -234,33 +238,15 @@ def _attributes(contract: SourceContract, version: int) -> str:
 
 
 def _without(contract: SourceContract, columns: Iterable[str]) -> str:
-    return _without_paths([contract.path(column) for column in columns])
-
-
-def _without_paths(paths: Sequence[tuple[str, ...]]) -> str:
-    flat = {path[0]: None for path in paths if len(path) == 1}
-    rest = f"json_merge_patch(landed, {_json_literal(flat)})"
-    for path in (path for path in paths if len(path) > 1):
-        patch: object = None
-        for key in reversed(path):
-            patch = {key: patch}
-        # A merge patch would put an object in the place of anything else.
-        parent = sql_literal(json_pointer(path[:-1]))
-        patched = f"json_merge_patch({rest}, {_json_literal(patch)})"
-        rest = f"CASE WHEN json_type({rest}, {parent}) = 'OBJECT' THEN {patched} ELSE {rest} END"
-    return rest
+    return without_paths(path for column in columns for path in key_paths(column, is_flat=contract.is_flat))
 
 
 def _with_fields(rest: str, contract: SourceContract, fields: Mapping[str, str]) -> str:
     for name, column in fields.items():
-        value = f"json_extract(landed, {sql_literal(json_pointer(contract.path(column)))})"
+        value = landed_value(column, is_flat=contract.is_flat)
         # A patch of null takes away, so that a field without a value is left out.
         rest = f"json_merge_patch({rest}, json_object({sql_literal(name)}, {value}))"
     return rest
-
-
-def _json_literal(value: object) -> str:
-    return sql_literal(json.dumps(value, ensure_ascii=False))
 
 
 def _session_digest(contract: SourceContract) -> str:

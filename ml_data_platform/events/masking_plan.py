@@ -55,6 +55,7 @@ class MaskingPlan:
         domain: Equal values have equal masks within it.
         tells_rows_apart: Rows are told apart by all that they hold, so that what is dropped must leave a trace.
         absent_ids: Texts that stand for no id, as ``id_texts`` compares them.
+        is_flat: Rows have no objects within them, but cells may hold JSON text.
     """
 
     root: PathRule
@@ -62,6 +63,7 @@ class MaskingPlan:
     domain: str
     tells_rows_apart: bool
     absent_ids: tuple[str, ...]
+    is_flat: bool
 
 
 def masking_plan(contract: SourceContract) -> MaskingPlan | None:
@@ -69,10 +71,8 @@ def masking_plan(contract: SourceContract) -> MaskingPlan | None:
     said = contract.pii
     if said is None:
         return None
-    actions: dict[tuple[str, ...], MaskingAction | Literal["field"]] = {
-        contract.path(column): "field" for column in _named(contract)
-    }
-    actions.update({contract.path(column): action for column, action in said.columns.items()})
+    named: dict[str, MaskingAction | Literal["field"]] = {**dict.fromkeys(_named(contract), "field"), **said.columns}
+    actions = {path: action for column, action in named.items() for path in _paths(contract, column)}
     has_ids = bool(contract.identity) or contract.has_stated_event_ids
     is_dropping = said.unnamed == "drop" or "drop" in said.columns.values()
     return MaskingPlan(
@@ -81,6 +81,7 @@ def masking_plan(contract: SourceContract) -> MaskingPlan | None:
         domain=said.domain or contract.domain,
         tells_rows_apart=is_dropping and not has_ids,
         absent_ids=contract.absent_ids,
+        is_flat=contract.is_flat,
     )
 
 
@@ -178,12 +179,19 @@ def _is_above(contract: SourceContract, one: str, other: str) -> bool:
 def _id_paths(contract: SourceContract) -> frozenset[tuple[str, ...]]:
     """Return the paths of the columns that fields of ids are made of."""
     return frozenset(
-        contract.path(column)
+        path
         for version in contract.versions
         for name, canonical in contract.registry.canonical_columns(version).items()
         if canonical in ID_COLUMNS
         for column in contract.columns_of(name)
+        for path in _paths(contract, column)
     )
+
+
+def _paths(contract: SourceContract, column: str) -> tuple[tuple[str, ...], ...]:
+    """Return the path of a column; of CSV also the one that leads into the JSON text of a cell."""
+    parts = tuple(column.split("."))
+    return tuple(dict.fromkeys((parts, contract.path(column)))) if all(parts) else (contract.path(column),)
 
 
 def _rule(

@@ -14,11 +14,11 @@ from ml_data_platform.errors import ContractError
 from ml_data_platform.events.contract_model import SourceContract
 from ml_data_platform.events.contract_parts import EPOCH, ISO, VersionColumn
 from ml_data_platform.events.event_mapping import map_source
+from ml_data_platform.events.landed_paths import key_pointers, texts_query
 from ml_data_platform.events.readings import read_epoch_instant, read_iso_instant
 from ml_data_platform.events.schema_versions import FieldType, SchemaVersion
 from ml_data_platform.events.sql_text import (
     by_version,
-    json_pointer,
     present,
     sql_day_start,
     sql_identifier,
@@ -83,9 +83,9 @@ def routing_query(
     named = (declared.column,) if isinstance(declared, VersionColumn) else ()
     columns = tuple(dict.fromkeys(name for names in (named, *timed.values(), *markers.values()) for name in names))
     at = {column: f"texts[{position}]" for position, column in enumerate(columns, start=1)}
-    pointers = {column: sql_literal(json_pointer(contract.path(column))) for column in columns}
+    landed_file = f"{relation} AS landed_file"
 
-    version = _row_version(contract, at, pointers, markers)
+    version = _row_version(contract, at, markers)
     text = by_version({number: _joined([at[column] for column in columns]) for number, columns in timed.items()})
     instant = by_version({number: _read_time(contract, versions[number]) for number in contract.versions})
     reason = _undated_reason(contract, versions, start_date=start_date, latest=latest)
@@ -99,14 +99,12 @@ FROM (SELECT *, {reason} AS undated_reason
 FROM (SELECT *, {instant} AS event_time
 FROM (SELECT *, {text} AS event_time_landed
 FROM (SELECT *, CAST({version} AS SMALLINT) AS schema_version
-FROM (SELECT source_row, landed, defect, json_extract_string(landed, {sql_list(pointers.values())}) AS texts
-FROM {relation} AS landed_file)))))"""
+FROM ({texts_query(columns, "source_row, landed, defect", landed_file, is_flat=contract.is_flat)})))))"""
 
 
 def _row_version(
     contract: SourceContract,
     at: Mapping[str, str],
-    pointers: Mapping[str, str],
     markers: Mapping[int, tuple[str, ...]],
 ) -> str:
     declared = contract.schema_version
@@ -121,7 +119,8 @@ def _row_version(
         cases += f"WHEN {has_value} THEN {number} "
         if contract.format == "jsonl":
             # Only here can a row have a key of its own; elsewhere every row has all columns of its file.
-            has_key = " OR ".join(f"json_exists(landed, {pointers[column]})" for column in markers[number])
+            pointers = [each for column in markers[number] for each in key_pointers(column, is_flat=contract.is_flat)]
+            has_key = " OR ".join(f"json_exists(landed, {pointer})" for pointer in pointers)
             cases += f"WHEN {has_key} THEN {number} "
     return f"CASE {cases}ELSE {lowest} END" if cases else str(lowest)
 

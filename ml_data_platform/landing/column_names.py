@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from ml_data_platform.errors import LandingError, bounded
 from ml_data_platform.events.alike_names import alike_names
 from ml_data_platform.events.contracts import SourceContract
+from ml_data_platform.events.landed_paths import key_paths
 
 MAX_NAMES_SHOWN = 20
 
@@ -48,7 +49,7 @@ def refuse_ambiguous(repeated: Iterable[Sequence[str]], contract: SourceContract
     """
     named = {column for version in contract.versions for column in contract.landed_columns(version)}
     named |= {*contract.identity, *(contract.pii.columns if contract.pii is not None else ())}
-    paths = {contract.path(column) for column in named}
+    paths = {path for column in named for path in key_paths(column, is_flat=contract.is_flat)}
     meant = sorted({".".join(keys) for keys in repeated if any(path[: len(keys)] == tuple(keys) for path in paths)})
     if meant:
         raise LandingError(
@@ -64,9 +65,10 @@ def require_columns(names: Sequence[str], contract: SourceContract) -> None:
     Raises:
         LandingError: Columns are missing.
     """
-    needed = {version: _top_level(contract, version) for version in contract.versions}
+    needed = {version: _top_level(contract, contract.required_columns(version)) for version in contract.versions}
     missing = {
-        version: [name for name in columns if name not in names] + _without_any(names, contract, version)
+        version: [shown for shown, held in columns.items() if held.isdisjoint(names)]
+        + _without_any(names, contract, version)
         for version, columns in needed.items()
     }
     nearest = min(missing, key=lambda version: len(missing[version]))
@@ -74,7 +76,7 @@ def require_columns(names: Sequence[str], contract: SourceContract) -> None:
         raise LandingError(
             "The file lacks columns that its contract reads.",
             missing=_shown(missing[nearest]),
-            expected=_shown(needed[nearest]),
+            expected=_shown(list(needed[nearest])),
             got=_shown(names),
             alike="; ".join(alike_names(missing[nearest], names)) or None,
             remedy="Send the file with these columns, or correct `columns`, `csv.delimiter` or the header's names in the contract.",
@@ -107,14 +109,18 @@ def is_text(name: str) -> bool:
     return True
 
 
-def _top_level(contract: SourceContract, version: int) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(contract.path(column)[0] for column in contract.required_columns(version)))
+def _top_level(contract: SourceContract, columns: Iterable[str]) -> dict[str, set[str]]:
+    """Return the columns of a file that are asked for, and which of its columns may hold each."""
+    found: dict[str, set[str]] = {}
+    for column in columns:
+        found.setdefault(contract.path(column)[0], set()).update(contract.top_names(column))
+    return found
 
 
 def _without_any(names: Sequence[str], contract: SourceContract, version: int) -> list[str]:
     """Return the columns of which a file needs one and has none."""
-    groups = ([contract.path(column)[0] for column in group] for group in contract.alternatives(version))
-    return [" or ".join(group) for group in groups if not set(group) & set(names)]
+    groups = [_top_level(contract, group) for group in contract.alternatives(version)]
+    return [" or ".join(group) for group in groups if set().union(*group.values()).isdisjoint(names)]
 
 
 def printable(text: str) -> str:

@@ -182,8 +182,9 @@ def _require_handled_columns(names: list[str], contract: SourceContract) -> None
     said = contract.pii
     if said is None or said.unnamed != "keep":
         return
-    handled = (contract.path(column)[0] for column, action in said.columns.items() if action != "keep")
-    missing = [column for column in dict.fromkeys(handled) if column not in names]
+    handled = (column for column, action in said.columns.items() if action != "keep")
+    absent = (column for column in handled if not set(contract.top_names(column)) & set(names))
+    missing = list(dict.fromkeys(contract.path(column)[0] for column in absent))
     if missing:
         raise LandingError(
             "The file lacks columns that its contract masks or drops; under other names they would be kept as they are.",

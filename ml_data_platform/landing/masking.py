@@ -44,7 +44,7 @@ _SIMPLE = re.compile(
 _PLAIN = re.compile(r"[^\s,\]}]+")
 _NOTHING = frozenset({"null", '""'})
 _KEPT = PathRule("keep")
-_Action = MaskingAction | Literal["mask_id"]
+_Action = MaskingAction | Literal["mask_id", "within"]
 _Key = TypeVar("_Key")
 _Value = TypeVar("_Value")
 
@@ -152,8 +152,12 @@ class Masker:
                     members.append(f"{name}:{self._remembered.get(value) or self._masked(value)}")
                 elif action == "mask_id":
                     members.append(f"{name}:{self._remembered_ids.get(value) or self._masked_id(value)}")
-                elif value not in _NOTHING:
-                    self._dropped.append(f"{written}:{value}")
+                else:
+                    found = self._within(rule, written, value) if action == "within" else None
+                    if found is not None:
+                        members.append(f"{name}:{found}")
+                    elif value not in _NOTHING:
+                        self._dropped.append(f"{written}:{value}")
                 at = simple.end()
             else:
                 at = _after_blanks(text, at)
@@ -203,9 +207,34 @@ class Masker:
         if text[at] == "[":
             # A path leads into each element of an array; a plain field has none that is named.
             return self._array(text, at, rule) if rule.within else self._by(self.plan.unnamed, text, at)
+        end = _end(text, at)
+        return self._plain(text[at:end], rule), end
+
+    def _within(self, rule: PathRule, written_key: str, written: str) -> str | None:
+        """Return a plain value under a key that has rules of what is within it, None where it is dropped."""
+        return self._plain(written, self._rule_of(rule, scanstring(written_key, 1, False)[0]) or _KEPT)
+
+    def _plain(self, written: str, rule: PathRule) -> str | None:
+        """Return a value that is neither object nor array by its rule, None where it is dropped."""
+        within = self._text_within(written, rule) if rule.within else None
+        if within is not None:
+            return within
         # A plain value where the contract expects an object may hold what should be within.
-        is_plain = rule.action in ("field", "keep")
-        return self._by("keep" if is_plain else "mask", text, at)
+        action = "keep" if rule.action in ("field", "keep") else self.plan.unnamed if self.plan.is_flat else "mask"
+        return None if action == "drop" else written if action == "keep" else self._masked(written)
+
+    def _text_within(self, written: str, rule: PathRule) -> str | None:
+        """Return a text that is JSON with what is within it masked; None where it is none."""
+        content = scanstring(written, 1, False)[0] if written[0] == '"' else ""
+        start = _after_blanks(content, 0)
+        if content[start : start + 1] not in ("{", "["):
+            return None
+        try:
+            json.loads(content)
+            masked, _ = self._value(content, start, rule)
+        except (RecursionError, ValueError, IndexError):
+            return None
+        return None if masked is None else json.dumps(masked, ensure_ascii=False)
 
     def _by(self, action: MaskingAction, text: str, at: int) -> tuple[str | None, int]:
         end = _end(text, at)
@@ -239,11 +268,12 @@ class Masker:
         if rule_of_key is None and rule.action != "keep":
             name = self._name(key)
             found = self.plan.unnamed, written if name is None or name == key else json.dumps(name)
-        elif rule_of_key is None or rule_of_key.action == "field":
+        elif rule_of_key is None:
             found = "keep", written
+        elif rule_of_key.within and rule_of_key.action not in ("mask", "drop"):
+            found = "within", written
         else:
-            # A plain value where the contract expects an object may hold what should be within.
-            found = rule_of_key.action or "mask", written
+            found = "keep" if rule_of_key.action == "field" else rule_of_key.action or "mask", written
         if found[0] == "mask" and rule_of_key is not None and rule_of_key.is_id:
             found = "mask_id", written
         _remember(self._members, (id(rule), written), found)

@@ -153,7 +153,7 @@ def _flat(
 ) -> Iterator[tuple[str, str | None]]:
     for key, value in row.items():
         name = f"{prefix}{key}"
-        if not key or len(name) > MAX_TEXT or (form.format != "csv" and "." in key):
+        if len(name) > MAX_TEXT or not (key if form.format == "csv" else all(key.split("."))):
             unaddressable[name] = None
         elif isinstance(value, dict) and value and depth < MAX_DEPTH:
             yield from _flat(value, form, unaddressable, f"{name}.", depth + 1)

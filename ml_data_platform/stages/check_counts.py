@@ -14,9 +14,10 @@ import duckdb
 from ml_data_platform.errors import bounded
 from ml_data_platform.events.check_report import BrokenRule, DayCounts, FieldCounts, TypeCounts, UndatedRows
 from ml_data_platform.events.contracts import SourceContract
+from ml_data_platform.events.landed_paths import landed_text
 from ml_data_platform.events.masking_plan import ROW_KEY
 from ml_data_platform.events.schemas import EVENT_TYPES
-from ml_data_platform.events.sql_text import json_pointer, sql_identifier, sql_literal
+from ml_data_platform.events.sql_text import sql_identifier
 from ml_data_platform.stages.event_order import unstated_order
 from ml_data_platform.storage import duck
 from ml_data_platform.validation.outcomes import is_within_tolerance
@@ -124,7 +125,7 @@ def field_counts(engine: duckdb.DuckDBPyConnection, contract: SourceContract) ->
         has_report = unreadable in known
         bad = sql_identifier(unreadable) if has_report else "CAST(NULL AS VARCHAR)"
         filled, wrong = engine.execute(f"SELECT count({sql_identifier(name)}), count({bad}) FROM judged").fetchall()[0]
-        texts = [f"json_extract_string(landed, {sql_literal(_pointer(contract, each))})" for each in landed_columns]
+        texts = [landed_text(each, is_flat=contract.is_flat) for each in landed_columns]
         examples = _first(engine, f"coalesce({', '.join(texts)})") if texts else ()
         found[name] = FieldCounts(tuple(landed_columns), filled, wrong, examples, _first(engine, bad))
     return found
@@ -140,7 +141,7 @@ def type_counts(engine: duckdb.DuckDBPyConnection, contract: SourceContract) -> 
     }
     if not columns:
         return {}
-    texts = ", ".join(f"json_extract_string(landed, {sql_literal(_pointer(contract, name))})" for name in columns)
+    texts = ", ".join(landed_text(name, is_flat=contract.is_flat) for name in columns)
     rows = engine.execute(
         f"""SELECT coalesce({texts}, '') AS landed_type, event_type, count(*) FROM judged
         GROUP BY 1, 2 ORDER BY 3 DESC, 1 LIMIT {MAX_TYPES}"""
@@ -219,7 +220,3 @@ def _first(engine: duckdb.DuckDBPyConnection, text: str) -> tuple[str, ...]:
         WHERE found IS NOT NULL ORDER BY first LIMIT {MAX_EXAMPLES}"""
     ).fetchall()
     return tuple(bounded(found, MAX_SHOWN) for (found,) in rows)
-
-
-def _pointer(contract: SourceContract, column: str) -> str:
-    return json_pointer(contract.path(column))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -18,6 +18,7 @@ import duckdb
 
 from ml_data_platform.events.contracts import SourceContract
 from ml_data_platform.events.field_presence import FieldProfile, SourceProfile, unusual_fields
+from ml_data_platform.events.landed_paths import landed_kind, landed_text
 from ml_data_platform.events.lateness import ONE_DAY
 from ml_data_platform.events.masking_plan import ROW_KEY
 from ml_data_platform.events.schemas import QUARANTINED_EVENTS
@@ -68,21 +69,22 @@ def profile_fields(
 def _profile(connection: duckdb.DuckDBPyConnection, contract: SourceContract, count: int) -> SourceProfile:
     chosen = _chosen_rows(contract.source, math.ceil(count / MAX_ROWS))
     mapped = _mapped_columns(contract)
-    taken = {contract.path(column)[0] for columns in mapped.values() for column in columns} | {ROW_KEY}
+    taken = {name for columns in mapped.values() for column in columns for name in contract.top_names(column)}
     others = connection.execute(
         f"""SELECT DISTINCT name FROM (SELECT unnest(json_keys(landed)) AS name {chosen})
         WHERE NOT list_contains($taken, name) ORDER BY 1 LIMIT {MAX_OTHER_COLUMNS}""",
-        {"taken": sorted(taken)},
+        {"taken": sorted(taken | {ROW_KEY})},
     ).fetchall()
-    paths = {name: [contract.path(column) for column in columns] for name, columns in mapped.items()}
-    paths |= {name: [(name,)] for (name,) in others if name not in paths}
-    places = [(name, path) for name, each in paths.items() for path in each]
+    columns = mapped | {name: [name] for (name,) in others if name not in mapped}
+    simple, other = _places(contract, mapped, [name for (name,) in others if name not in mapped])
+    places = [*(name for name, _ in simple), *(name for name, _ in other)]
     (rows,) = connection.execute(f"SELECT count(*) {chosen}").fetchall()[0]
-    kinds: dict[str, dict[str, int]] = {name: {} for name in paths}
-    for place, kind, found in connection.execute(_kinds_query([path for _, path in places], chosen)).fetchall():
-        of_field = kinds[places[place][0]]
+    kinds: dict[str, dict[str, int]] = {name: {} for name in columns}
+    query = _kinds_query([path for _, path in simple], [column for _, column in other], chosen, contract)
+    for place, kind, found in connection.execute(query).fetchall():
+        of_field = kinds[places[place]]
         of_field[kind] = of_field.get(kind, 0) + found
-    return SourceProfile(rows, {name: _field(found, rows, len(paths[name]) == 1) for name, found in kinds.items()})
+    return SourceProfile(rows, {name: _field(found, rows, len(columns[name]) == 1) for name, found in kinds.items()})
 
 
 def _chosen_rows(source: str, step: int) -> str:
@@ -103,8 +105,26 @@ def _mapped_columns(contract: SourceContract) -> dict[str, list[str]]:
     return found
 
 
-def _kinds_query(paths: list[tuple[str, ...]], relation: str) -> str:
+def _places(
+    contract: SourceContract, mapped: Mapping[str, Sequence[str]], others: Iterable[str]
+) -> tuple[list[tuple[str, tuple[str, ...]]], list[tuple[str, str]]]:
+    """Return the fields that stand in one place only, with its path, and those that may stand in several, by column."""
+    pairs = [(name, column) for name, columns in mapped.items() for column in columns]
+    several = [pair for pair in pairs if len(contract.top_names(pair[1])) > 1]
+    simple = [(name, contract.path(column)) for name, column in pairs if (name, column) not in several]
+    return [*simple, *((name, (name,)) for name in others)], several
+
+
+def _kinds_query(
+    paths: Sequence[tuple[str, ...]], several: Sequence[str], relation: str, contract: SourceContract
+) -> str:
     pointers = sql_list(sql_literal(json_pointer(path)) for path in paths)
+    kinds, texts = f"json_type(landed, {pointers})", f"json_extract_string(landed, {pointers})"
+    if several:
+        more = sql_list(landed_kind(column, is_flat=contract.is_flat) for column in several)
+        kinds = f"list_concat({kinds}, {more})"
+        more_texts = sql_list(landed_text(column, is_flat=contract.is_flat) for column in several)
+        texts = f"list_concat({texts}, {more_texts})"
     return f"""
         SELECT place, CASE
             WHEN kind IN ('OBJECT', 'ARRAY') THEN 'nested'
@@ -112,8 +132,8 @@ def _kinds_query(paths: list[tuple[str, ...]], relation: str) -> str:
             WHEN kind <> 'VARCHAR' THEN 'number'
             WHEN regexp_matches(text, {sql_literal(_NUMBER)}) THEN 'number as text'
             ELSE 'text' END AS shape, count(*)
-        FROM (SELECT unnest(range({len(paths)})) AS place, unnest(json_type(landed, {pointers})) AS kind,
-            unnest(json_extract_string(landed, {pointers})) AS text {relation})
+        FROM (SELECT unnest(range({len(paths) + len(several):d})) AS place, unnest({kinds}) AS kind,
+            unnest({texts}) AS text {relation})
         WHERE kind <> 'NULL' AND trim(text) <> '' GROUP BY ALL"""
 
 
@@ -142,8 +162,8 @@ def declared_shares(
         by_field = {name: contract.columns_of(name) for number in contract.versions for name in contract.fields(number)}
         for name, share in sorted(contract.filled.items()):
             columns = mapped.get(name) or by_field.get(name) or (name,)
-            pointers = sql_list(sql_literal(json_pointer(contract.path(column))) for column in columns)
-            texts = f"list_filter(json_extract_string(landed, {pointers}), text -> trim(text) <> '')"
+            found = sql_list(landed_text(column, is_flat=contract.is_flat) for column in columns)
+            texts = f"list_filter({found}, text -> trim(text) <> '')"
             rows, filled = connection.execute(
                 f"SELECT count(*), count(*) FILTER (len({texts}) > 0) FROM judged WHERE rules IS NULL AND source = $source",
                 {"source": contract.source},

@@ -193,6 +193,47 @@ def test_nested_columns_are_taken_out_of_attributes(rows, contract_of):
     ]
 
 
+def test_flat_keys_with_dots_are_taken_out_of_attributes(rows, contract_of):
+    """A key that holds a dot is named as it is, comes before the member of an object, and does not stay behind."""
+    contract = contract_of(INFERRED + "\ncolumns: {user_id: user.id, client_version: app.build.version}")
+    bare = {name: value for name, value in V2.items() if name != "user_id"}
+    landed = [
+        {**bare, "user.id": "u", "app.build.version": "1", "user.name": "n"},
+        {**bare, "user.id": "u", "user": {"id": "other", "name": "n"}, "app": {"build.version": "2", "os": "x"}},
+        {**bare, "user.id": None, "user": {"id": "u"}},
+        {**bare, "user": '{"id": "u", "name": "n"}'},
+    ]
+    events = rows.map(contract, landed)
+    assert len({event["user_id"] for event in events}) == 1
+    assert events[0]["user_id"] is not None
+    assert [event["client_version"] for event in events] == ["1", "2", None, None]
+    assert [json.loads(event["attributes"]) for event in events] == [
+        {"user.name": "n"},
+        {"user": {"name": "n"}, "app": {"os": "x"}},
+        {"user": {}},
+        {"user": '{"id": "u", "name": "n"}'},
+    ]
+
+
+def test_a_flat_key_and_a_nested_one_are_one_event(rows, contract_of):
+    """Without event ids the same values under a flat key and within an object are the same event."""
+    contract = contract_of(INFERRED + "\nschema_version: 2\ncolumns: {event_id: null, client_version: app.version}")
+    bare = {name: value for name, value in V2.items() if name != "event_id"}
+    landed = [{**bare, "app.version": "1"}, {**bare, "app": {"version": "1"}}, {**bare, "app.version": "2"}]
+    ids = [event["event_id"] for event in rows.map(contract, landed)]
+    assert ids[0] == ids[1] != ids[2]
+
+
+def test_times_and_versions_are_found_under_flat_keys_and_in_text(rows, contract_of):
+    """Rows are dated, and their version told, by columns wherever these stand."""
+    contract = contract_of(INFERRED + "\ncolumns: {event_timestamp: meta.at, timestamp: meta.time}")
+    text = "2026-01-02T03:04:05Z"
+    landed = [{"meta.at": 1_767_323_045_000}, {"meta": '{"at": 1767323045000}'}, {"meta.time": text}, {"meta.at": None}]
+    found = rows.route(contract, landed)
+    assert [row["schema_version"] for row in found] == [2, 2, 1, 2]
+    assert [row["undated_reason"] for row in found] == [None, None, None, "event_time_missing"]
+
+
 def test_csv_cells_are_texts(rows, contract_of):
     """A CSV cell that looks like JSON is a text; an empty one is absent; unknown columns are kept with their names."""
     contract = contract_of(

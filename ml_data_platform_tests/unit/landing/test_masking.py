@@ -48,6 +48,14 @@ def masked(section: str, row: str, defect: str | None = None, base: str = BASE) 
         ("{columns: {a.b: mask}}", '{"a":[{"b":"x"},"y"]}', {"a": [{"b": mask_of("x")}, mask_of("y")]}),
         ("{columns: {a.b: mask}}", '{"a":"x"}', {"a": mask_of("x")}),
         ("{columns: {a.b: mask}}", '{"a.b":"x"}', {"a.b": mask_of("x")}),
+        (
+            "{columns: {a.b: mask, a.c: keep}}",
+            '{"a":"{\\"b\\":\\"x\\",\\"c\\":1}"}',
+            {"a": f'{{"b":"{mask_of("x")}","c":1}}'},
+        ),
+        ("{columns: {a.b: mask}}", '{"a":"{\\"b\\":"}', {"a": mask_of('{"b":')}),
+        ("{columns: {a: keep, a.b: mask}}", '{"a":"[{\\"b\\":\\"x\\"},1]"}', {"a": f'[{{"b":"{mask_of("x")}"}},1]'}),
+        ("{columns: {a: mask}}", '{"a":"{\\"b\\":1}"}', {"a": mask_of('{"b":1}')}),
         ("{columns: {a.b: mask}, unnamed: keep}", '{"a":"x","z":"y"}', {"a": mask_of("x"), "z": "y"}),
         (
             "{columns: {a: keep, a.b: mask}}",
@@ -171,3 +179,21 @@ def test_sections_that_contradict_themselves_are_refused(section, said):
     with pytest.raises(ContractError) as caught:
         parse_contract(f"{BASE}pii: {section}", file="shop.yaml")
     assert said in str(caught.value)
+
+
+def test_json_text_in_a_cell_is_masked_within():
+    """Of a cell that holds JSON text the columns that are read stay, and all else in it is unnamed; other text is too."""
+    columns = "columns: {user_id: p.user.id, session_uuid: s, event_timestamp: at}\nevent_type: {default: other}\n"
+    base = f"source: shop\nformat: csv\nschema_version: 2\n{columns}"
+    cell = json.dumps({"user": {"id": "u", "email": "x@y.z"}, "ip": "1.2.3.4", "n": [1]})
+    row = json.dumps({"p": cell, "s": "s", "at": "1", "q": cell})
+    found = json.loads(masked("{columns: {p.ip: drop}, unnamed: mask}", row, base=base))
+    within = json.loads(found["p"])
+    assert within["user"].pop("id") == "u"
+    assert list(within["user"].values()) == [mask_of("x@y.z")]
+    assert "1.2.3.4" not in found["p"]
+    assert mask_of("[1]") in found["p"]
+    assert cell not in found.values()
+    for unnamed, left in (("mask", mask_of("x@y.z")), ("keep", "x@y.z"), ("drop", None)):
+        plain = json.loads(masked(f"{{unnamed: {unnamed}}}", '{"p":"x@y.z","s":"s"}', base=base))
+        assert plain.get("p") == left
