@@ -11,6 +11,8 @@ from ml_data_platform_tests.faults.lanes.mutants import FLUSHED_TWICE, FLUSHES, 
 from ml_data_platform_tests.faults.lanes.registry import LANES
 from ml_data_platform_tests.faults.lanes.scenarios import SCENARIOS
 
+EVERY_PLACE = 1_000_000
+
 
 @pytest.fixture(scope="module", autouse=True)
 def _no_process_stays():
@@ -18,13 +20,13 @@ def _no_process_stays():
     close_idle_servers()
 
 
-def run(lane: Lane, trials: int | None = None, **facts) -> Figures:
-    """Run a lane's short version, where it can run."""
+def run(lane: Lane, trials: int | None = None, *, in_turn: bool = False, **facts) -> Figures:
+    """Run a lane's short version, where it can run; or all places in turn."""
     why = lane.missing()
     if why:
         pytest.skip(why)
     with fault_folder() as folder:
-        return lane.measure(Plan(folder, trials or lane.short, **facts))
+        return lane.measure(Plan(folder, trials or lane.short, **facts), in_turn=in_turn)
 
 
 @pytest.mark.parametrize("lane", LANES.values(), ids=LANES)
@@ -37,12 +39,20 @@ def test_no_lane_finds_an_anomaly(lane):
 
 @pytest.mark.parametrize("name", MUTANTS)
 def test_the_protocol_less_one_step_turns_its_lane_red(name):
-    """Each step is needed: left out, the lane that the table names finds an anomaly."""
+    """Each step is needed: left out, the lane that the table names finds an anomaly, at one of all places in turn."""
     mutant = MUTANTS[name]
     lane = LANES[mutant.lane]
-    # A few of them show only where a process died at one step; the lane stops when one has shown.
-    trials = 2 * max(lane.short, 300)
-    assert run(lane, trials, mutant=name, scenarios=mutant.scenarios, calls=mutant.calls, enough=1).anomalies
+    facts = {"scenarios": mutant.scenarios, "calls": mutant.calls, "enough": 1}
+    assert run(lane, EVERY_PLACE, in_turn=True, mutant=name, **facts).anomalies
+
+
+@pytest.mark.parametrize("lane", [lane for lane in LANES.values() if lane.in_turn], ids=lambda lane: lane.name)
+def test_the_whole_protocol_turns_no_lane_red(lane):
+    """At the places at which the protocol less one step shows, the whole protocol shows nothing."""
+    scenarios = {each for mutant in MUTANTS.values() if mutant.lane == lane.name for each in mutant.scenarios}
+    figures = run(lane, EVERY_PLACE, in_turn=True, scenarios=tuple(sorted(scenarios)))
+    assert figures.anomalies == []
+    assert figures.trials > 0
 
 
 def test_the_table_knows_every_flush(tmp_path):

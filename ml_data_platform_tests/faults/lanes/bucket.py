@@ -31,7 +31,7 @@ from ml_data_platform_tests.faults.lanes.bucket_audit import (
     assert_promises_kept,
     assert_view_is_head,
 )
-from ml_data_platform_tests.faults.lanes.bucket_faults import ATTEMPTS, TIMEOUT_SECONDS, Meddler
+from ml_data_platform_tests.faults.lanes.bucket_faults import ATTEMPTS, FAULTS, TIMEOUT_SECONDS, Meddler
 from ml_data_platform_tests.faults.lanes.lane import Figures, Plan
 from ml_data_platform_tests.s3_server import S3Server, Serve, moto, s3_server
 from ml_data_platform_tests.storage_tables import PARTED, SINGLE, present
@@ -40,6 +40,7 @@ PARTITIONS: list[Partition] = [(SINGLE, "2026-03-04"), (SINGLE, "2026-03-05"), (
 # Most of the work is on one of them, so that writers meet.
 WEIGHTS = (4, 1, 2)
 DEAF, COMMITS = SCENARIOS = ("deaf", "commits")
+COMMIT_BEFORE, LOSE_ANSWER = "another commits before", "answer lost"
 FEWEST_EACH_ROUND, MOST_ROUNDS = 12, 20
 MOST_WRITERS = 2
 CHANCE_OF_GIVING_UP = 0.3
@@ -77,6 +78,55 @@ def commit_through_faults(plan: Plan, backend: Callable[[], AbstractContextManag
         figures.count("faults", meddler.struck.total())
         figures.points = len(meddler.struck)
     return figures
+
+
+def strike_in_turn(plan: Plan, backend: Callable[[], AbstractContextManager[Serve]] = moto) -> Figures:
+    """Strike each request of a commit in turn: another machine commits before it, or its answer is lost."""
+    figures = Figures()
+    with (
+        mutants.applied(plan.mutant),
+        mock.patch.object(s3_requests, "FIRST_PAUSE_SECONDS", 0.005),
+        s3_server(backend) as server,
+    ):
+        if DEAF in (plan.scenarios or SCENARIOS):
+            with figures.noting("a store that ignores conditions"):
+                _assert_is_refused(server, plan.folder / "deaf")
+            figures.trials += 1
+        for strike in (COMMIT_BEFORE, LOSE_ANSWER) if COMMITS in (plan.scenarios or SCENARIOS) else ():
+            for request in count():
+                known, has_struck = len(figures.anomalies), False
+                with figures.noting(f"{strike}, request {request}"):
+                    has_struck = _strike(server, plan.folder / f"{strike}-{request}", strike, request)
+                figures.trials += 1
+                if len(figures.anomalies) >= plan.enough:
+                    return figures
+                if not has_struck and len(figures.anomalies) == known:
+                    break
+    figures.points = figures.trials
+    return figures
+
+
+def _strike(server: S3Server, folder: Path, strike: str, request: int) -> bool:
+    """Commit twice; strike one request of the second time, if there is such a one, and check what becomes of it."""
+    meddler, seen, struck = Meddler(0), count(), []
+    server.meddle = meddler.take
+    race = Race(server, folder, writers=2, wanted=0, seed=0)
+    ours, theirs = (open_store(server, folder / who, race.bucket) for who in ("ours", "theirs"))
+    race.commit(ours, PARTITIONS[0], 1)
+
+    def meddle(environ: Any, start_response: Any, serve: Any) -> list[bytes]:
+        if not struck and next(seen) == request:
+            struck.append(strike)
+            if strike == LOSE_ANSWER:
+                return FAULTS["answer lost"](environ, start_response, serve)
+            race.commit(theirs, PARTITIONS[0], 3)
+        return meddler.take(environ, start_response, serve)
+
+    server.meddle = meddle
+    race.commit(ours, PARTITIONS[0], 2)
+    server.meddle = meddler.take
+    race.check(meddler)
+    return bool(struck)
 
 
 def open_store(server: S3Server, home: Path, bucket: str) -> TableStore:
@@ -163,6 +213,13 @@ class Race:
         ((table, day),) = chooser.choices(PARTITIONS, WEIGHTS)
         with self._lock:
             number = next(self._numbers)
+        self.commit(store, (table, day), number, gives_up=lambda: chooser.random() < CHANCE_OF_GIVING_UP)
+
+    def commit(
+        self, store: TableStore, partition: Partition, number: int, gives_up: Callable[[], bool] = lambda: False
+    ) -> None:
+        """Compute a number onto the head of a partition, and commit it until that is acknowledged or given up."""
+        table, day = partition
         try:
             head = store.head(table.name, day)
         except _EXCUSED:
@@ -177,7 +234,7 @@ class Race:
                 expected_generation=head.generation if head else 0,
             )
             for _ in range(_MAX_TRIES):
-                if self._is_acknowledged(store, staged, number) or chooser.random() < CHANCE_OF_GIVING_UP:
+                if self._is_acknowledged(store, staged, number) or gives_up():
                     return
 
     def _is_acknowledged(self, store: TableStore, staged: StagedTable, number: int) -> bool:

@@ -9,6 +9,7 @@ above is cut.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import sys
@@ -25,6 +26,11 @@ from ml_data_platform.storage.layout import SNAPSHOTS_FOLDER, Layout
 from ml_data_platform.storage.local_objects import LocalObjectStore as Objects
 
 
+def let_others_run() -> None:
+    """Wait a moment: the system may do anything between two calls."""
+    time.sleep(0.001)
+
+
 def delete_then_rename() -> AbstractContextManager[Any]:
     """Replace a file by deleting it and renaming another to its name."""
     real = os.replace
@@ -32,8 +38,7 @@ def delete_then_rename() -> AbstractContextManager[Any]:
     def replace(source: Any, target: Any, **facts: Any) -> None:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(target)
-        # The system may do anything between two calls.
-        time.sleep(0.001)
+        let_others_run()
         real(source, target, **facts)
 
     return patch.object(os, "replace", replace)
@@ -52,6 +57,7 @@ def written_in_place() -> AbstractContextManager[Any]:
             for at in range(0, len(data), 512):
                 stream.write(data[at : at + 512])
                 stream.flush()
+                let_others_run()
 
     return patch.object(os, "replace", replace)
 
@@ -177,6 +183,21 @@ def scratch_of_the_living() -> AbstractContextManager[Any]:
             real(handle, how)
 
     return patch.object(scratch.fcntl, "flock", flock)
+
+
+def full_disk_is_forgiven() -> AbstractContextManager[Any]:
+    """Take a file of the view for shown where there was no room for it."""
+    real = Objects.project
+
+    def project(*arguments: Any, **facts: Any) -> Any:
+        try:
+            return real(*arguments, **facts)
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            return True
+
+    return patch.object(Objects, "project", project)
 
 
 def no_view_recovered() -> AbstractContextManager[Any]:

@@ -24,6 +24,7 @@ from typing import Any
 from ml_data_platform.storage.table_store import TableStore
 from ml_data_platform_tests.faults.lanes import mutants, writers
 from ml_data_platform_tests.faults.lanes.scenarios import SCENARIOS
+from ml_data_platform_tests.faults.lanes.steps import at_step, watched
 
 BEFORE, DURING, AFTER = 0, 1, 2
 WRITE_FAILED = 7
@@ -107,7 +108,15 @@ def serve() -> None:
         print(json.dumps(answer), flush=True)
 
 
-def do_act(scenario: str, root: str, told: str, strace: list[str] | None = None, largest: int | None = None) -> dict:
+def do_act(
+    scenario: str,
+    root: str,
+    told: str,
+    *,
+    strace: list[str] | None = None,
+    largest: int | None = None,
+    dies_at: int | None = None,
+) -> dict:
     """Do a scenario's work in a child, under strace with these options where there are some.
 
     Args:
@@ -116,6 +125,7 @@ def do_act(scenario: str, root: str, told: str, strace: list[str] | None = None,
         told: File into which the child writes what it promises, when it does.
         strace: Options of strace; None to leave it out.
         largest: Bound of a file's size in bytes (RLIMIT_FSIZE); None for none.
+        dies_at: Number of the step before which the child is killed, without strace; None for none.
 
     Returns:
         ``killed``, and ``exit``: the exit status.
@@ -131,6 +141,9 @@ def do_act(scenario: str, root: str, told: str, strace: list[str] | None = None,
         if largest is not None:
             signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
             resource.setrlimit(resource.RLIMIT_FSIZE, (largest, resource.RLIM_INFINITY))
+        if dies_at is not None:
+            with watched(at_step(dies_at, lambda: os.kill(os.getpid(), signal.SIGKILL))):
+                _act_and_tell(scenario, Path(root), Path(told), None)
         _act_and_tell(scenario, Path(root), Path(told), None)
     tracer = _attach(child, strace) if strace else None
     os.write(go, b"x")
@@ -178,6 +191,11 @@ def do_race(**order: Any) -> dict:
 def do_recommit(root: str, table: str, first: int, seconds: float) -> dict:
     """Commit one number after the other, in the background, until told to stop or for so long."""
     return writers.recommit(Path(root), table, first, seconds)
+
+
+def do_meet(other: str, root: str, table: str) -> dict:
+    """Do something while somebody else is in the midst of a commit; see `writers.meet`."""
+    return writers.meet(other, Path(root), table)
 
 
 def do_commit_and_tell(root: str, told: str, commits: int) -> dict:

@@ -6,6 +6,7 @@ Belongs here: making the medium fail. Does not belong here: what is done meanwhi
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import shutil
 import subprocess
@@ -15,9 +16,10 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
-from ml_data_platform_tests.faults.lanes.children import WRITE_FAILED, server
+from ml_data_platform_tests.faults.lanes.children import WRITE_FAILED, Server, server
 from ml_data_platform_tests.faults.lanes.kills import all_points, check, trial
 from ml_data_platform_tests.faults.lanes.lane import Figures, Plan
+from ml_data_platform_tests.faults.lanes.scenario import Scenario
 from ml_data_platform_tests.faults.lanes.scenarios import SCENARIOS
 
 CODES = (errno.ENOSPC, errno.EIO, errno.EDQUOT)
@@ -64,7 +66,8 @@ LARGEST_FILE = 1_600
 DISK_BYTES = 2 * 1024 * 1024
 PAGE = 4_096
 MOST_FREE_PAGES = 14
-MOST_FREE_INODES = 12
+MOST_FREE_INODES = 16
+_FILLING = ("recommit", "recommit_without_links", "multi_file")
 
 
 def inject_errors(plan: Plan) -> Figures:
@@ -104,30 +107,54 @@ def inject_errors(plan: Plan) -> Figures:
 def fill_disk(plan: Plan) -> Figures:
     """Commit on a small disk of its own that has a few free pages, or inodes, left; then make room and try again."""
     figures, chooser = Figures(), plan.chooser
-    names = [name for name in SCENARIOS if name not in {"nothing_new", "stale"}]
+    names = plan.scenarios or [name for name in SCENARIOS if name not in {"nothing_new", "stale"}]
     with server(plan.mutant) as forker, _small_disk(plan.folder / "disk") as disk:
         inner = Plan(disk, plan.trials, plan.seed)
         while not plan.is_done(figures):
             scenario = SCENARIOS[chooser.choice(names)]
-            root, told = trial(inner, scenario)
-            ballast = disk / "ballast"
-            _fill(
-                ballast, chooser.randrange(MOST_FREE_PAGES), chooser.choice([None, chooser.randrange(MOST_FREE_INODES)])
-            )
-            outside = plan.folder / "told"
-            done = forker.ask(do="act", scenario=scenario.name, root=root, told=outside)
-            error = outside.with_suffix(".error")
-            is_full = error.exists() and any(text in error.read_text() for text in _FULL)
-            with figures.noting(scenario.name):
-                assert done["exit"] == 0 or is_full, f"it failed by: {error.read_text()[:200]}"
-            figures.trials += is_full
-            figures.count("had room", done["exit"] == 0)
-            shutil.rmtree(ballast)
-            if outside.exists():
-                shutil.move(outside, told)
-            error.unlink(missing_ok=True)
-            check(figures, scenario, root, told, "disk full")
+            free = chooser.randrange(MOST_FREE_PAGES), chooser.choice([None, chooser.randrange(MOST_FREE_INODES)])
+            _work_on_full(figures, forker, inner, plan.folder / "told", scenario, free=free)
     return figures
+
+
+def fill_disk_in_turn(plan: Plan) -> Figures:
+    """Do the work on a small disk with each number of free pages in turn, then of free inodes."""
+    figures = Figures()
+    free = [*((pages, None) for pages in range(MOST_FREE_PAGES)), *((0, inodes) for inodes in range(MOST_FREE_INODES))]
+    with server(plan.mutant) as forker, _small_disk(plan.folder / "disk") as disk:
+        inner = Plan(disk, plan.trials)
+        for name, room in itertools.product(plan.scenarios or _FILLING, free):
+            _work_on_full(figures, forker, inner, plan.folder / "told", SCENARIOS[name], free=room)
+            if len(figures.anomalies) >= plan.enough:
+                break
+    return figures
+
+
+def _work_on_full(
+    figures: Figures,
+    forker: Server,
+    plan: Plan,
+    outside: Path,
+    scenario: Scenario,
+    *,
+    free: tuple[int, int | None],
+) -> None:
+    """Do some work on a disk with so many free pages, or inodes where they are given; make room, and check."""
+    root, told = trial(plan, scenario)
+    ballast = plan.folder / "ballast"
+    _fill(ballast, *free)
+    done = forker.ask(do="act", scenario=scenario.name, root=root, told=outside)
+    error = outside.with_suffix(".error")
+    is_full = error.exists() and any(text in error.read_text() for text in _FULL)
+    with figures.noting(scenario.name):
+        assert done["exit"] == 0 or is_full, f"it failed by: {error.read_text()[:200]}"
+    figures.trials += is_full
+    figures.count("had room", done["exit"] == 0)
+    shutil.rmtree(ballast)
+    if outside.exists():
+        shutil.move(outside, told)
+    error.unlink(missing_ok=True)
+    check(figures, scenario, root, told, "disk full")
 
 
 _FULL = ("No space left", "Errno 28", "errno 28", "could not be flushed", "Could not write", "disk")
@@ -158,16 +185,16 @@ def _small_disk(folder: Path) -> Iterator[Path]:
 
 
 def _fill(ballast: Path, free_pages: int, free_inodes: int | None) -> None:
-    """Take all of a disk but some pages; and, where that is asked for, all of its inodes but some."""
+    """Take all of a disk but some pages; or, where that is asked for, all of its inodes but some, and no more bytes."""
     ballast.mkdir()
     if free_inodes is not None:
-        left = os.statvfs(ballast).f_ffree - free_inodes - 1
-        for number in range(max(0, left)):
+        for number in range(max(0, os.statvfs(ballast).f_ffree - free_inodes)):
             (ballast / str(number)).touch()
-    pages = [*(ballast / f"page-{number}" for number in range(free_pages))] if free_inodes is None else []
+        return
+    pages = [ballast / f"page-{number}" for number in range(free_pages)]
     for page in pages:
         page.write_bytes(bytes(PAGE))
-    _until_full(ballast / "rest" if free_inodes is None else ballast / "0", pages)
+    _until_full(ballast / "rest", pages)
 
 
 def _until_full(path: Path, pages: list[Path]) -> None:

@@ -100,6 +100,7 @@ class Lane:
         short: Trials among the tests.
         long: Trials in the long version.
         missing: Says why it cannot run here; None where it can.
+        in_turn: Does it at each place in turn, where ``run`` chooses places by chance: what the gate of mutants needs.
     """
 
     name: str
@@ -109,11 +110,12 @@ class Lane:
     short: int
     long: int
     missing: Callable[[], str | None] = lambda: None
+    in_turn: Callable[[Plan], Figures] | None = None
 
-    def measure(self, plan: Plan) -> Figures:
-        """Run in a folder of its own, removed at the end, and measure the time."""
+    def measure(self, plan: Plan, *, in_turn: bool = False) -> Figures:
+        """Run in a folder of its own, removed at the end, and measure the time; in turn, if the lane knows how."""
         started = time.monotonic()
-        figures = self.run(plan)
+        figures = (self.in_turn or self.run)(plan) if in_turn else self.run(plan)
         figures.seconds = time.monotonic() - started
         return figures
 

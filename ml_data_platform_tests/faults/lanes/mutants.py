@@ -121,7 +121,12 @@ MUTANTS: dict[str, Mutant] = {
         "scratch is removed although its owner lives", "races", changes.scratch_of_the_living
     ),
     "log_before_objects, at random": Mutant("the same, struck at random", "random", changes.log_before_objects),
-    "log_before_objects, disk full": Mutant("the same, struck by a full disk", "disk", changes.log_before_objects),
+    "full_disk_is_forgiven": Mutant(
+        "a file that there is no room for is taken for shown",
+        "disk",
+        changes.full_disk_is_forgiven,
+        ("recommit_without_links",),
+    ),
     **{
         f"no_flush_in_{where}": Mutant(
             f"{where} does not flush", "power", partial(flushes.no_flush_in, where), scenarios

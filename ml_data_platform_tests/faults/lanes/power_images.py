@@ -58,6 +58,20 @@ def cut_power(plan: Plan) -> Figures:
     return figures
 
 
+def cut_power_in_turn(plan: Plan) -> Figures:
+    """Cut the power right after each acknowledgement in turn, of a disk without a cache."""
+    figures, folder = Figures(), plan.folder / "run"
+    folder.mkdir()
+    with server(plan.mutant) as writer, recorded_run(folder, writer) as disk:
+        for end in (place + 1 for place, event in enumerate(disk.happened) if isinstance(event, Told)):
+            _check(figures, folder, disk, end, None)
+            if len(figures.anomalies) >= plan.enough:
+                break
+    shutil.rmtree(folder)
+    figures.points = figures.trials
+    return figures
+
+
 @contextlib.contextmanager
 def recorded_run(folder: Path, writer: Server) -> Iterator[RecordedDisk]:
     """Let a writer commit on a recorded disk; yield the disk, which nobody uses any more."""

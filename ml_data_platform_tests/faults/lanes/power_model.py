@@ -11,23 +11,24 @@ name by itself, each file whole, cut or empty.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 from ml_data_platform_tests.faults.lanes import mutants
 from ml_data_platform_tests.faults.lanes.kills import remove
 from ml_data_platform_tests.faults.lanes.lane import Figures, Plan
 from ml_data_platform_tests.faults.lanes.scenario import Scenario
 from ml_data_platform_tests.faults.lanes.scenarios import SCENARIOS
+from ml_data_platform_tests.faults.lanes.steps import Before, at_step, watched
 from ml_data_platform_tests.faults.lanes.trees import Tree
 
-STEPS = ("fsync", "link", "replace", "rename", "mkdir", "unlink", "rmdir")
 RANDOM_IMAGES = 2
 CUTS_AFTER_A_DEATH = 0.1
+FLUSHED, LIVE = 0, 1
 Content = tuple[bytes, int]
 # What a cut may leave, what was acknowledged before it, and where it was.
 Cut = tuple[Tree, str | None, str]
@@ -35,6 +36,27 @@ Cut = tuple[Tree, str | None, str]
 
 class DiedError(BaseException):
     """The end of a process; nothing in the platform may catch it."""
+
+
+class Choices:
+    """Stands in for a generator of random choices: always the same one of two, but for one that is the other.
+
+    Args:
+        base: Which of the two: what was flushed, or what processes see.
+        other: Number of the choice that is the other.
+    """
+
+    def __init__(self, base: int, other: int | None = None) -> None:
+        self.base, self.other, self.made = base, other, 0
+
+    def choice(self, options: Sequence[Any]) -> Any:
+        """Return what was flushed, or what processes see."""
+        self.made += 1
+        return options[1 - self.base if self.made - 1 == self.other else self.base]
+
+    def randrange(self, end: int) -> int:
+        """Return the middle."""
+        return end // 2
 
 
 class Disk:
@@ -78,7 +100,15 @@ class Disk:
         for handle in self._held:
             os.close(handle)
 
-    def image(self, chooser: random.Random | None) -> Tree:
+    def images(self) -> Iterator[Tree]:
+        """Yield what is flushed, what processes see, and each with one thing that is not flushed as in the other."""
+        for base in (FLUSHED, LIVE):
+            choices = Choices(base)
+            yield self.image(choices)
+            for number in range(choices.made):
+                yield self.image(Choices(base, number))
+
+    def image(self, chooser: random.Random | Choices | None) -> Tree:
         """Return a folder that a power cut could leave: nothing that was not flushed, or what a chooser keeps of it."""
         folders, files = self.live() if chooser else (self.folders, self.files)
         paths: list[str] = []
@@ -108,7 +138,7 @@ class Disk:
         visit(self.top, ".")
         return Tree(tuple(paths), found, contents)
 
-    def _bytes(self, inode: int, files: dict[int, Content], chooser: random.Random | None) -> Content:
+    def _bytes(self, inode: int, files: dict[int, Content], chooser: random.Random | Choices | None) -> Content:
         flushed, live = self.files.get(inode, (b"", 0o600)), files.get(inode)
         if chooser is None or live is None or live == flushed:
             return flushed
@@ -130,19 +160,12 @@ def cut_power_on_a_model(plan: Plan) -> Figures:
         images = _images(plan, figures, scenario, chooser, dies_at)
         is_over = figures.notes.get("outlived its death", 0) > outlived
         places[scenario.name] = 0 if is_over else places[scenario.name] + 1
-        for number, (image, acknowledged, where) in enumerate(_some_of(images, plan.trials // len(names), chooser)):
+        for image, acknowledged, where in _some_of(images, plan.trials // len(names), chooser):
             key = scenario.name, acknowledged, str(image.folders), str(image.files), str(image.contents)
             if hash(key) in seen:
                 continue
             seen.add(hash(key))
-            root = plan.folder / f"image-{number}" / "root"
-            root.parent.mkdir()
-            image.write(root)
-            with figures.noting(f"{scenario.name}, {where}"):
-                scenario.check(root, acknowledged)
-            remove(root.parent)
-            figures.trials += 1
-            figures.count("acknowledged", acknowledged is not None)
+            _check(plan, figures, scenario, (image, acknowledged, where))
             if plan.is_done(figures):
                 break
     figures.points = len(seen)
@@ -150,30 +173,105 @@ def cut_power_on_a_model(plan: Plan) -> Figures:
 
 
 def _images(plan: Plan, figures: Figures, scenario: Scenario, chooser: random.Random, dies_at: int | None) -> list[Cut]:
-    """Do some work on a modelled disk; return what a power cut before each of its steps, and after it, could leave."""
+    """Do some work on a modelled disk; return what a power cut before some of its steps, and after it, could leave."""
+
+    def taken(disk: Disk, acknowledged: str | None) -> Iterable[Tree]:
+        # After a death it is the death that matters, so that few of the cuts are enough.
+        if dies_at is not None and acknowledged is None and chooser.random() > CUTS_AFTER_A_DEATH:
+            return ()
+        return (disk.image(keep) for keep in (None, *[chooser] * RANDOM_IMAGES))
+
+    return _cuts(plan, figures, scenario, dies_at, taken)
+
+
+def _cuts(
+    plan: Plan,
+    figures: Figures,
+    scenario: Scenario,
+    dies_at: int | None,
+    taken: Callable[[Disk, str | None], Iterable[Tree]],
+) -> list[Cut]:
+    """Do some work on a modelled disk, maybe after a death in it; return the images that are taken of it.
+
+    Args:
+        plan: Where, and on which protocol.
+        figures: Take notice of a death that did not come.
+        scenario: The work.
+        dies_at: The step before which somebody dies first; None for nobody.
+        taken: Takes images before each step, and with what was acknowledged at the end.
+    """
     root = plan.folder / "model"
     scenario.prepared.write(root)
     disk, images = Disk(root), []
     after = "" if dies_at is None else f" after a death at step {dies_at}"
 
     def cut(where: str, acknowledged: str | None = None) -> None:
-        # After a death it is the death that matters, so that few of the cuts are enough.
-        if dies_at is not None and acknowledged is None and chooser.random() > CUTS_AFTER_A_DEATH:
-            return
-        for keep in (None, *[chooser] * RANDOM_IMAGES):
-            images.append((disk.image(keep), acknowledged, where + after))
+        images.extend((image, acknowledged, where + after) for image in taken(disk, acknowledged))
 
     with contextlib.closing(disk):
         if dies_at is not None:
             # The protocol's change comes over the watching, so that a flush that it leaves out is not taken notice of.
-            with watched(disk, _dying(dies_at)), mutants.applied(plan.mutant), contextlib.suppress(DiedError):
+            with (
+                watched_disk(disk, at_step(dies_at, _die)),
+                mutants.applied(plan.mutant),
+                contextlib.suppress(DiedError),
+            ):
                 scenario.die(root)
                 figures.count("outlived its death")
-        with figures.noting(f"{scenario.name}, undisturbed{after}"), watched(disk, cut), mutants.applied(plan.mutant):
+        with (
+            figures.noting(f"{scenario.name}, undisturbed{after}"),
+            watched_disk(disk, cut),
+            mutants.applied(plan.mutant),
+        ):
             acknowledged = scenario.act(root)
             cut("at the end", acknowledged)
     remove(root)
     return images
+
+
+def cut_power_in_turn(plan: Plan) -> Figures:
+    """Let each scenario die at each step in turn; then lose, or keep, each thing alone that was not flushed.
+
+    Nothing is left to chance: first the cuts after what was acknowledged, whoever died before, then those before.
+    """
+    figures, seen = Figures(), set()
+    for scenario in (SCENARIOS[name] for name in plan.scenarios or SCENARIOS):
+        for images in _in_turn(plan, figures, scenario):
+            for image, acknowledged, where in images:
+                key = scenario.name, acknowledged, str(image.folders), str(image.files), str(image.contents)
+                if hash(key) in seen:
+                    continue
+                seen.add(hash(key))
+                _check(plan, figures, scenario, (image, acknowledged, where))
+                if len(figures.anomalies) >= plan.enough:
+                    return figures
+    return figures
+
+
+def _in_turn(plan: Plan, figures: Figures, scenario: Scenario) -> Iterator[list[Cut]]:
+    def at_the_end(disk: Disk, acknowledged: str | None) -> Iterable[Tree]:
+        return () if acknowledged is None else disk.images()
+
+    yield _cuts(plan, figures, scenario, None, at_the_end)
+    for dies_at in itertools.count():
+        outlived = figures.notes.get("outlived its death", 0)
+        yield _cuts(plan, figures, scenario, dies_at, at_the_end)
+        if figures.notes.get("outlived its death", 0) > outlived:
+            break
+    yield _cuts(plan, figures, scenario, None, lambda disk, _: disk.images())
+
+
+def _check(plan: Plan, figures: Figures, scenario: Scenario, cut: Cut) -> None:
+    """Check what a cut leaves, and count it."""
+    image, acknowledged, where = cut
+    root = plan.folder / "image" / "root"
+    root.parent.mkdir()
+    image.write(root)
+    with figures.noting(f"{scenario.name}, {where}"):
+        scenario.check(root, acknowledged)
+    remove(root.parent)
+    figures.trials += 1
+    figures.count("acknowledged", acknowledged is not None)
 
 
 def _some_of(images: list[Cut], most: int, chooser: random.Random) -> list[Cut]:
@@ -183,42 +281,13 @@ def _some_of(images: list[Cut], most: int, chooser: random.Random) -> list[Cut]:
     return [*chooser.sample(others, max(0, min(len(others), most - len(after)))), *after]
 
 
-@contextlib.contextmanager
-def watched(disk: Disk, before: Callable[[str], None]) -> Iterator[None]:
+def watched_disk(disk: Disk, before: Before) -> contextlib.AbstractContextManager[None]:
     """Call ``before`` with the name of each step before it is taken; the disk takes notice of each flush."""
-    busy = []
-
-    def watch(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*arguments: Any, **facts: Any) -> Any:
-            if busy:
-                return real(*arguments, **facts)
-            busy.append(name)
-            try:
-                before(f"before {name}")
-            finally:
-                busy.pop()
-            done = real(*arguments, **facts)
-            if name == "fsync":
-                disk.flush(*arguments)
-            return done
-
-        return call
-
-    with contextlib.ExitStack() as stack:
-        for name in STEPS:
-            stack.enter_context(patch.object(os, name, watch(name, getattr(os, name))))
-        yield
+    return watched(before, lambda name, handle: disk.flush(handle) if name == "fsync" else None)
 
 
-def _dying(at: int) -> Callable[[str], None]:
-    steps = []
-
-    def before(_: str) -> None:
-        steps.append(1)
-        if len(steps) > at:
-            raise DiedError
-
-    return before
+def _die() -> None:
+    raise DiedError
 
 
 def _is_folder(is_live: bool, path: Path) -> bool:

@@ -1,7 +1,8 @@
 """The lane of writers that race on one partition, some of them killed.
 
 Belongs here: the check that every acknowledged number is in the log exactly once, and that the view never went back.
-Does not belong here: the writers (`writers`), kills of a single one (`kills`).
+Does not belong here: the writers (`writers`), kills of a single one (`kills`), what else may come in between at a
+chosen step (`meetings`).
 """
 
 from __future__ import annotations

@@ -70,11 +70,7 @@ def read_during_commits(plan: Plan) -> Figures:
 
 def _read(plan: Plan, figures: Figures, root: Path, table: TableSchema, end: int) -> set[int]:
     """Read until there are ``end`` reads and a commit among them, or enough anomalies; return the numbers seen."""
-    readers = {
-        "pyarrow": _pyarrow(root, table),
-        "platform": _platform(root, table),
-        "platform, DuckDB": _platform_duckdb(root, table),
-    }
+    readers = readers_of(root, table)
     by_name = _by_name(root, table)
     found_before: dict[str, dict[str, int]] = {name: {} for name in readers}
     seen: set[int] = set()
@@ -98,6 +94,15 @@ def _read(plan: Plan, figures: Figures, root: Path, table: TableSchema, end: int
         if figures.trials % READS_BETWEEN_LOOKS == 0:
             plan.progress(figures)
     raise AssertionError
+
+
+def readers_of(root: Path, table: TableSchema) -> dict[str, Reader]:
+    """Return a plain reader of the view, and readers through the log."""
+    return {
+        "pyarrow": _pyarrow(root, table),
+        "platform": _platform(root, table),
+        "platform, DuckDB": _platform_duckdb(root, table),
+    }
 
 
 def _pyarrow(root: Path, table: TableSchema) -> Reader:

@@ -6,26 +6,31 @@ Does not belong here: comparing what was promised with the log (`racing`).
 
 from __future__ import annotations
 
+import fcntl
 import json
 import mmap
 import os
 import random
 import signal
 import time
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
+from ml_data_platform.events.schemas import TableSchema
 from ml_data_platform.storage.table_store import TableStore
 from ml_data_platform_tests.faults.lanes import numbered
 from ml_data_platform_tests.storage_tables import DAY, PARTED, TABLES, present
 
-WRITERS = 3
+WRITERS, THEIRS = 3, 3
 KEEPER, WATCHER = WRITERS, WRITERS + 1
 MEAN_LIFE_SECONDS = 0.02
 # Where the system may switch to another writer anyway, it is made to do so often.
 MEAN_PAUSE_SECONDS = 0.0004
 _STOP, _GO = 1, 0
+_REAL_FLOCK = fcntl.flock
 
 
 def race(root: str, table: str, kills: int, seed: int) -> dict[str, Any]:
@@ -83,6 +88,53 @@ def commit_and_tell(root: Path, told: Path, commits: int) -> dict[str, Any]:
         os.write(handle, str(number).encode())
     os.close(handle)
     return {"last": commits}
+
+
+def meet(other: str, root: Path, table: str) -> dict[str, Any]:
+    """Do one of ``OTHERS`` while somebody else is in the midst of a commit; return why it failed.
+
+    Where it must wait for a lock that is held, it says so first, in a line of its own.
+    """
+    changed = fcntl.flock
+
+    def flock(handle: int, how: int) -> None:
+        if how & fcntl.LOCK_NB:
+            changed(handle, how)
+            return
+        try:
+            _REAL_FLOCK(handle, how | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(json.dumps({"waits": True}), flush=True)
+            _REAL_FLOCK(handle, how)
+
+    try:
+        with mock.patch.object(fcntl, "flock", flock):
+            OTHERS[other](root, TABLES[table])
+    except Exception as error:
+        return {"waits": False, "failed": f"{type(error).__name__}: {error}"[:300]}
+    return {"waits": False, "failed": None}
+
+
+def _commit_theirs(root: Path, table: TableSchema) -> None:
+    store = TableStore(root, present)
+    head = store.head(table.name, DAY)
+    assert head is not None
+    numbered.commit_numbered(store, table, THEIRS, expected=head.generation, is_current=True)
+
+
+def _collect(root: Path, _: TableSchema) -> None:
+    TableStore(root, present).collect(keep_last=1, older_than=timedelta(0), now=present() + timedelta(days=1))
+
+
+def _recover(root: Path, _: TableSchema) -> None:
+    numbered.recover(root)
+
+
+OTHERS: dict[str, Callable[[Path, TableSchema], None]] = {
+    "a commit": _commit_theirs,
+    "a collection": _collect,
+    "a recovery": _recover,
+}
 
 
 def _child(root: Path, table: str, who: int, stop: mmap.mmap, seed: int) -> None:

@@ -11,7 +11,7 @@ import pytest
 from ml_data_platform_tests.faults.lanes import numbered
 from ml_data_platform_tests.faults.lanes.flushes import flushing_functions
 from ml_data_platform_tests.faults.lanes.lane import fault_folder
-from ml_data_platform_tests.faults.lanes.power_model import DiedError, Disk, watched
+from ml_data_platform_tests.faults.lanes.power_model import DiedError, Disk, watched_disk
 from ml_data_platform_tests.faults.lanes.scenarios import SCENARIOS
 
 
@@ -63,9 +63,9 @@ def test_what_a_dead_process_did_not_flush_is_flushed_before_it_is_built_on(fold
         stepping, before = dying(step, path)
         with monkeypatch.context() as patch:
             patch.setattr(os, step, stepping)
-            with watched(disk, before), pytest.raises(DiedError):
+            with watched_disk(disk, before), pytest.raises(DiedError):
                 scenario.act(root)
-        with watched(disk, lambda _: None):
+        with watched_disk(disk, lambda _: None):
             acknowledged = scenario.act(root)
         disk.image(None).write(folder / "after")
     scenario.check(folder / "after", acknowledged)
