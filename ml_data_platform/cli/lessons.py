@@ -121,6 +121,10 @@ LESSONS: Mapping[str, tuple[str, ...]] = {
             " users allow; stratified deals rows, and where users have several it wants --accept 'rows of one user may be in"
             " several folds'."
         ),
+        (
+            "A landed file that is red, see `status`, holds up the versions of its days; one without a usable row those of"
+            " all days of its source. --accept-unusable 'the producer lost these rows' cuts them all the same."
+        ),
         "JSON keys: outcome (cut, unchanged, dry run), copied, unbuilt_days, and those of `version list`.",
         "Exit status: 0 there is a version of what is published, 1 it was not cut and a message says why, 2 wrong arguments.",
     ),
@@ -129,7 +133,7 @@ LESSONS: Mapping[str, tuple[str, ...]] = {
         "provisional = rows of a day were still expected; superseded = other data are published for some of its days now.",
         (
             "JSON: a list of objects with tag, created_at, first_day, last_day, days, rows, immature_rows, label_rate, left_out,"
-            " is_provisional, restated_days, datasets, folds, snapshot_id."
+            " is_provisional, restated_days, datasets, folds, spanned_files, snapshot_id."
         ),
         _DONE,
     ),

@@ -85,6 +85,7 @@ def _repeat(rebuilt: Settings, tag: str, run_id: str | None, original: Settings)
     from ml_data_platform.datasets.run_manifest import find_run
     from ml_data_platform.stages.platform import open_platform
     from ml_data_platform.stages.settled_days import unsettled_days
+    from ml_data_platform.stages.unusable_rows import judge_landed
 
     platform = open_platform(rebuilt)
     before = repository_of(original).version(tag)
@@ -94,6 +95,7 @@ def _repeat(rebuilt: Settings, tag: str, run_id: str | None, original: Settings)
         request_of(before),
         now=platform.clock(),
         unsettled=unsettled_days(platform),
+        verdicts=judge_landed(platform).files,
         memory_limit=rebuilt.memory_limit,
         threads=rebuilt.threads,
     ).manifest

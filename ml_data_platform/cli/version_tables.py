@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ml_data_platform.datasets.checkout import Verification
     from ml_data_platform.datasets.comparison import VersionDifference
     from ml_data_platform.datasets.dataset_versions import Cut
-    from ml_data_platform.datasets.manifest import FoldFacts, LeftOut, Manifest
+    from ml_data_platform.datasets.manifest import FoldFacts, LeftOut, Manifest, SpannedFiles
 
 SHOWN = 10
 _TAG_WIDTH = len("data/20260601T080000Z-0123456789ab")
@@ -42,6 +42,7 @@ def version_json(version: Manifest, restated: Sequence[str]) -> dict[str, Any]:
             for each in version.datasets
         },
         "folds": version.folds.model_dump(mode="json") if version.folds else None,
+        "spanned_files": version.spanned_files.model_dump(mode="json") if version.spanned_files else None,
         "snapshot_id": version.snapshot_id,
     }
 
@@ -168,6 +169,18 @@ def _print_facts(version: Manifest) -> None:
     provisional = [day.day for day in version.days if day.is_provisional]
     if provisional:
         say("provisional", style="yellow", tail=f": rows may still arrive for {_some(provisional)}")
+    _print_spanned(version.spanned_files)
+
+
+def _print_spanned(spanned: SpannedFiles | None) -> None:
+    """Say of which sources rows of the version's files reach no day, and why that was accepted."""
+    for each in spanned.sources if spanned else ():
+        if each.red_files or each.warned_files:
+            rows = f"{each.unusable_rows:,} of {counted(each.rows, 'row')} of {counted(each.files, 'file')}"
+            files = f"{counted(each.red_files, 'file')} red, {counted(each.warned_files, 'file')} warned of"
+            say("unusable ", style="yellow", tail=f"{each.source}: {rows} reach no day; {files}")
+    if spanned and spanned.accepted:
+        say("accepted ", style="yellow", tail=spanned.accepted)
 
 
 def _print_left_out(left_out: Sequence[LeftOut]) -> None:

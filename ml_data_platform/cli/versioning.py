@@ -52,6 +52,14 @@ def cut(
         str,
         typer.Option("--accept", metavar="WORDS", help="What folds that tear users apart need to be told in words."),
     ] = "",
+    accept_unusable: Annotated[
+        str,
+        typer.Option(
+            "--accept-unusable",
+            metavar="WHY",
+            help="Why rows of red files may be missing, in your words; the version records them.",
+        ),
+    ] = "",
     root: RootOption = None,
     sources: SourcesOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what the version would hold.")] = False,
@@ -60,13 +68,15 @@ def cut(
 ) -> None:
     """Cut a version of what is published now: an immutable set of days that training may use.
 
-    Days whose blocking checks fail are left out. Only files that changed since the last version are copied and pushed.
+    Days whose blocking checks fail are left out. Where a landed file of its days is red (see `status`), there is no
+    version unless --accept-unusable says why that may be. Only files that changed since the last version are copied and pushed.
     Where nothing changed, the last version is the answer. Stopped half-way there is no version: cut again.
     """
     from ml_data_platform.datasets.dataset_versions import cut_version, preview_version
     from ml_data_platform.datasets.selection import DATASETS, Request
     from ml_data_platform.stages.platform import open_platform
     from ml_data_platform.stages.settled_days import unbuilt_days, unsettled_days
+    from ml_data_platform.stages.unusable_rows import judge_landed
     from ml_data_platform.training.folds import parse_choice
 
     settings, days = root_and_days(root, sources, first, last)
@@ -75,10 +85,10 @@ def cut(
     unknown = sorted(set(dataset or ()) - set(DATASETS))
     if unknown:
         raise typer.BadParameter(f"no such data set: {', '.join(unknown)}; there are {', '.join(DATASETS)}")
-    request = Request(chosen, days.first, days.last, parse_choice(folds, accept))
-    now, unsettled = platform.clock(), unsettled_days(platform)
+    request = Request(chosen, days.first, days.last, parse_choice(folds, accept), accept_unusable)
+    now, unsettled, verdicts = platform.clock(), unsettled_days(platform), judge_landed(platform).files
     if dry_run:
-        result = preview_version(repository, platform.store, request, now=now, unsettled=unsettled)
+        result = preview_version(repository, platform.store, request, now=now, unsettled=unsettled, verdicts=verdicts)
     else:
         with screen.progress("cutting") as (bar, task):
             result = cut_version(
@@ -87,6 +97,7 @@ def cut(
                 request,
                 now=now,
                 unsettled=unsettled,
+                verdicts=verdicts,
                 memory_limit=settings.memory_limit,
                 threads=settings.threads,
                 wait_seconds=wait,

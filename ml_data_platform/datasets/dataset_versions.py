@@ -3,7 +3,7 @@
 Belongs here: the order of the steps. Each can be repeated: a cut that dies at any of them leaves no tag, and the
 next one starts from the same place. Does not belong here: what each step does.
 
-Steps: 1. the newest generations that fit each other are chosen; 2. a snapshot pins their bytes; 3. changed files are
+Steps: 1. the newest generations that fit each other are chosen, unless too many rows of landed files are missing; 2. a snapshot pins their bytes; 3. changed files are
 copied from immutable objects; 4. folds are dealt where they are asked for; 5. DVC tracks all, and its listing is compared
 with the snapshot; 6. event ids are unique over all days; 7. DVC pushes; 8. what is new in the remote is read back; 9. the
 tag: the commit point.
@@ -23,10 +23,12 @@ from ml_data_platform.datasets.manifest import DATA, FOLDS, FoldFacts, Manifest
 from ml_data_platform.datasets.repository import VersionsRepository, snapshot_of_tag
 from ml_data_platform.datasets.selection import Request, Selection, select_partitions
 from ml_data_platform.datasets.snapshots import remove_unnamed_snapshots, snapshot_id, snapshot_of, write_snapshot
+from ml_data_platform.datasets.spanned_files import spanned_files
 from ml_data_platform.datasets.stored_folds import answers, deal_folds
 from ml_data_platform.datasets.version_facts import commit_message, describe_version, path_of
 from ml_data_platform.datasets.workspace import Wanted
 from ml_data_platform.errors import CorruptVersionError, VersionError
+from ml_data_platform.events.usable_rows import FileVerdict
 from ml_data_platform.storage.table_store import TableStore
 from ml_data_platform.training.folds import FoldChoice
 
@@ -61,6 +63,7 @@ def cut_version(
     *,
     now: dt.datetime,
     unsettled: Collection[str] = (),
+    verdicts: Collection[FileVerdict] = (),
     memory_limit: str = "1GB",
     threads: int = 2,
     wait_seconds: float = WAIT_SECONDS,
@@ -74,6 +77,7 @@ def cut_version(
         request: Data sets and days, and folds.
         now: The present, aware; later than the newest version's instant, or one second after it is used.
         unsettled: Days of which rows may still arrive within their producers' time.
+        verdicts: The verdicts on all landed files that count.
         memory_limit: Bound of the query engine.
         threads: Its threads.
         wait_seconds: How long to wait for another cut.
@@ -81,7 +85,8 @@ def cut_version(
 
     Raises:
         VersionsBusyError: Another cut did not end in time.
-        VersionError: There is no day to be cut, an event id occurs twice, or git or DVC failed.
+        VersionError: There is no day to be cut, too many rows of its files reach no day and nobody accepted that, an
+            event id occurs twice, or git or DVC failed.
         SplitError: The folds that are asked for would tear users apart, or there are too few users or rows.
         CorruptVersionError: Bytes differ from what their names say, here or in the remote.
     """
@@ -96,6 +101,7 @@ def cut_version(
         remove_unnamed_snapshots(store, named, repository.notes / "snapshots")
         selection = select_partitions(store, request)
         _require_days(selection)
+        spanned = spanned_files(verdicts, [chosen.day for chosen in selection.days], request.accept_unusable)
         progress("pin", f"{len(selection.days)} days", 0, 0)
         snapshot = write_snapshot(store, snapshot_of(store, selection), repository.notes / "snapshots")
         wanted = _wanted(selection)
@@ -110,7 +116,7 @@ def cut_version(
         md5s = repository.work_tree.md5s()
         names = (*request.datasets, FOLDS) if folds else request.datasets
         dirs = _track(repository, names, {**md5s, folds.file.path: folds.file.md5} if folds else md5s)
-        manifest = describe_version(store, request, selection, snapshot, instant, unsettled, md5s, dirs, folds)
+        manifest = describe_version(store, request, selection, snapshot, instant, unsettled, md5s, dirs, folds, spanned)
         if newest is not None and newest.facts == manifest.facts:
             return Cut(newest, "unchanged", copied)
         progress("count", "event ids", 0, 0)
@@ -130,14 +136,16 @@ def preview_version(
     *,
     now: dt.datetime,
     unsettled: Collection[str] = (),
+    verdicts: Collection[FileVerdict] = (),
 ) -> Cut:
     """Say what a cut would hold; nothing is written anywhere.
 
     Raises:
-        VersionError: There is no day to be cut.
+        VersionError: There is no day to be cut, or too many rows of its files reach no day and nobody accepted that.
     """
     selection = select_partitions(store, request)
     _require_days(selection)
+    spanned = spanned_files(verdicts, [chosen.day for chosen in selection.days], request.accept_unusable)
     snapshot = snapshot_id(snapshot_of(store, selection))
     newest = repository.newest()
     known = {file.path: file for file in newest.files} if newest else {}
@@ -146,7 +154,7 @@ def preview_version(
     md5s = {path: known[path].md5 if path in known else "" for path in wanted}
     dirs = {dataset.name: dataset.dir_md5 for dataset in newest.datasets} if newest else {}
     instant = now.astimezone(dt.UTC).replace(microsecond=0)
-    manifest = describe_version(store, request, selection, snapshot, instant, unsettled, md5s, dirs, None)
+    manifest = describe_version(store, request, selection, snapshot, instant, unsettled, md5s, dirs, None, spanned)
     is_same = False
     if newest is not None and answers(newest.folds, request.folds):
         # The same rows and the same choice are the same folds, so none need to be dealt to know.

@@ -159,6 +159,59 @@ class DayFacts(_Part):
     checks: dict[str, Any]
 
 
+class SpannedSource(_Part):
+    """The landed files of one source that have rows on the days of the version.
+
+    Attributes:
+        source: Its name.
+        files: Their number; empty files among them.
+        rows: Their rows, those of other days too.
+        unusable: Rows that reach no day, by reason.
+        expected: Rows that reach no day as the contract expects, by reason.
+        red_files: Files of which more rows reach no day than the contract tolerates, or of which nothing is published.
+        warned_files: Files that are only warned of.
+    """
+
+    source: str
+    files: int
+    rows: int
+    unusable: dict[str, int]
+    expected: dict[str, int]
+    red_files: int
+    warned_files: int
+
+    @property
+    def unusable_rows(self) -> int:
+        """Rows that reach no day and should."""
+        return sum(self.unusable.values())
+
+
+class SpannedFile(_Part):
+    """A landed file that is red or warned of, see `SpannedSource`; ``refusal``: why nothing of it is published."""
+
+    source: str
+    sha256: str
+    name: str
+    level: str
+    rows: int
+    unusable: dict[str, int]
+    refusal: str | None
+
+
+class SpannedFiles(_Part):
+    """The landed files of the version's days, as they stood when it was cut.
+
+    Attributes:
+        accepted: Why red files may be among them, in the words of who cut it; empty where none is.
+        sources: By name.
+        worst: The red ones and those that are warned of, the largest loss first; of many only the first.
+    """
+
+    accepted: str
+    sources: tuple[SpannedSource, ...]
+    worst: tuple[SpannedFile, ...]
+
+
 class LeftOut(_Part):
     """A day that is not in the version, and why."""
 
@@ -181,6 +234,7 @@ class Manifest(_Part):
         left_out: Days that are known and not in it.
         datasets: By name.
         folds: Folds that were dealt for it; none where it has those published with each day alone.
+        spanned_files: The landed files of its days; none in versions of before that was recorded.
     """
 
     format: int = FORMAT
@@ -195,6 +249,7 @@ class Manifest(_Part):
     left_out: tuple[LeftOut, ...]
     datasets: tuple[DatasetFacts, ...]
     folds: FoldFacts | None = None
+    spanned_files: SpannedFiles | None = None
 
     @property
     def rows(self) -> int:
@@ -229,10 +284,12 @@ class Manifest(_Part):
     def facts(self) -> dict[str, Any]:
         """Everything but the name, the instant and the code that cut it: equal facts are the same version.
 
-        Of the maturity of labels only whether it is recorded: the same bytes are the same version, though more has been
-        seen since.
+        Of the maturity of labels only whether it is recorded, and of the landed files only what was accepted: the same
+        bytes are the same version, though more has been seen since.
         """
         facts = self.model_dump(mode="json", exclude={"tag", "created_at", "code"})
+        if self.spanned_files is None or not self.spanned_files.accepted:
+            del facts["spanned_files"]
         for day in facts["days"]:
             del day["declared_early"]
             day["mature_through"] = day["mature_through"] is not None

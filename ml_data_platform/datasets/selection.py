@@ -37,12 +37,14 @@ class Request:
         first: First UTC day; none for an open beginning.
         last: Last UTC day; none for an open end.
         folds: Folds to be dealt and stored with the version; none for those that are published with each day alone.
+        accept_unusable: Why rows of red files may be missing, in words; empty to refuse such a version.
     """
 
     datasets: tuple[str, ...] = DATASETS
     first: dt.date | None = None
     last: dt.date | None = None
     folds: FoldChoice | None = None
+    accept_unusable: str = ""
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.datasets if name not in DATASETS]

@@ -20,6 +20,7 @@ from ml_data_platform.datasets.manifest import (
     FoldFacts,
     Manifest,
     PartitionFacts,
+    SpannedFiles,
 )
 from ml_data_platform.datasets.provenance import code_identity
 from ml_data_platform.datasets.repository import TAG_PREFIX
@@ -44,6 +45,7 @@ def describe_version(  # noqa: PLR0917 - every fact of a version comes together 
     md5s: dict[str, str],
     dirs: dict[str, str],
     folds: FoldFacts | None,
+    spanned: SpannedFiles,
 ) -> Manifest:
     """Return what a version says of itself.
 
@@ -57,6 +59,7 @@ def describe_version(  # noqa: PLR0917 - every fact of a version comes together 
         md5s: Path of each file to its MD5.
         dirs: Folder to the MD5 of DVC's listing of it.
         folds: Folds that were dealt for it.
+        spanned: The landed files of its days.
     """
     days = tuple(
         DayFacts(
@@ -83,6 +86,7 @@ def describe_version(  # noqa: PLR0917 - every fact of a version comes together 
         left_out=selection.left_out,
         datasets=tuple(_dataset(name, selection, md5s, dirs.get(name, "")) for name in request.datasets),
         folds=folds.model_copy(update={"dir_md5": dirs[FOLDS]}) if folds else None,
+        spanned_files=spanned,
     )
 
 

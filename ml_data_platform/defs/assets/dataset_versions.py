@@ -13,6 +13,7 @@ from ml_data_platform.defs.daily import OWNERS
 from ml_data_platform.defs.resources import PlatformResource
 from ml_data_platform.settings import Settings
 from ml_data_platform.stages.settled_days import unsettled_days
+from ml_data_platform.stages.unusable_rows import judge_landed
 from ml_data_platform.storage.layout import parse_day
 from ml_data_platform.training.folds import parse_choice
 
@@ -29,12 +30,17 @@ class VersionChoice(dg.Config):
         default=None, description="Folds to store with the version, e.g. stratified_group:5; see version cut --help."
     )
     accept: str = Field(default="", description="What folds that tear users apart need to be told in words.")
+    accept_unusable: str = Field(
+        default="", description="Why rows of red files may be missing, in words; the version records them."
+    )
 
     def request(self) -> Request:
         """Return the request, checked."""
         first, last = (parse_day(day) if day else None for day in (self.first_day, self.last_day))
         folds = parse_choice(self.folds, self.accept)
-        return Request(tuple(name for name in DATASETS if name in self.datasets), first, last, folds)
+        return Request(
+            tuple(name for name in DATASETS if name in self.datasets), first, last, folds, self.accept_unusable
+        )
 
 
 def versions_of(settings: Settings) -> VersionsRepository:
@@ -71,6 +77,7 @@ def dataset_versions() -> dg.AssetsDefinition:
             config.request(),
             now=opened.clock(),
             unsettled=unsettled_days(opened),
+            verdicts=judge_landed(opened).files,
             memory_limit=opened.settings.memory_limit,
             threads=opened.settings.threads,
             progress=lambda step, what, done, total: context.log.debug("%s %s %s/%s", step, what, done, total),
@@ -90,7 +97,7 @@ def report_cut(instance: dg.DagsterInstance, settings: Settings, cut: Cut) -> No
 
 
 def _shown(cut: Cut, settings: Settings) -> dict[str, Any]:
-    version = cut.manifest
+    version, spanned = cut.manifest, cut.manifest.spanned_files
     left_out = "\n".join(f"- {each.day}: {each.reason}" for each in version.left_out)
     return {
         "tag": version.tag,
@@ -106,6 +113,8 @@ def _shown(cut: Cut, settings: Settings) -> dict[str, Any]:
         "files_copied": len(cut.copied),
         "folds": version.folds.name if version.folds else "as published each day",
         "snapshot": version.snapshot_id,
+        "unusable_rows": sum(each.unusable_rows for each in spanned.sources) if spanned else "not known",
+        "accepted_unusable": (spanned.accepted if spanned else "") or "none",
         "repository": dg.MetadataValue.path(str(settings.versions_folder)),
         "remote": settings.versions_remote_url,
         **{f"{each.name}_md5": f"{each.dir_md5}.dir" for each in version.tracked},
