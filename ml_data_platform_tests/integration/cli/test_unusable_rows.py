@@ -1,0 +1,206 @@
+"""Rows that reach no day are told by exit status, in words and as JSON, as long as their file counts."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from ml_data_platform_tests.command_line import CommandLine, Result
+from ml_data_platform_tests.unusable_logs import DAY, FORMATS, SOURCE, rows, write, write_contract
+
+CHECK = "landed_files: landed_rows_are_usable"
+FUTURE = (dt.datetime.now(dt.UTC) + dt.timedelta(days=40)).strftime("%Y-%m-%dT%H:%M:%SZ")
+"""An event time that no clock of these tests reaches."""
+
+
+@pytest.fixture
+def cli(tmp_path: Path) -> CommandLine:
+    """The command line in a folder with a root that has one contract, of CSV."""
+    write_contract(tmp_path, "csv")
+    return CommandLine(tmp_path)
+
+
+def land(cli: CommandLine, path: Path, *more: object) -> Result:
+    """Land a file of the past."""
+    return cli("land", path, "--source", SOURCE, "--historical", *more)
+
+
+def verdicts(cli: CommandLine, status: int) -> dict[str, Any]:
+    """Return what `status` says of the files, and require its exit status."""
+    result = cli("status", "--json")
+    assert result.status == status, result
+    return dict(json.loads(result.out)["landing"]["unusable_rows"])
+
+
+def published(cli: CommandLine, day: str = DAY) -> int:
+    """Return the rows of a day as plain readers count them."""
+    path = cli.folder / f".platform/data/validated_events/dt={day}/data.parquet"
+    return int(pq.ParquetFile(path).metadata.num_rows)
+
+
+@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize(
+    ("at", "reason"),
+    [
+        (f"{DAY} 10:00:00 UTC+", "event_time_unreadable"),
+        ("", "event_time_missing"),
+        (FUTURE, "event_time_in_the_future"),
+        ("2019-12-31T23:59:59Z", "event_time_before_start_date"),
+    ],
+)
+def test_half_of_a_file_without_a_usable_time(cli: CommandLine, form: str, at: str, reason: str) -> None:
+    """Red with the reason, in every format; the other half is published; the command that is named shows the rows."""
+    write_contract(cli.folder, form)
+    told = land(cli, write(cli.folder / f"half.{form}", rows(50, bad=50, at=at)))
+    assert told.status == 1
+    assert f"50 of 100 rows (50.00%) reach no day: 50 {reason}" in told.text
+    found = verdicts(cli, 1)
+    assert (found["failed"], found["warned"]) == ([CHECK], [])
+    (file,) = found["files"]
+    assert (file["rows"], file["unusable_rows"], file["level"], file["reasons"]) == (100, 50, "red", {reason: 50})
+    command = shlex.split(file["show_with"])
+    assert command[0] == "ml-data-platform"
+    shown = json.loads(cli.ok(*command[1:], "--limit", 1000, "--json").out)["rows"]
+    assert {(row["reasons"][0], row["file"]) for row in shown} == {(reason, f"half.{form}")}
+    assert len(shown) == 50
+    cli.ok("backfill")
+    assert published(cli) == 50
+    assert verdicts(cli, 1) == found
+
+
+def test_the_same_rows_in_good_form_are_green(cli: CommandLine) -> None:
+    """The positive of all of this: nothing is told, every command ends with 0, and all rows are published."""
+    assert land(cli, write(cli.folder / "good.csv", rows(100))).status == 0
+    cli.ok("backfill")
+    found = verdicts(cli, 0)
+    assert (found["failed"], found["warned"], found["files"], published(cli)) == ([], [], [], 100)
+    share = {"rows": 100, "unusable_rows": 0, "unusable_share": 0.0, "red_files": 0, "warned_files": 0}
+    assert found["sources"] == {SOURCE: share}
+
+
+def test_malformed_lines_and_arrays(cli: CommandLine) -> None:
+    """Lines that are no objects and rows with too many cells are counted like undated ones; one bad row alone is red."""
+    write_contract(cli.folder, "jsonl")
+    good = write(cli.folder / "some.jsonl", rows(8)).read_text()
+    some = cli.folder / "some.jsonl"
+    some.write_text(good + "not json\n{\n")
+    told = land(cli, some)
+    assert (told.status, "2 of 10 rows (20.00%) reach no day: 2 malformed_row" in told.text) == (1, True)
+    alone = cli.folder / "alone.jsonl"
+    alone.write_text("not json\n")
+    assert land(cli, alone).status == 1
+    write_contract(cli.folder, "csv")
+    wide = cli.folder / "wide.csv"
+    wide.write_text("who,visit,what,at\n" + f"u,s,view,{DAY}T10:00:00Z\n" * 3 + f"u,s,view,{DAY}T10:00:00Z,more\n")
+    told = land(cli, wide)
+    assert (told.status, "1 of 4 rows (25.00%) reach no day: 1 wrong_field_count" in told.text) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("good", "bad", "status", "told"),
+    [(199, 1, 0, ""), (99, 1, 0, "warned"), (81, 19, 0, "warned"), (80, 20, 1, "failed")],
+)
+def test_one_and_twenty_percent(cli: CommandLine, good: int, bad: int, status: int, told: str) -> None:
+    """Below 1 % nothing is said, from there on it is a warning with status 0, from 20 % on the status is 1."""
+    assert land(cli, write(cli.folder / "a.csv", rows(good, bad=bad))).status == status
+    found = verdicts(cli, status)
+    assert [name for name in ("failed", "warned") if found[name]] == ([told] if told else [])
+    assert found["sources"][SOURCE]["unusable_rows"] == bad
+
+
+def test_tolerances_are_of_each_source_and_hold_at_once(cli: CommandLine) -> None:
+    """A contract that tolerates it turns its source green without landing anything again, and no other source."""
+    other = yaml_of(cli.folder, "other")
+    path = write(cli.folder / "a.csv", rows(50, bad=50))
+    assert land(cli, path).status == 1
+    assert cli("land", path, "--source", "other", "--historical").status == 1
+    write_contract(cli.folder, "csv", unusable_rows={"warn": 0.6, "red": 0.6})
+    found = verdicts(cli, 1)
+    assert [file["source"] for file in found["files"]] == ["other"]
+    assert "nothing to land" in cli.ok("land").text
+    other.unlink()
+    write_contract(cli.folder, "csv", unusable_rows={"expected": ["event_time_before_start_date"]})
+    assert {file["source"] for file in verdicts(cli, 1)["files"]} == {SOURCE, "other"}
+
+
+def yaml_of(folder: Path, source: str) -> Path:
+    """Copy the contract under another name."""
+    place = folder / ".platform/sources"
+    text = (place / f"{SOURCE}.yaml").read_text().replace(f"source: {SOURCE}", f"source: {source}")
+    (place / f"{source}.yaml").write_text(text)
+    return place / f"{source}.yaml"
+
+
+def test_only_replacing_the_file_makes_it_green(cli: CommandLine) -> None:
+    """Neither a good file nor landing it again does; the corrected file does, and the old one stays out."""
+    bad = write(cli.folder / "a.csv", rows(50, bad=50))
+    land(cli, bad)
+    assert land(cli, write(cli.folder / "b.csv", rows(90, day="2026-06-02", name="b"))).status == 0
+    assert [file["file"] for file in verdicts(cli, 1)["files"]] == ["a.csv"]
+    again = land(cli, bad)
+    assert (again.status, "known already" in again.text, "50 of 100 rows" in again.text) == (1, True, True)
+    digest = hashlib.sha256(bad.read_bytes()).hexdigest()
+    corrected = write(cli.folder / "c.csv", rows(100))
+    assert land(cli, corrected, "--replaces", digest[:12]).status == 0
+    assert verdicts(cli, 0)["files"] == []
+    cli.ok("backfill")
+    assert published(cli) == 100
+    assert "counts no longer" in land(cli, bad).text
+
+
+def test_a_refused_file_publishes_nothing_until_its_contract_changes(cli: CommandLine) -> None:
+    """Nothing of it is on any day, its bad rows are counted and shown, its bytes are kept and read again by themselves."""
+    write_contract(cli.folder, "csv", on_unusable="refuse_file")
+    assert land(cli, write(cli.folder / "fine.csv", rows(20, bad=3, name="f"))).status == 0
+    told = land(cli, write(cli.folder / "a.csv", rows(50, bad=50)))
+    assert told.status == 1
+    assert "on_unusable: refuse_file" in told.text
+    cli.ok("backfill")
+    assert published(cli) == 20
+    (file, _) = verdicts(cli, 1)["files"]
+    assert (file["file"], file["rows"], file["unusable_rows"]) == ("a.csv", 100, 50)
+    assert "on_unusable: refuse_file" in file["refusal"]
+    listed = json.loads(cli.ok("quarantine", "list", "--source", SOURCE, "--json").out)
+    counted = {(group["reason"], group["file"]): group["rows"] for group in listed}
+    assert counted["event_time_unreadable", "a.csv"] == 50
+    assert ("file_refused", "a.csv") in counted
+    # Known, and so not tried again; and still told.
+    again = land(cli, cli.folder / "a.csv")
+    assert (again.status, "on_unusable: refuse_file" in again.text) == (1, True)
+    assert cli("verify").status == 0
+    write_contract(cli.folder, "csv")
+    assert cli("land").status == 1
+    cli.ok("backfill")
+    assert published(cli) == 70
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_masked_rows_are_judged_and_never_shown_as_they_came(cli: CommandLine, form: str) -> None:
+    """The same verdict where nothing may be kept as it is; no example holds a value that is masked."""
+    write_contract(cli.folder, form, pii={"columns": {"who": "mask", "visit": "mask"}})
+    told = land(cli, write(cli.folder / f"a.{form}", rows(50, bad=50, name="canary")))
+    assert (told.status, "50 of 100 rows (50.00%) reach no day" in told.text) == (1, True)
+    cli.ok("backfill")
+    (file,) = verdicts(cli, 1)["files"]
+    shown = cli.ok(*shlex.split(file["show_with"])[1:], "--limit", 1000).out
+    assert "event_time_unreadable" in shown
+    assert "canary" not in shown
+    kept = [path for path in (cli.folder / ".platform").rglob("*") if path.is_file() and b"canary" in path.read_bytes()]
+    assert kept == []
+
+
+def test_a_dry_run_of_the_contract_says_it_before(cli: CommandLine) -> None:
+    """`sources check` is not content with a file that would be red."""
+    path = write(cli.folder / "a.csv", rows(50, bad=50))
+    checked = cli("sources", "check", path, "--source", SOURCE, "--json")
+    assert (checked.status, json.loads(checked.out)["is_red"]) == (1, True)
+    assert "too many rows have no usable day" in cli("sources", "check", path, "--source", SOURCE).text
+    checked = cli("sources", "check", write(path, rows(99, bad=1)), "--source", SOURCE, "--json")
+    assert (checked.status, json.loads(checked.out)["is_red"]) == (0, False)
