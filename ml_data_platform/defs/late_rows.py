@@ -7,6 +7,7 @@ Rows that came too late are no input of their day, so nothing builds it, and its
 """
 
 import datetime as dt
+from collections.abc import Sequence
 
 import dagster as dg
 
@@ -15,6 +16,7 @@ from ml_data_platform.defs.history import partitions_said_otherwise
 from ml_data_platform.stages.day_lateness import NOTHING_LANDED, lateness_of_days
 from ml_data_platform.stages.platform import Platform
 from ml_data_platform.stages.state import asset_rules, current_records, read_watermarks
+from ml_data_platform.storage.ledger import LedgerRecord
 from ml_data_platform.validation.runner import check_metrics
 from ml_data_platform.validation.table_rules import NO_ROWS_ARE_TOO_LATE
 
@@ -24,12 +26,19 @@ JOB = "report_too_late_rows"
 KEY = dg.AssetCheckKey(dg.AssetKey(ASSET), NO_ROWS_ARE_TOO_LATE)
 
 
-def report_too_late_rows(instance: dg.DagsterInstance, platform: Platform) -> list[dt.date]:
+def report_too_late_rows(
+    instance: dg.DagsterInstance, platform: Platform, records: Sequence[LedgerRecord] | None = None
+) -> list[dt.date]:
     """Report the check on days where what it said last is no longer so; returns these days, in order.
 
     Compares states, so that it can be called at any time and any number of times.
+
+    Args:
+        instance: Where it is recorded.
+        platform: The opened root.
+        records: Current ledger records, where they were read already.
     """
-    records = current_records(platform)
+    records = current_records(platform) if records is None else records
     wrong = partitions_said_otherwise(instance, KEY, {day for record in records for day in record.too_late})
     if not wrong:
         return []

@@ -26,6 +26,7 @@ from ml_data_platform.defs.unusable_rows import report_unusable_rows
 from ml_data_platform.events.planning import Decision, Status
 from ml_data_platform.stages.landed_files import WaitingFiles, waiting_files
 from ml_data_platform.stages.platform import Platform
+from ml_data_platform.stages.state import current_records
 
 REFRESH_SECONDS = 5
 """Least time between two looks at what is dirty: shorter than that of the landing folder, because what follows a run
@@ -98,10 +99,11 @@ def late_data_sensor(refresh_day: UnresolvedAssetJobDefinition, *, interval_seco
             context.log.warning("run %s was reported as failed: its process is gone", run_id)
         repairs.run(opened.store.recover, is_urgent=bool(orphans))
         comparisons.run(lambda: report_unusual_fields(context.instance, opened), is_urgent=False)
-        too_late = report_too_late_rows(context.instance, opened)
+        records = current_records(opened)
+        too_late = report_too_late_rows(context.instance, opened, records)
         if too_late:
             context.log.warning("the check of too-late rows was brought up to date: %s", listed([*map(str, too_late)]))
-        if report_unusable_rows(context.instance, opened):
+        if report_unusable_rows(context.instance, opened, records):
             context.log.warning("the check of rows that reach no day was brought up to date")
         # What runs is read before what is published: a run that ends in between is seen by the next look.
         running = unfinished_runs(context.instance)
