@@ -13,8 +13,9 @@ from collections.abc import Iterable, Sequence
 
 from ml_data_platform.events.sql_text import sql_list, sql_literal
 
-POSITION_COLUMNS = ("", "Unnamed: 0", "__index_level_0__", "__index_level_1__", "__index_level_2__")
-"""Columns in which data frames write the positions of rows: sent again, an event has another one."""
+POSITION_COLUMNS = ("", "_column_1", "Unnamed: 0", "__index_level_0__", "__index_level_1__", "__index_level_2__")
+"""Columns in which data frames write the positions of rows: sent again, an event has another one. A first column of CSV
+without a name lands as ``_column_1``."""
 
 
 def framed(text: str) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from ml_data_platform.errors import LandingError, bounded
 from ml_data_platform.events.alike_names import alike_names
 from ml_data_platform.events.contracts import SourceContract
+from ml_data_platform.events.identity import POSITION_COLUMNS
 from ml_data_platform.events.landed_paths import key_paths
 
 MAX_NAMES_SHOWN = 20
@@ -84,12 +85,12 @@ def require_columns(names: Sequence[str], contract: SourceContract) -> None:
 
 
 def refuse_unknown_columns(names: Iterable[str], contract: SourceContract) -> None:
-    """Check that a file has no column beyond the contract's, where the contract freezes them.
+    """Check that a file has no column beyond the contract's and data frames' positions, where the contract freezes them.
 
     Raises:
         LandingError: There are such columns, and ``unknown_columns`` is ``freeze``.
     """
-    unknown = sorted(set(names) - contract.known_columns)
+    unknown = sorted(set(names) - contract.known_columns - set(POSITION_COLUMNS))
     if unknown and contract.unknown_columns == "freeze":
         raise LandingError(
             "The file has columns that its contract does not name, and the contract freezes them.",

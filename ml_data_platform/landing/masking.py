@@ -25,6 +25,7 @@ import pyarrow as pa
 from ml_data_platform.events.contract_parts import MaskingAction
 from ml_data_platform.events.evolution import LARGEST_EXACT_INTEGER
 from ml_data_platform.events.id_texts import id_text
+from ml_data_platform.events.identity import POSITION_COLUMNS
 from ml_data_platform.events.masking_plan import ROW_KEY, MaskingPlan, PathRule
 from ml_data_platform.landing.chunks import CHUNK, MALFORMED_ROW, WRONG_FIELD_COUNT
 from ml_data_platform.landing.distinct_names import EXTRA_FIELDS_KEY, UNPARSED_KEY
@@ -43,6 +44,8 @@ _SIMPLE = re.compile(
 )
 _PLAIN = re.compile(r"[^\s,\]}]+")
 _NOTHING = frozenset({"null", '""'})
+# A position that is dropped tells no event from another, and one that is masked is known by its name.
+_POSITIONS = frozenset(json.dumps(name) for name in POSITION_COLUMNS)
 _KEPT = PathRule("keep")
 _Action = MaskingAction | Literal["mask_id", "within"]
 _Key = TypeVar("_Key")
@@ -156,7 +159,7 @@ class Masker:
                     found = self._within(rule, written, value) if action == "within" else None
                     if found is not None:
                         members.append(f"{name}:{found}")
-                    elif value not in _NOTHING:
+                    elif value not in _NOTHING and written not in _POSITIONS:
                         self._dropped.append(f"{written}:{value}")
                 at = simple.end()
             else:
@@ -281,7 +284,7 @@ class Masker:
 
     def _name(self, name: str) -> str | None:
         """Return the name that an unnamed column has in masked rows; None where it is dropped."""
-        if self.plan.unnamed == "keep":
+        if self.plan.unnamed == "keep" or (self.plan.unnamed == "mask" and name in POSITION_COLUMNS):
             return name
         return self.mask(name, "name") if self.plan.unnamed == "mask" else None
 

@@ -21,6 +21,7 @@ import pyarrow as pa
 from ml_data_platform.errors import LandingError
 from ml_data_platform.events.contract_parts import MAX_TEXT
 from ml_data_platform.events.contracts import SourceContract
+from ml_data_platform.events.identity import POSITION_COLUMNS
 from ml_data_platform.events.masking_plan import ROW_KEY, masking_plan
 from ml_data_platform.events.profiles import NESTED, ColumnProfile, profile_rows
 from ml_data_platform.events.sniffing import FormatGuess, lacks_header, sniff_format
@@ -153,14 +154,34 @@ def _flat(
 ) -> Iterator[tuple[str, str | None]]:
     for key, value in row.items():
         name = f"{prefix}{key}"
+        within = _json_text(value) if depth < MAX_DEPTH else None
+        if name in POSITION_COLUMNS and _is_position(value):
+            continue
         if len(name) > MAX_TEXT or not (key if form.format == "csv" else all(key.split("."))):
             unaddressable[name] = None
         elif isinstance(value, dict) and value and depth < MAX_DEPTH:
             yield from _flat(value, form, unaddressable, f"{name}.", depth + 1)
+        elif within:
+            yield from _flat(within, form, unaddressable, f"{name}.", depth + 1)
         elif isinstance(value, dict | list):
             yield name, NESTED
         else:
             yield name, _text(value)
+
+
+def _is_position(value: Any) -> bool:
+    return value is None or str(value).isdigit()
+
+
+def _json_text(value: Any) -> Mapping[str, Any] | None:
+    """Return the object whose JSON text a value is, into which a contract can lead too."""
+    if not isinstance(value, str) or not value.lstrip().startswith("{"):
+        return None
+    try:
+        found = json.loads(value, parse_float=str, parse_int=str)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def _text(value: Any) -> str | None:
