@@ -9,15 +9,16 @@ texts that are scalars; texts that are ids; values per schema version, upcast; t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from ml_data_platform.events.contract_model import LABEL_FIELD, SourceContract
-from ml_data_platform.events.id_texts import id_text_sql
+from ml_data_platform.events.id_texts import PLACEHOLDERS, absent_texts, id_text_sql, placeholder_sql
 from ml_data_platform.events.identity import (
     POSITION_COLUMNS,
     composite_sql,
     framed,
     framed_members,
+    framed_named_members,
     framed_value,
 )
 from ml_data_platform.events.ids import (
@@ -45,16 +46,22 @@ _READ = tuple(name for name, kind in _CANONICAL.items() if not kind.is_instant)
 _CHECKED = tuple(name for name in _READ if _CANONICAL[name] is not FieldType.TEXT)
 
 
-def map_source(contract: SourceContract, relation: str) -> str:
-    """Return the mapping query of one source; see ``parsing.mapping_query``."""
+def map_source(contract: SourceContract, relation: str, names: Sequence[str] | None = None) -> str:
+    """Return the mapping query of one source; see ``parsing.mapping_query``.
+
+    Args:
+        contract: The contract of the source.
+        relation: FROM item with its rows.
+        names: Names of all members of all its rows; None where they are not known.
+    """
     taken = [_taken(contract, version) for version in contract.versions]
     columns = {column for each in taken for names in each.values() for column in names}
     at = {column: place for place, column in enumerate(sorted({*columns, *contract.identity}), start=1)}
     raw_rows = f"{relation} AS raw_rows WHERE source = {sql_literal(contract.source)}"
     return f"""
-SELECT {_canonical_columns(contract)}
+SELECT {_canonical_columns(contract, at)}
 FROM (SELECT *, {_session_digest(contract)} AS session_digest
-FROM (SELECT *, {_event_id(contract, at)} AS event_id
+FROM (SELECT *, {_event_id(contract, at, names)} AS event_id
 FROM (SELECT *, {_versioned_columns(contract, at)}
 FROM (SELECT *, {_ids(contract, at)}
 FROM (SELECT *, {_scalars(contract, at)}
@@ -145,10 +152,10 @@ def _read(contract: SourceContract, text: str, kind: FieldType) -> str:
     return "event_time" if kind.is_instant else read_value(text, kind)
 
 
-def _event_id(contract: SourceContract, at: Mapping[str, int]) -> str:
+def _event_id(contract: SourceContract, at: Mapping[str, int], names: Sequence[str] | None) -> str:
     """The producer's event id; where there is none and none is asked for, one made of what identifies the event."""
     own = {version: _own_event_id(contract, version) for version in contract.versions}
-    hashed = hashed_event_id_sql(contract.source, _identity(contract, at))
+    hashed = hashed_event_id_sql(contract.source, _identity(contract, at, names))
     if contract.has_stated_event_ids:
         hashed = "CAST(NULL AS VARCHAR)"
     return by_version({v: hashed if text is None else f"coalesce({text}, {hashed})" for v, text in own.items()})
@@ -163,7 +170,7 @@ def _own_event_id(contract: SourceContract, version: int) -> str | None:
     return f"CASE WHEN text_event_id IS NOT NULL THEN {hashed_event_id_sql(contract.source, ['text_event_id'])} END"
 
 
-def _identity(contract: SourceContract, at: Mapping[str, int]) -> list[str]:
+def _identity(contract: SourceContract, at: Mapping[str, int], names: Sequence[str] | None) -> list[str]:
     """What tells the event of a row from others, as framed texts."""
     if contract.identity:
         return [
@@ -175,7 +182,7 @@ def _identity(contract: SourceContract, at: Mapping[str, int]) -> list[str]:
         ids = {v: [f"i{at[column]}" for column in _taken(contract, v).get(name, ())] for v in contract.versions}
         parts.append(by_version({v: " || ".join(map(framed, each)) or "'-,'" for v, each in ids.items()}))
     parts += [_framed_canonical(name) for name in _READ if name not in ID_COLUMNS]
-    parts.append(by_version({v: _unmapped(contract, v) for v in contract.versions}))
+    parts.append(by_version({v: _unmapped(contract, v, names) for v in contract.versions}))
     place = [framed("source_file"), framed("CAST(source_row AS VARCHAR)")]
     return [*parts, *place] if contract.duplicates == "keep" else parts
 
@@ -198,17 +205,19 @@ def _framed_canonical(name: str) -> str:
     return framed_value(value, f"text_{name}")
 
 
-def _unmapped(contract: SourceContract, version: int) -> str:
+def _unmapped(contract: SourceContract, version: int, names: Sequence[str] | None) -> str:
     """All that landed in columns that are not mapped, framed."""
     taken = {column for columns in _taken(contract, version).values() for column in columns}
-    mapped = [
-        column
-        for column in contract.landed_columns(version)
-        if column in taken or column not in contract.fields(version).values()
-    ]
+    fields = contract.fields(version).values()
+    mapped = [column for column in contract.landed_columns(version) if column in taken or column not in fields]
     paths = [path for column in dict.fromkeys(mapped) for path in key_paths(column, is_flat=contract.is_flat)]
-    rest = without_paths([*paths, *((name,) for name in POSITION_COLUMNS if (name,) not in paths)])
-    return framed_members(rest, "landed", sorted({path[0] for path in paths if len(path) > 1}))
+    flat = {path[0] for path in paths if len(path) == 1} | set(POSITION_COLUMNS)
+    nested = [path for path in paths if len(path) > 1]
+    emptied = sorted({path[0] for path in nested})
+    if names is None:
+        return framed_members(without_paths([*((name,) for name in sorted(flat)), *nested]), "landed", emptied)
+    rest = without_paths(nested) if nested else "landed"
+    return framed_named_members(rest, [name for name in names if name not in flat], emptied)
 
 
 def _nested_fields(contract: SourceContract, version: int, at: Mapping[str, int]) -> str:
@@ -261,7 +270,7 @@ def _user_id(contract: SourceContract) -> str:
     return f"coalesce({user}, {anonymous_user_id_sql('event_id')})" if contract.ids.anonymous == "admit" else user
 
 
-def _canonical_columns(contract: SourceContract) -> str:
+def _canonical_columns(contract: SourceContract, at: Mapping[str, int]) -> str:
     known = {**{name: name for name in EVENT_TYPES}, **contract.event_type.mapping}
     event_type, unknown = _event_type(known, contract.event_type.default)
     unreadable = {name: f"left(CASE WHEN value_{name} IS NULL THEN text_{name} END, {MAX_SHOWN})" for name in _CHECKED}
@@ -286,8 +295,28 @@ def _canonical_columns(contract: SourceContract) -> str:
         "unknown_event_type": f"left({unknown}, {MAX_SHOWN})",
         "nested_fields": "nested_fields",
         "label_is_missing": is_unlabelled,
+        "placeholder_id": _placeholder(contract, at),
+        "has_own_event_id": "text_event_id IS NOT NULL",
     }
     return ",\n    ".join(f"{expression} AS {name}" for name, expression in columns.items())
+
+
+def _placeholder(contract: SourceContract, at: Mapping[str, int]) -> str:
+    """What stands in place of an id, with the canonical column: what the contract itself calls absent is known."""
+    said = contract.ids
+    known = absent_texts((), said.sentinels)
+    if said.anonymous == "admit" or "null_markers" in said.model_fields_set:
+        known = contract.absent_ids
+    words = {*absent_texts(PLACEHOLDERS, ()), *contract.absent_ids} - set(known)
+    found = {}
+    for version in contract.versions:
+        columns = {column: name for name in ID_COLUMNS for column in _taken(contract, version).get(name, ())}
+        told = (
+            f"{sql_literal(name + ': ')} || ({placeholder_sql(f't{at[column]}', words)})"
+            for column, name in columns.items()
+        )
+        found[version] = f"coalesce({', '.join(told)}, NULL)"
+    return by_version(found)
 
 
 def _event_type(known: Mapping[str, str], default: str | None) -> tuple[str, str]:

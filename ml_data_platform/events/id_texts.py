@@ -35,12 +35,13 @@ PLACEHOLDERS = (
         "sessionid",
     ),
     *("[]", "{}", "''", '""', "xxx", "foo", "foobar", "asdf", "error", "#ref!", "#value!", "#name?", "#div/0!", "inf"),
-    *("infinity", "-infinity", "-inf", "unidentified", "unassigned", "unset", "?", "."),
+    *("infinity", "-infinity", "-inf", "unidentified", "unassigned", "unset", "?", ".", "-1"),
 )
 """Texts in place of an id that some people may still have as one: they are told, not taken for absent."""
 
+_PLAIN_BLANKS = " \t\n\r\f\v\x1c\x1d\x1e\x1f"
 BLANKS = (
-    " \t\n\r\f\v\x1c\x1d\x1e\x1f\x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
+    f"{_PLAIN_BLANKS}\x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
     "\u2028\u2029\u202f\u205f\u3000\u180e\u200b\u200c\u200d\u2060\ufeff"
 )
 """White space of Unicode, and characters that take no room: an id of nothing else is none."""
@@ -72,9 +73,15 @@ def id_text_sql(text: str, absent: Iterable[str]) -> str:
         f"WHEN regexp_full_match({text}, {sql_literal(_EXPONENT)}) AND {exact} = trunc({exact}) "
         f"AND abs({exact}) <= {LARGEST_EXACT_INTEGER} THEN CAST(CAST({exact} AS BIGINT) AS VARCHAR) ELSE {text} END"
     )
-    trimmed = f"lower(trim({written}, {sql_literal(BLANKS)}))"
+    trimmed = f"lower({trimmed_sql(written)})"
     nothing = ", ".join(sql_literal(each) for each in ("", *absent))
     return f"CASE WHEN {trimmed} NOT IN ({nothing}) THEN {written} END"
+
+
+def trimmed_sql(text: str) -> str:
+    """Return SQL for a text without `BLANKS` around it; most texts are ASCII, where that is cheap."""
+    plain, other = (f"trim({text}, {sql_literal(blanks)})" for blanks in (_PLAIN_BLANKS, BLANKS))
+    return f"CASE WHEN strlen({text}) = length({text}) THEN {plain} ELSE {other} END"
 
 
 def id_text(text: str, absent: Iterable[str]) -> str | None:
@@ -87,3 +94,21 @@ def id_text(text: str, absent: Iterable[str]) -> str | None:
             text = str(int(exact))
     trimmed = text.strip(BLANKS).lower()
     return None if not trimmed or trimmed in absent else text
+
+
+def placeholder_sql(text: str, words: Iterable[str]) -> str:
+    """Return SQL for what an id is a placeholder by, which is no producer's own text; NULL where it is none.
+
+    Args:
+        text: SQL column of the landed text.
+        words: Texts as `absent_texts` gives them.
+    """
+    trimmed = f"lower({trimmed_sql(text)})"
+    listed = ", ".join(sql_literal(word) for word in sorted(words))
+    # An exponent in a spreadsheet's manner stands for all ids that begin with its digits.
+    rounded = r"-?[0-9](\.[0-9]+)?E\+[0-9]{2,}"
+    return (
+        f"CASE WHEN {trimmed} IN ({listed}) THEN {trimmed} WHEN {text}[1] = '<' THEN '<…' "
+        f"WHEN {text} <> '' AND trim({text}, '0-') = '' THEN left({text}, 36) "
+        f"WHEN contains({text}, 'E+') AND regexp_full_match({text}, {sql_literal(rounded)}) THEN '…E+…' END"
+    )

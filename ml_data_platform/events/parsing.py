@@ -14,6 +14,7 @@ from ml_data_platform.errors import ContractError
 from ml_data_platform.events.contract_model import SourceContract
 from ml_data_platform.events.contract_parts import EPOCH, ISO, VersionColumn
 from ml_data_platform.events.event_mapping import map_source
+from ml_data_platform.events.identity import MAX_NAMES
 from ml_data_platform.events.landed_paths import key_pointers, texts_query
 from ml_data_platform.events.readings import read_epoch_instant, read_iso_instant
 from ml_data_platform.events.schema_versions import FieldType, SchemaVersion
@@ -31,6 +32,7 @@ from ml_data_platform.events.time_formats import read_formatted_instant
 __all__ = [
     "UNDATED_REASONS",
     "mapping_query",
+    "member_names_query",
     "routing_query",
     "sql_identifier",
     "sql_literal",
@@ -168,7 +170,36 @@ def _undated_reason(
     WHEN event_time > {sql_instant(latest)} THEN 'event_time_in_the_future' END"""
 
 
-def mapping_query(contracts: Mapping[str, SourceContract], relation: str) -> str:
+def member_names_query(contracts: Mapping[str, SourceContract], relation: str) -> str | None:
+    """Return SQL for the names of the members of rows that have to be identified by their values.
+
+    Args:
+        contracts: Source to contract.
+        relation: FROM item with ``source`` and ``landed``; inserted as it is.
+
+    Returns:
+        SQL of one row per name and source, at most 1 more per source than `mapping_query` has a use for: ``source``,
+        ``name``. None where no source needs it.
+    """
+    sources = [source for source, contract in sorted(contracts.items()) if is_identified_by_values(contract)]
+    if not sources:
+        return None
+    return f"""
+SELECT source, name FROM (
+    SELECT DISTINCT source, unnest(names) AS name FROM (
+        SELECT DISTINCT source, json_keys(landed) AS names FROM {relation} AS raw_rows
+        WHERE list_contains({sql_list(map(sql_literal, sources))}, source)))
+QUALIFY row_number() OVER (PARTITION BY source ORDER BY name) <= {MAX_NAMES + 1}"""
+
+
+def is_identified_by_values(contract: SourceContract) -> bool:
+    """Return whether rows of a source may have no other identity than all that they hold."""
+    return not contract.has_stated_event_ids and not contract.identity
+
+
+def mapping_query(
+    contracts: Mapping[str, SourceContract], relation: str, names: Mapping[str, Sequence[str]] | None = None
+) -> str:
     """Return SQL that maps dated rows to canonical events, with what could not be read beside them.
 
     The connection must know the key of the user ids (``ids.bind_id_key``).
@@ -176,20 +207,29 @@ def mapping_query(contracts: Mapping[str, SourceContract], relation: str) -> str
     Args:
         contracts: Source to contract; rows of other sources are not returned.
         relation: FROM item with the columns of RAW_EVENTS; inserted as it is, once per source.
+        names: Source to what `member_names_query` found in the relation, which makes the query faster; results are the
+            same without it.
 
     Returns:
         SQL of one row per row of the relation, in no order: the columns of VALIDATED_EVENTS in their order and
         types; ``event_time``; ``landed``; then ``unreadable_session_duration_seconds``,
         ``unreadable_purchase_amount_usd``, ``unreadable_sequence``, ``unreadable_label``, ``unknown_event_type``
         and ``nested_fields`` (VARCHAR, NULL where nothing is wrong, else at most 200 characters of what is), and
-        ``label_is_missing`` BOOLEAN.
+        ``label_is_missing`` BOOLEAN, ``placeholder_id`` VARCHAR (canonical column and what stands in place of its id, NULL
+        where nothing does) and ``has_own_event_id`` BOOLEAN.
 
     Raises:
         ContractError: There is no contract.
     """
     if not contracts:
         raise ContractError("Events cannot be mapped without any source contract.")
-    return "\nUNION ALL BY NAME\n".join(map_source(contracts[source], relation) for source in sorted(contracts))
+    usable = {
+        source: found
+        for source, found in (names or {}).items()
+        if len(found) <= MAX_NAMES and not any("\0" in name for name in found)
+    }
+    queries = (map_source(contracts[source], relation, usable.get(source)) for source in sorted(contracts))
+    return "\nUNION ALL BY NAME\n".join(queries)
 
 
 def unknown_columns_query(contract: SourceContract, relation: str) -> str:

@@ -18,7 +18,12 @@ from ml_data_platform.validation.rules import Rule
 from ml_data_platform.validation.runner import RowValidator
 
 CHUNK_ROWS = 131_072
-NOT_JUDGED = frozenset({"landed", "attributes", "source_file", "source_row", "source", "client_version", "event_time"})
+NOT_JUDGED = frozenset(
+    {
+        *("landed", "attributes", "source_file", "source_row", "source", "client_version", "event_time"),
+        *("placeholder_id", "has_own_event_id"),
+    }
+)
 REJECTIONS = pa.schema([("position", pa.int64()), ("rules", pa.list_(pa.string()))])
 
 

@@ -16,11 +16,12 @@ import pyarrow.parquet as pq
 from ml_data_platform.events import ids
 from ml_data_platform.events.contracts import SourceContract
 from ml_data_platform.events.lateness import end_of_day, start_of_day
-from ml_data_platform.events.parsing import mapping_query
+from ml_data_platform.events.parsing import mapping_query, member_names_query
 from ml_data_platform.events.schemas import EVENT_TYPES, QUARANTINED_EVENTS, VALIDATED_EVENTS
 from ml_data_platform.events.sql_text import sql_identifier, sql_instant, sql_literal
 from ml_data_platform.stages.event_order import kept_events, unstated_order
 from ml_data_platform.stages.field_profiles import FEW, PROFILE, Profiles, declared_shares, profile_fields, unusual_on
+from ml_data_platform.stages.id_findings import find_in_ids
 from ml_data_platform.stages.repeated_ids import differing_duplicates
 from ml_data_platform.stages.result import EngineLimits, SourceShares, StageResult, most_unusual_ratio
 from ml_data_platform.stages.row_judgement import judge_rows
@@ -90,6 +91,8 @@ def build(
         unstated = unstated_order(connection, contracts)
         fields = profile_fields(connection, contracts)
         declared = declared_shares(connection, contracts, fields)
+        of_ids = find_in_ids(connection, published)
+    metrics |= of_ids.metrics
     order = SourceShares(rows, unstated.rows)
     metrics["unstated_order_share"] = order.largest
     metrics["differing_duplicates"] = differing.events
@@ -98,6 +101,7 @@ def build(
     metrics["rejected_share_of_few_rows"] = rejected.largest_of(1, ROWS_TO_EXCEED_A_SHARE)
     metrics["duplicate_share"] = duplicate.largest
     examples = {
+        **of_ids.examples,
         "differing_duplicates": differing.examples,
         "rejected_share": rejected.lines,
         "rejected_share_of_few_rows": rejected.lines,
@@ -160,8 +164,21 @@ def _map(
     found = [row[0] for row in connection.execute("SELECT DISTINCT source FROM raw ORDER BY source").fetchall()]
     present = {source: contracts[source] for source in found} or dict(sorted(contracts.items())[:1])
     ids.bind_id_key(connection, id_key)
-    query = mapping_query(present, "raw")
+    query = mapping_query(present, "raw", _names(connection, present))
     duck.write_parquet(connection, query, target, duck.TEMPORARY)
+
+
+def _names(
+    connection: duckdb.DuckDBPyConnection, contracts: Mapping[str, SourceContract]
+) -> dict[str, list[str]] | None:
+    """Return the names of the members of the day's rows, of sources whose rows are identified by all of them."""
+    query = member_names_query(contracts, "raw")
+    if query is None:
+        return None
+    names: dict[str, list[str]] = {}
+    for source, name in connection.execute(query).fetchall():
+        names.setdefault(source, []).append(name)
+    return names
 
 
 def _split(

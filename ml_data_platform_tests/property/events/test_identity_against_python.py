@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ml_data_platform.events.contracts import parse_contract
-from ml_data_platform.events.parsing import mapping_query, routing_query
+from ml_data_platform.events.parsing import mapping_query, member_names_query, routing_query
 
 JSON = parse_contract("source: shop\nformat: jsonl\nschema_version: 1\nevent_type: {default: other}", file="shop.yaml")
 CSV = parse_contract(
@@ -58,7 +58,7 @@ EMPTY = {"u": 2, "s": 2, "price": 2, "n": 2, "page": 2, "ref": 2, "kind": 2}
 
 
 def event_ids(duck, contract, rows):
-    """Return the event ids of landed JSON texts, in their order."""
+    """Return the event ids of landed JSON texts, in their order: the same whether all names of members are known or not."""
     table = pa.table(
         {
             "source_row": pa.array(range(len(rows)), pa.int64()),
@@ -68,8 +68,14 @@ def event_ids(duck, contract, rows):
     )
     duck.register("identified", table)
     raw = f"(SELECT 'shop' AS source, 'f' AS source_file, * FROM ({routing_query(contract, 'identified', **WIDE)}))"
-    query = f"SELECT event_id FROM ({mapping_query({'shop': contract}, raw)}) ORDER BY source_row"
-    return [row[0] for row in duck.execute(query).fetchall()]
+    names = [name for _, name in duck.execute(member_names_query({"shop": contract}, raw)).fetchall()]
+    assert set(names) == {name for row in rows for name in json.loads(row)}
+    found = []
+    for known in (None, {"shop": names}):
+        query = f"SELECT event_id FROM ({mapping_query({'shop': contract}, raw, known)}) ORDER BY source_row"
+        found.append([row[0] for row in duck.execute(query).fetchall()])
+    assert found[0] == found[1]
+    return found[0]
 
 
 def same_parts(found, expected):

@@ -45,7 +45,9 @@ def test_columns_have_the_declared_names_types_and_order(rows, contract_of):
     assert [(name, schema.field(name).type) for name in schema.names[: len(expected)]] == [
         (field.name, field.type) for field in expected
     ]
-    assert schema.names[len(expected) :] == ["event_time", "landed", *REPORTS, "label_is_missing"]
+    assert schema.names[len(expected) :] == [
+        *("event_time", "landed", *REPORTS, "label_is_missing", "placeholder_id", "has_own_event_id")
+    ]
     assert all(schema.field(name).type == pa.string() for name in ("landed", *REPORTS))
     assert schema.field("label_is_missing").type == pa.bool_()
 
