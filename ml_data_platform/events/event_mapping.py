@@ -310,10 +310,12 @@ def _placeholder(contract: SourceContract, at: Mapping[str, int]) -> str:
     words = {*absent_texts(PLACEHOLDERS, ()), *contract.absent_ids} - set(known)
     found = {}
     for version in contract.versions:
-        columns = {column: name for name in ID_COLUMNS for column in _taken(contract, version).get(name, ())}
+        taken = _taken(contract, version)
         told = (
-            f"{sql_literal(name + ': ')} || ({placeholder_sql(f't{at[column]}', words)})"
-            for column, name in columns.items()
+            f"{sql_literal(name + ': ')} || ({placeholder_sql(f't{at[column]}', words, is_whole=is_whole)})"
+            for name in ID_COLUMNS
+            for is_whole in [len(taken.get(name, ())) == 1 or _is_first_of(contract, version, name)]
+            for column in taken.get(name, ())
         )
         found[version] = f"coalesce({', '.join(told)}, NULL)"
     return by_version(found)

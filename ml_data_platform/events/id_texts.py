@@ -96,19 +96,20 @@ def id_text(text: str, absent: Iterable[str]) -> str | None:
     return None if not trimmed or trimmed in absent else text
 
 
-def placeholder_sql(text: str, words: Iterable[str]) -> str:
+def placeholder_sql(text: str, words: Iterable[str], *, is_whole: bool = True) -> str:
     """Return SQL for what an id is a placeholder by, which is no producer's own text; NULL where it is none.
 
     Args:
         text: SQL column of the landed text.
         words: Texts as `absent_texts` gives them.
+        is_whole: The column is the id, and no part of one: a part may well be 0.
     """
     trimmed = f"lower({trimmed_sql(text)})"
+    zeros = f"WHEN {text} <> '' AND trim({text}, '0-') = '' THEN left({text}, 36) " if is_whole else ""
     listed = ", ".join(sql_literal(word) for word in sorted(words))
     # An exponent in a spreadsheet's manner stands for all ids that begin with its digits.
     rounded = r"-?[0-9](\.[0-9]+)?E\+[0-9]{2,}"
     return (
         f"CASE WHEN {trimmed} IN ({listed}) THEN {trimmed} WHEN {text}[1] = '<' THEN '<…' "
-        f"WHEN {text} <> '' AND trim({text}, '0-') = '' THEN left({text}, 36) "
-        f"WHEN contains({text}, 'E+') AND regexp_full_match({text}, {sql_literal(rounded)}) THEN '…E+…' END"
+        f"{zeros}WHEN contains({text}, 'E+') AND regexp_full_match({text}, {sql_literal(rounded)}) THEN '…E+…' END"
     )

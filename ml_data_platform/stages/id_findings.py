@@ -26,7 +26,7 @@ FREQUENT_SHARE, TIMES_OF_A_SHARE, TIMES_OF_ANY_SHARE = 0.05, 5, 10
 RANK_COMPARED = 4
 """An id is compared with the fourth most frequent of its source, so that up to three placeholders hide no other."""
 TIMES_OF_A_ZERO = 5
-"""An id of zeros is told where it has so many times the rows of a user: in a log that counts from 0 it is somebody."""
+"""An id of zeros is told where it has so many times the rows of others on average: in a log that counts from 0 it is somebody."""
 
 
 @dataclass
@@ -71,11 +71,14 @@ def _placeholders(connection: duckdb.DuckDBPyConnection, found: IdFindings) -> N
     rows = connection.execute(
         f"""WITH told AS (
             SELECT source, placeholder_id, count(*) AS rows FROM judged WHERE placeholder_id IS NOT NULL GROUP BY ALL),
-        usual AS (SELECT source, sum(rows) / count(DISTINCT user_id) AS rows_of_a_user FROM rows_of_ids GROUP BY source)
-        SELECT source, placeholder_id, rows FROM told LEFT JOIN usual USING (source)
+        usual AS (
+            SELECT source, 'user_id' AS name, sum(rows) / count(DISTINCT user_id) AS usual FROM rows_of_ids GROUP BY source
+            UNION ALL SELECT source, 'session_uuid', sum(rows) / count(DISTINCT session_uuid) FROM rows_of_ids GROUP BY source)
+        SELECT told.source, placeholder_id, rows FROM told
+        LEFT JOIN usual ON told.source = usual.source AND name = split_part(placeholder_id, ': ', 1)
         WHERE trim(split_part(placeholder_id, ': ', 2), '0-') <> ''
-            OR (NOT starts_with(placeholder_id, 'event_id') AND rows >= coalesce({TIMES_OF_A_ZERO} * rows_of_a_user, 0))
-        ORDER BY rows DESC, source, placeholder_id"""
+            OR (NOT starts_with(placeholder_id, 'event_id') AND rows >= {TIMES_OF_A_ZERO} * coalesce(usual, 0))
+        ORDER BY rows DESC, told.source, placeholder_id"""
     ).fetchall()
     lines = [f"{source}: {count:,} rows with {told}" for source, told, count in rows]
     found.note("placeholder_ids", sum(count for _, _, count in rows), lines)

@@ -1,0 +1,204 @@
+"""Ids from the landed file to the published event, in every format, masked and not."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from ml_data_platform_tests.pipeline_root import PipelineRoot, day, settings_for
+
+DAY = day(1)
+TIME = "2026-03-02T12:00:0{}Z"
+FORMATS = ("csv", "jsonl", "parquet")
+COLUMNS = "columns: {user_id: user_id, session_id: session_id, timestamp: timestamp, event_type: event_type}"
+
+
+def event(number, **fields):
+    """Return one event without an id of its own."""
+    return {
+        "user_id": f"u{number % 5}",
+        "session_id": f"s{number % 5}",
+        "timestamp": TIME.format(number % 10),
+        "event_type": "search",
+        "page": str(number),
+        **fields,
+    }
+
+
+def content(form, rows):
+    """Return a file of the rows, their columns in the first row's order."""
+    if form == "jsonl":
+        return "".join(json.dumps(row) + "\n" for row in rows).encode()
+    names = list(rows[0])
+    if form == "csv":
+        text = io.StringIO()
+        csv.writer(text).writerows([names, *([row.get(name) for name in names] for row in rows)])
+        return text.getvalue().encode()
+    sink = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(rows), sink)
+    return sink.getvalue()
+
+
+@pytest.fixture
+def build(tmp_path):
+    """Return a function that lands files of one source, builds their day, and returns the published and rejected rows."""
+
+    def run(form, *files, said="", names=None):
+        contracts = tmp_path / "contracts"
+        contracts.mkdir()
+        columns = f"{COLUMNS}\n" if form == "csv" and not said.lstrip().startswith("columns:") else ""
+        (contracts / "log.yaml").write_text(f"source: log\nformat: {form}\nschema_version: 1\n{columns}{said}\n")
+        root = PipelineRoot(settings_for(tmp_path / "root", sources=contracts, tolerances=TOLERANT))
+        for at, rows in enumerate(files):
+            path = tmp_path / (names[at] if names else f"file{at}.{form}")
+            path.write_bytes(content(form, rows))
+            root.land(path, source="log")
+        assert not root.backfill([DAY]).failed
+        return root
+
+    return run
+
+
+TOLERANT = dict.fromkeys(
+    (
+        "user_ids_are_present",
+        "session_uuids_are_present",
+        "rejected_share_is_within_tolerance",
+        "each_event_type_is_mostly_valid",
+    ),
+    1.0,
+)
+
+
+def published(root):
+    """Return the published rows by their page."""
+    return {json.loads(row["attributes"] or "{}").get("page"): row for row in root.rows("validated_events", DAY)}
+
+
+def duplicates(root):
+    """Return the number of rows that repeat an event."""
+    return len(root.rows("quarantined_events", DAY, "disposition=duplicate/data.parquet"))
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_log_without_event_ids_just_works(build, form):
+    """All rows are published, whatever the format, with ids of their own; features are built of them."""
+    root = build(form, [event(number) for number in range(20)])
+    rows = root.rows("validated_events", DAY)
+    assert len(rows) == len({row["event_id"] for row in rows}) == 20
+    assert len(root.rows("session_features", DAY)) == 20
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_an_event_sent_again_otherwise_is_the_same(build, form):
+    """Another order of columns, a further empty column, another spelling of the instant and of an integer id: no new event."""
+    first = [event(number, user_id="1000", price=None if form == "parquet" else "") for number in range(5)]
+    again = [
+        {
+            "extra": None if number else "",
+            "page": str(number),
+            "timestamp": TIME.format(number).replace("Z", "+00:00"),
+            "event_type": "search",
+            "session_id": f"s{number}",
+            "user_id": "1000.0",
+        }
+        for number in range(5)
+    ]
+    root = build(form, first, again)
+    assert len(root.rows("validated_events", DAY)) == 5
+    assert duplicates(root) == 5
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_texts_of_columns_that_nobody_reads_stay_apart(build, form):
+    """007 and 7 are two events where no field says what they mean."""
+    root = build(form, [event(0, page="007"), event(0, page="7"), event(0, page="7")])
+    assert set(published(root)) == {"007", "7"}
+    assert duplicates(root) == 1
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_equal_lines_are_kept_where_the_contract_says_so(build, form):
+    """Two equal lines of one file are two events; the same bytes under another name are no further ones."""
+    rows = [event(0), event(0), event(1)]
+    root = build(form, rows, rows, said="duplicates: keep", names=["a", "b"])
+    assert len(root.rows("validated_events", DAY)) == 3
+    assert duplicates(root) == 0
+
+
+def test_doubles_of_a_data_frame_are_the_integers(build):
+    """A Parquet column of doubles has the users of one of integers, also where doubles are written with an exponent."""
+    ids = [1000, 1001, 1_234_567_890_123_456, 2**53]
+    integers = [event(number, user_id=each, session_id=each) for number, each in enumerate(ids)]
+    doubles = [event(number, user_id=float(each), session_id=float(each), page="b") for number, each in enumerate(ids)]
+    root = build("parquet", integers, doubles)
+    rows = root.rows("validated_events", DAY)
+    assert len(rows) == 8
+    assert len({row["user_id"] for row in rows}) == len({row["session_uuid"] for row in rows}) == 4
+
+
+@pytest.mark.parametrize("section", ["", "pii: {columns: {user_id: mask, session_id: mask}, unnamed: keep}"])
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+def test_null_markers_are_nobody_masked_or_not(build, form, section):
+    """Rows with a marker are rejected for want of a user, and no user is made of them; good ones have one user each."""
+    markers = ["NULL", "\\N", "nan", "(not set)", "", "\u00a0"]
+    rows = [event(number) for number in range(10)]
+    rows += [event(10 + at, user_id=text) for at, text in enumerate(markers)]
+    rows += [event(20, user_id="7"), event(21, user_id="7.0")]
+    root = build(form, rows, said=section)
+    found = published(root)
+    assert set(found) == {*map(str, range(10)), "20", "21"}
+    assert found["20"]["user_id"] == found["21"]["user_id"]
+    assert len({row["user_id"] for row in found.values()}) == 6
+    rejected = root.rows("quarantined_events", DAY, "disposition=rejected/data.parquet")
+    assert {tuple(row["rules"]) for row in rejected} == {("user_ids_are_present",)}
+    assert len(rejected) == len(markers)
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_sessions_numbered_per_user_are_told_apart(build, form):
+    """User and number together are the session; the first of two columns with an id is the user."""
+    rows = [event(number, user_id=f"u{number % 2}", session_id="1", login=None) for number in range(10)]
+    rows += [event(10, user_id="c", session_id="1", login="u1")]
+    said = """
+columns:
+  user_id: {first_of: [login, user_id]}
+  session_id: [user_id, session_id]
+  timestamp: timestamp
+  event_type: event_type
+"""
+    root = build(form, rows, said=said)
+    found = published(root)
+    assert len({row["session_uuid"] for row in found.values()}) == 3
+    assert {row["user_id"] for row in found.values()} == {found["0"]["user_id"], found["1"]["user_id"]}
+    assert found["10"]["user_id"] == found["1"]["user_id"]
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_a_file_needs_one_of_the_alternatives(build, form):
+    """A file with either column is read; one with none is refused, and both names are said."""
+    said = "columns: {user_id: {first_of: [login, uid]}, session_id: session_id, timestamp: timestamp, event_type: event_type}"
+
+    def rows(name, first):
+        return [
+            {
+                "session_id": "s",
+                "timestamp": TIME.format(0),
+                "event_type": "search",
+                name: "u",
+                "page": f"{first}{number}",
+            }
+            for number in range(3)
+        ]
+
+    root = build(form, rows("login", "a"), rows("uid", "b"), rows("other", "c"), said=said)
+    found = published(root)
+    assert set(found) == {f"{letter}{number}" for letter in "ab" for number in range(3)}
+    assert len({row["user_id"] for row in found.values()}) == 1
+    (refused,) = [record for record in root.platform.ledger.records() if record.status == "rejected"]
+    assert "login or uid" in str(refused)

@@ -1,0 +1,149 @@
+"""Ids that may not mean what they say: which findings warn, which do not, and what is shown of them."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections import Counter
+
+import pytest
+
+from ml_data_platform.events.contracts import parse_contract
+from ml_data_platform_tests.integration.stages.conftest import NOON
+
+PLACEHOLDERS, FREQUENT = "ids_are_not_placeholders", "no_id_is_unusually_frequent"
+SHARED, MIXED = "sessions_have_one_user", "event_ids_are_there_for_all_rows_or_none"
+BARE = "source: shop\nformat: jsonl\nschema_version: 2\nevent_type: {default: other}\n"
+
+
+@pytest.fixture
+def findings(judge):
+    """Return a function from landed objects, and what the contract says more, to each check's outcome."""
+
+    def run(landed, said=""):
+        rows = []
+        for number, fields in enumerate(landed, start=1):
+            at = NOON + dt.timedelta(milliseconds=number)
+            event = {
+                "user_id": f"u{number % 30}",
+                "session_uuid": f"s{number % 30}",
+                "event_timestamp": int(at.timestamp() * 1000),
+                **fields,
+            }
+            text = json.dumps({name: value for name, value in event.items() if value is not ...})
+            place = {"source": "shop", "source_file": "a" * 64, "source_row": number}
+            rows.append({**place, "event_time": at, "schema_version": 2, "landed": text})
+        result, files = judge(rows, {"shop": parse_contract(BARE + said, file="shop.yaml")})
+        outcomes = {check.name: check for check in result.checks}
+        assert not any(outcomes[name].blocking for name in (PLACEHOLDERS, FREQUENT, SHARED, MIXED))
+        return outcomes, files
+
+    return run
+
+
+def failed(outcomes):
+    """Return the names of the checks of ids that warn."""
+    return {name for name in (PLACEHOLDERS, FREQUENT, SHARED, MIXED) if not outcomes[name].passed}
+
+
+def test_a_good_day_warns_of_nothing(findings):
+    """Users with a few rows each, sessions with one user, no event ids at all, ids that begin with words."""
+    outcomes, files = findings([{"session_uuid": f"test-{number % 30}"} for number in range(300)])
+    assert failed(outcomes) == set()
+    assert len(files["data.parquet"]) == 300
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["undefined", "null", "NaN", "anonymous", "Guest", "<script>alert(1)</script>", "test", "[object Object]", "-1"],
+)
+@pytest.mark.parametrize("column", ["user_id", "session_uuid"])
+def test_placeholders_are_told_published_or_not(findings, text, column):
+    """One row with a placeholder warns, and names it by the platform's own word for it."""
+    outcomes, _ = findings([*({} for _ in range(99)), {"user_id": "own", "session_uuid": "own", column: text}])
+    assert failed(outcomes) == {PLACEHOLDERS}
+    shown = "<…" if text.startswith("<") else text.lower()
+    assert outcomes[PLACEHOLDERS].examples == (f"shop: 1 rows with {column}: {shown}",)
+    assert outcomes[PLACEHOLDERS].value == 1
+
+
+def test_rounded_numbers_are_told(findings):
+    """Ids that a spreadsheet wrote with an exponent stand for many, and no digits of theirs are shown."""
+    outcomes, _ = findings([{"user_id": "1.23457E+15"} if number % 10 == 0 else {} for number in range(100)])
+    assert outcomes[PLACEHOLDERS].examples == ("shop: 10 rows with user_id: …E+…",)
+
+
+@pytest.mark.parametrize(
+    ("said", "is_told"),
+    [
+        ("", True),
+        ("ids: {sentinels: [guest, undefined]}", False),
+        ("ids: {sentinels: [guest], null_markers: [undefined]}", False),
+        ("ids: {sentinels: [guest], anonymous: admit}", False),
+        ("ids: {anonymous: admit}", True),
+    ],
+)
+def test_what_the_contract_lists_is_known(findings, said, is_told):
+    """A contract that says what stands for nobody is not warned of it."""
+    rows = [{"user_id": text, "session_uuid": f"of-{text}"} for text in ("guest", "undefined")] + [
+        {} for _ in range(98)
+    ]
+    outcomes, _ = findings(rows, said)
+    assert failed(outcomes) == ({PLACEHOLDERS} if is_told else set())
+
+
+def test_zero_is_somebody_in_a_log_that_counts_from_it(findings):
+    """User 0 with as many rows as the others is a user; with many times theirs it is told."""
+    outcomes, _ = findings([{"user_id": number % 30, "session_uuid": number % 30} for number in range(300)])
+    assert failed(outcomes) == set()
+    outcomes, _ = findings([{"user_id": 0} if number % 4 == 0 else {} for number in range(300)])
+    assert PLACEHOLDERS in failed(outcomes)
+
+
+@pytest.mark.parametrize("column", ["user_id", "session_uuid"])
+def test_an_id_with_an_unusual_share_is_told(findings, column):
+    """One id with a fifth of 400 rows warns, with its rows; the same rows spread over users do not."""
+    outcomes, files = findings([{column: "shared"} if number % 5 == 0 else {} for number in range(400)])
+    fourth = sorted(Counter(number % 30 for number in range(1, 401) if number % 5 != 1).values())[-3]
+    (told,) = outcomes[FREQUENT].examples
+    name = {row[column] for row in files["data.parquet"] if row["source_row"] == 1}.pop()
+    kind = "user" if column == "user_id" else "session"
+    assert told == f"shop: {kind} {name} has 80 of 400 rows, the 4th of all {fourth}"
+    assert FREQUENT not in failed(findings([{column: f"x{number % 30}"} for number in range(400)])[0])
+
+
+def test_three_giants_do_not_hide_each_other(findings):
+    """Users are compared with the fourth, so that several placeholders are all told."""
+    rows = [{"user_id": f"giant-{number % 3}", "session_uuid": f"s{number}"} for number in range(300)]
+    outcomes, _ = findings([*rows, *({} for _ in range(300))])
+    assert outcomes[FREQUENT].value == 3
+
+
+def test_small_days_have_no_unusual_share(findings):
+    """Of fewer than ten users, or with less than fifty rows, nobody is unusual."""
+    assert failed(findings([{"user_id": "a", "session_uuid": "a"} for _ in range(60)])[0]) == set()
+    few = [{"user_id": "a", "session_uuid": "a"} if number < 40 else {} for number in range(70)]
+    assert failed(findings(few)[0]) == set()
+
+
+def test_sessions_of_several_users_are_told(findings):
+    """Sessions that are numbered per user warn with a count and an example; together with the user they are a key."""
+    rows = [{"user_id": f"u{number % 20}", "session_uuid": str(number % 3)} for number in range(60)]
+    outcomes, files = findings(rows)
+    assert failed(outcomes) == {SHARED}
+    sessions = {row["session_uuid"] for row in files["data.parquet"]}
+    (told,) = outcomes[SHARED].examples
+    assert told.startswith("shop: 3 of 3 sessions, e.g. ")
+    assert any(told == f"shop: 3 of 3 sessions, e.g. {name} with 20 users" for name in sessions)
+    outcomes, files = findings(rows, "columns: {session_uuid: [user_id, session_uuid]}")
+    assert failed(outcomes) == set()
+    assert len({row["session_uuid"] for row in files["data.parquet"]}) == 60
+
+
+def test_event_ids_of_some_rows_only_are_told(findings):
+    """All rows with ids, or none, are fine; a few without are told with their number."""
+    with_ids = [{"event_id": f"e{number}"} for number in range(50)]
+    assert failed(findings(with_ids)[0]) == set()
+    outcomes, _ = findings([*with_ids, {}, {"event_id": None}])
+    assert failed(outcomes) == {MIXED}
+    assert outcomes[MIXED].examples == ("shop: 2 of 52 rows",)
