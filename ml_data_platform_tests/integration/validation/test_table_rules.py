@@ -162,7 +162,6 @@ def test_outcomes_say_what_was_found_and_expected():
         "each_event_type_is_mostly_valid": "largest_rejected_share_of_an_event_type = 0, expected 0..0.25",
         "duplicate_share_is_within_tolerance": "duplicate_share = no rows, expected 0..0.1",
         "duplicates_are_identical": "differing_duplicates = 0, expected 0",
-        "order_within_an_instant_is_stated": "unstated_order_share = 0, expected 0..0.001",
         "ids_are_not_placeholders": "placeholder_ids = 0, expected 0",
         "no_id_is_unusually_frequent": "unusually_frequent_ids = 0, expected 0",
         "sessions_have_one_user": "share_of_rows_in_shared_sessions = 0, expected 0..0.01",
