@@ -41,7 +41,7 @@ HOMES_FOLDER = "~/.ml-data-platform"
 LocationField = Annotated[
     InstanceOf[Path] | InstanceOf[S3Location], BeforeValidator(parse_location), PlainSerializer(str, return_type=str)
 ]
-_OBJECTS = frozenset({"tolerances", "versions_remote_options"})
+_OBJECTS = frozenset({"tolerances", "accepted_features", "versions_remote_options"})
 
 
 class Settings(BaseModel):
@@ -66,6 +66,8 @@ class Settings(BaseModel):
         fold_salt: Salt of the hash that puts a user into a fold; another salt, other folds.
         tolerances: Check name to its tolerance, over the suites' own values; what it means is up to the rule, e.g. the
             share of a day's rows that may fail. In the environment: a JSON object.
+        accepted_features: Feature to the reason why it may tell the label alone: the check of that accepts it, and versions
+            record it. In the environment: a JSON object.
         settle_seconds: A file in the landing folder is read once its size and time have stood still so long.
         sensor_interval_seconds: Least time between two looks of the landing sensor; Dagster itself looks every 5 s.
         pull_interval_seconds: Least time between two looks of the sensor at the addresses of pull sources.
@@ -101,6 +103,7 @@ class Settings(BaseModel):
     fold_count: Annotated[int, Field(ge=2, le=100)] = 5
     fold_salt: Annotated[str, Field(min_length=1, max_length=100)] = "fold-1"
     tolerances: dict[str, Annotated[float, Field(ge=0)]] = {}
+    accepted_features: dict[str, str] = {}
     settle_seconds: Annotated[float, Field(ge=0, le=86_400)] = 5.0
     sensor_interval_seconds: Annotated[int, Field(ge=1, le=86_400)] = 30
     pull_interval_seconds: Annotated[int, Field(ge=1, le=86_400)] = 300

@@ -232,7 +232,7 @@ def show_status(settings: Settings, days: Days = ALL_DAYS, *, as_json: bool = Fa
         rows = []
         for each in summaries:
             counts = checks.get(each.day.isoformat())
-            found = {"passed": counts.passed, "failed": counts.failed, "warned": counts.warned} if counts else None
+            found = vars(counts) if counts else None
             lines = list(unusual.get(each.day, ()))
             rows.append({**each.to_json(), "checks": found, "unusual_fields": lines})
         screen.print_json({"root": str(settings.root), "landing": landing.to_json(), "days": rows})

@@ -60,7 +60,12 @@ def print_days(days: Sequence[DaySummary], checks: Mapping[str, CheckCounts]) ->
     if left_out:
         say(f"left out for lack of columns: {', '.join(left_out)}; a wider terminal or --json shows all", style="dim")
     failed = [(day.day.isoformat(), checks.get(day.day.isoformat())) for day in days]
-    lines = [(day, "red", "failed", name) for day, found in failed if found for name in found.failed]
+    lines = [
+        (day, "red", "failed", f"{name}: {found.found[name]}" if name in found.found else name)
+        for day, found in failed
+        if found
+        for name in found.failed
+    ]
     lines += [(day, "yellow", "warned", name) for day, found in failed if found for name in found.warned]
     for day, colour, word, name in sorted(lines)[:SHOWN_CHECKS]:
         say(f"{word} ", style=colour, tail=f"{day} {name}")

@@ -6,6 +6,7 @@ Belongs here: its arguments and output. Does not belong here: training.
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -123,6 +124,7 @@ def _print_plan(plan: TrainingPlan) -> None:
     screen.say(f"rows that each of --shared-users leaves out for their users: {costs}")
     screen.say(f"{len(plan.features)} features: {', '.join(plan.features)}")
     screen.say(f"checked for leaks, all passed: {', '.join(sorted(plan.firewall))}")
+    _print_accepted(plan.accepted_features)
 
 
 def _print(trained: TrainedModel) -> None:
@@ -144,4 +146,10 @@ def _print(trained: TrainedModel) -> None:
     screen.say(split_line(run))
     if run.baseline_log_loss is not None:
         screen.say(f"log loss of always saying the share of positives: {run.baseline_log_loss:.4f}")
+    _print_accepted(run.accepted_features)
     screen.say(f"model, manifest and card: {trained.folder}")
+
+
+def _print_accepted(accepted: Sequence[str]) -> None:
+    for text in accepted:
+        screen.say("accepted ", style="yellow", tail=text)

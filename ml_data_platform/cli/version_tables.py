@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ml_data_platform.datasets.checkout import Verification
     from ml_data_platform.datasets.comparison import VersionDifference
     from ml_data_platform.datasets.dataset_versions import Cut
-    from ml_data_platform.datasets.manifest import FoldFacts, LeftOut, Manifest, SpannedFiles
+    from ml_data_platform.datasets.manifest import AcceptedFeature, FoldFacts, LeftOut, Manifest, SpannedFiles
 
 SHOWN = 10
 _TAG_WIDTH = len("data/20260601T080000Z-0123456789ab")
@@ -43,6 +43,7 @@ def version_json(version: Manifest, restated: Sequence[str]) -> dict[str, Any]:
         },
         "folds": version.folds.model_dump(mode="json") if version.folds else None,
         "spanned_files": version.spanned_files.model_dump(mode="json") if version.spanned_files else None,
+        "accepted_features": [each.model_dump(mode="json") for each in version.accepted_features],
         "snapshot_id": version.snapshot_id,
     }
 
@@ -170,6 +171,7 @@ def _print_facts(version: Manifest) -> None:
     if provisional:
         say("provisional", style="yellow", tail=f": rows may still arrive for {_some(provisional)}")
     _print_spanned(version.spanned_files)
+    _print_accepted(version.accepted_features)
 
 
 def _print_spanned(spanned: SpannedFiles | None) -> None:
@@ -181,6 +183,15 @@ def _print_spanned(spanned: SpannedFiles | None) -> None:
             say("unusable ", style="yellow", tail=f"{each.source}: {rows} reach no day; {files}")
     if spanned and spanned.accepted:
         say("accepted ", style="yellow", tail=spanned.accepted)
+
+
+def _print_accepted(accepted: Sequence[AcceptedFeature]) -> None:
+    for each in accepted:
+        days = sorted(each.days)
+        rang = (
+            f"told the label on {_some(days)}, worst AUC {max(each.days.values()):.3f}" if days else "on no day alone"
+        )
+        say("accepted ", style="yellow", tail=f"{each.feature}: {each.reason} ({rang})")
 
 
 def _print_left_out(left_out: Sequence[LeftOut]) -> None:

@@ -85,7 +85,8 @@ def cut(
     unknown = sorted(set(dataset or ()) - set(DATASETS))
     if unknown:
         raise typer.BadParameter(f"no such data set: {', '.join(unknown)}; there are {', '.join(DATASETS)}")
-    request = Request(chosen, days.first, days.last, parse_choice(folds, accept), accept_unusable)
+    chosen_folds, accepted = parse_choice(folds, accept), settings.accepted_features
+    request = Request(chosen, days.first, days.last, chosen_folds, accept_unusable, accepted)
     now, unsettled, verdicts = platform.clock(), unsettled_days(platform), judge_landed(platform).files
     if dry_run:
         result = preview_version(repository, platform.store, request, now=now, unsettled=unsettled, verdicts=verdicts)

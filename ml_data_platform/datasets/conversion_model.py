@@ -104,6 +104,7 @@ class TrainingPlan:
     split_rows: dict[str, int]
     shared_users_cost: dict[str, int]
     firewall: dict[str, bool]
+    accepted_features: list[str]
     is_trained: bool
 
 
@@ -161,6 +162,7 @@ def train_model(
         positives={"train": int(train.labels.sum()), "test": int(test.labels.sum())},
         negative_sampling={"rate": rate, "salt": parts["train"].sampling.salt},
         firewall=_checks(parts),
+        accepted_features=_accepted(parts),
         metrics={
             name: asdict(score) for name, score in scores(test.labels, predicted, test.users, seed=config.seed).items()
         },
@@ -212,6 +214,7 @@ def plan_model(
         split_rows=_split_rows(parts),
         shared_users_cost=shared_users_cost(data, _split(config), memory_limit=memory_limit, threads=threads),
         firewall=_checks(parts),
+        accepted_features=_accepted(parts),
         is_trained=(models / run_id / MANIFEST_FILE).is_file(),
     )
 
@@ -250,6 +253,10 @@ def _require_classes(labels: Mapping[str, Labels]) -> None:
 
 def _checks(parts: Mapping[str, Dataset]) -> dict[str, bool]:
     return {each.check: each.passed for part in parts.values() for each in part.findings}
+
+
+def _accepted(parts: Mapping[str, Dataset]) -> list[str]:
+    return sorted({text for part in parts.values() for text in part.accepted})
 
 
 @dataclass(frozen=True)

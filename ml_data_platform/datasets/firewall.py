@@ -21,10 +21,10 @@ from ml_data_platform.training.leakage import (
     Finding,
     auc_query,
     both_sides_query,
+    feature_aucs,
     finding,
     immature_labels_query,
     late_labels_query,
-    lowest_plausible_auc,
     repeated_events_query,
     several_folds_query,
 )
@@ -61,6 +61,7 @@ def inspect_rows(
     *,
     features: Sequence[str] = (),
     mature_through: Mapping[str, dt.datetime] | None = None,
+    accepted: Mapping[str, str] | None = None,
 ) -> tuple[Finding, ...]:
     """Check rows by themselves: each event once, labels mature, no feature that tells the label.
 
@@ -70,18 +71,19 @@ def inspect_rows(
         features: Names of its features; by default those of the catalog.
         mature_through: Source to the instant up to which its events had been seen; where not given, labels are not
             checked.
+        accepted: Feature that may tell the label to the reason.
     """
+    known_reasons = accepted or {}
     names = tuple(features) or feature_columns()
     found = [_run(connection, "events_are_there_once", repeated_events_query(rows, names))]
     if mature_through is not None:
         known = {source: micros(instant) for source, instant in mature_through.items()}
         found.append(_run(connection, "labels_are_mature", immature_labels_query(rows, known)))
-    telling = [
-        f"{name} has an AUC of {max(auc, 1 - auc):.3f}"
-        for name, auc, positives, negatives in connection.execute(auc_query(rows, names)).fetchall()
-        if auc is not None and lowest_plausible_auc(auc, positives, negatives) > AUC_BOUND
-    ]
-    return (*found, finding("no_feature_tells_the_label", len(telling), telling))
+    aucs = feature_aucs(connection.execute(auc_query(rows, names)).fetchall())
+    telling = [each for each in aucs if each.surely > AUC_BOUND]
+    offending = [each.text for each in telling if each.feature not in known_reasons]
+    allowed = [f"{each.text}: {known_reasons[each.feature]}" for each in telling if each.feature in known_reasons]
+    return (*found, finding("no_feature_tells_the_label", len(offending), offending, allowed))
 
 
 def inspect_split(

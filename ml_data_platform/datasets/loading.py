@@ -98,6 +98,11 @@ class Dataset:
         return self.kept.count
 
     @property
+    def accepted(self) -> tuple[str, ...]:
+        """The features that tell the label of these rows, and are accepted by the version, with the reasons."""
+        return tuple(text for each in self.findings for text in each.accepted)
+
+    @property
     def columns(self) -> tuple[str, ...]:
         """The columns that come out, in order."""
         return self.selected.columns or (*feature_columns(_BY_DAY), LABEL)
@@ -254,9 +259,10 @@ def _inspect(
         each.name for dataset in data.manifest.datasets if dataset.name == rows.dataset for each in dataset.columns
     ]
     relation = rows.relation()
+    accepted = {each.feature: each.reason for each in data.manifest.accepted_features}
     found = [
         inspect_columns(rows.dataset, names),
-        *inspect_rows(connection, relation),
+        *inspect_rows(connection, relation, accepted=accepted),
         inspect_maturity(connection, relation, data.manifest),
     ]
     found += [inspect_order(rows.files), *_inspect_features(connection, rows, data)]

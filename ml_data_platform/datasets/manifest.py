@@ -219,6 +219,14 @@ class LeftOut(_Part):
     reason: str
 
 
+class AcceptedFeature(_Part):
+    """A feature that may tell the label alone: why, and the days on which it did to its AUC there."""
+
+    feature: str
+    reason: str
+    days: dict[str, float]
+
+
 class Manifest(_Part):
     """A version.
 
@@ -235,6 +243,7 @@ class Manifest(_Part):
         datasets: By name.
         folds: Folds that were dealt for it; none where it has those published with each day alone.
         spanned_files: The landed files of its days; none in versions of before that was recorded.
+        accepted_features: Features that may tell the label, by name.
     """
 
     format: int = FORMAT
@@ -250,6 +259,7 @@ class Manifest(_Part):
     datasets: tuple[DatasetFacts, ...]
     folds: FoldFacts | None = None
     spanned_files: SpannedFiles | None = None
+    accepted_features: tuple[AcceptedFeature, ...] = ()
 
     @property
     def rows(self) -> int:

@@ -57,7 +57,8 @@ def card_text(manifest: RunManifest) -> str:
         "",
         f"Features: {', '.join(f'`{name}`' for name in manifest.features)}.",
         "",
-        f"Checked for leaks, all passed: {', '.join(sorted(manifest.firewall))}.",
+        f"Checked for leaks, all passed: {', '.join(sorted(manifest.firewall))}."
+        + "".join(f" Accepted: {text}." for text in manifest.accepted_features),
         "",
         "## What it must not be used for",
         "",

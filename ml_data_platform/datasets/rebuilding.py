@@ -55,8 +55,9 @@ def request_of(manifest: Manifest) -> Request:
         stored = manifest.folds
         folds = FoldChoice(known[stored.strategy], stored.count, stored.seed, stored.accepts)
     first, last = (dt.date.fromisoformat(day) if day else None for day in (manifest.first, manifest.last))
-    accepted = manifest.spanned_files.accepted if manifest.spanned_files else ""
-    return Request(tuple(dataset.name for dataset in manifest.datasets), first, last, folds, accepted)
+    unusable = manifest.spanned_files.accepted if manifest.spanned_files else ""
+    accepted = {each.feature: each.reason for each in manifest.accepted_features}
+    return Request(tuple(dataset.name for dataset in manifest.datasets), first, last, folds, unusable, accepted)
 
 
 def config_of(run: RunManifest) -> TrainingConfig:

@@ -43,6 +43,7 @@ class RunManifest(BaseModel):
         positives: Part to number of rows with label 1.
         negative_sampling: Rate and salt of the train part.
         firewall: Check to whether it passed; all did.
+        accepted_features: Features that tell the label of a part, and are accepted by the version, with the reasons.
         metrics: Metric to value, low and high, on the test part.
         baseline_log_loss: What always predicting the share of positives in the train part costs on the test part.
         cross_validation: One entry per fold of the train part.
@@ -70,6 +71,7 @@ class RunManifest(BaseModel):
     positives: dict[str, int]
     negative_sampling: dict[str, Any]
     firewall: dict[str, bool]
+    accepted_features: list[str] = []
     metrics: dict[str, dict[str, float | None]]
     baseline_log_loss: float | None = None
     cross_validation: list[dict[str, Any]]

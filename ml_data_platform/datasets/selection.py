@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from ml_data_platform.datasets.manifest import LeftOut
 from ml_data_platform.errors import VersionError
+from ml_data_platform.events.acceptance import accepted_in
 from ml_data_platform.storage.commit_log import LogRecord
 from ml_data_platform.storage.layout import Layout
 from ml_data_platform.storage.table_store import TableStore
@@ -38,6 +39,7 @@ class Request:
         last: Last UTC day; none for an open end.
         folds: Folds to be dealt and stored with the version; none for those that are published with each day alone.
         accept_unusable: Why rows of red files may be missing, in words; empty to refuse such a version.
+        accepted_features: Feature that may tell the label alone to the reason, as it is set now.
     """
 
     datasets: tuple[str, ...] = DATASETS
@@ -45,6 +47,7 @@ class Request:
     last: dt.date | None = None
     folds: FoldChoice | None = None
     accept_unusable: str = ""
+    accepted_features: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.datasets if name not in DATASETS]
@@ -75,6 +78,7 @@ class ChosenDay:
         immature_rows: Rows of the features that are not in the data sets; none where the features are not recorded.
         verdict: What validation recorded with the day.
         source: The generation of those features; none where it is not recorded.
+        accepted: Feature that tells the label on this day, and is accepted, to its AUC.
     """
 
     day: str
@@ -84,6 +88,7 @@ class ChosenDay:
     immature_rows: int | None
     verdict: Mapping[str, object] = field(default_factory=dict)
     source: LogRecord | None = None
+    accepted: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -110,7 +115,7 @@ def select_partitions(store: TableStore, request: Request) -> Selection:
     chosen: list[ChosenDay] = []
     left_out: list[LeftOut] = []
     for day in filter(request.includes, known):
-        found = _choose(store, request.datasets, day, {name: heads[name].get(day) for name in heads}, verdicts.get(day))
+        found = _choose(store, request, day, {name: heads[name].get(day) for name in heads}, verdicts.get(day))
         if isinstance(found, str):
             left_out.append(LeftOut(day=day, reason=found))
         else:
@@ -139,11 +144,12 @@ def _require_one_division(chosen: Sequence[ChosenDay]) -> None:
 
 def _choose(
     store: TableStore,
-    datasets: Sequence[str],
+    request: Request,
     day: str,
     heads: Mapping[str, LogRecord | None],
     quarantine: LogRecord | None,
 ) -> ChosenDay | str:
+    datasets = request.datasets
     stored = (quarantine.verdict if quarantine else None) or {}
     verdict = {key: value for key, value in stored.items() if key in _VERDICT}
     if not verdict.get("is_published", True):
@@ -157,8 +163,12 @@ def _choose(
     if partitions is None:
         return f"{', '.join(datasets)} are not built from the same {FEATURES}; run backfill"
     features = features_of(partitions[datasets[0]])
-    if (partitions.get(_JUDGED) or _built_from(store, _JUDGED, day, features)) is None:
+    judged = partitions.get(_JUDGED) or _built_from(store, _JUDGED, day, features)
+    if judged is None:
         return f"{_JUDGED}, whose checks judge these rows, does not hold them: it is refused or not built"
+    withdrawn = sorted(accepted_in(judged.inputs).keys() - request.accepted_features.keys())
+    if withdrawn:
+        return f"{', '.join(withdrawn)} tells the label, which was accepted and is no more; run backfill"
     rows = partitions[datasets[0]].rows
     source = generation_with(store, FEATURES, day, features)
     labels = partitions.get("label_partitions") or _built_from(store, "label_partitions", day, features)
@@ -170,6 +180,7 @@ def _choose(
         immature_rows=source.rows - rows if source else None,
         verdict=verdict,
         source=source,
+        accepted=dict((judged.verdict or {}).get("accepted_features", {})),
     )
 
 

@@ -13,6 +13,7 @@ from ml_data_platform.datasets.label_maturity import declared_early, mature_thro
 from ml_data_platform.datasets.manifest import (
     DATA,
     FOLDS,
+    AcceptedFeature,
     ColumnFacts,
     DatasetFacts,
     DayFacts,
@@ -87,6 +88,14 @@ def describe_version(  # noqa: PLR0917 - every fact of a version comes together 
         datasets=tuple(_dataset(name, selection, md5s, dirs.get(name, "")) for name in request.datasets),
         folds=folds.model_copy(update={"dir_md5": dirs[FOLDS]}) if folds else None,
         spanned_files=spanned,
+        accepted_features=tuple(
+            AcceptedFeature(
+                feature=feature,
+                reason=reason,
+                days={chosen.day: chosen.accepted[feature] for chosen in selection.days if feature in chosen.accepted},
+            )
+            for feature, reason in sorted(request.accepted_features.items())
+        ),
     )
 
 

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import dagster as dg
-from dagster._core.errors import DagsterAssetCheckFailedError, DagsterExecutionInterruptedError
+from dagster._core.errors import DagsterExecutionInterruptedError
 
-from ml_data_platform.defs.daily import ONLY_DIRTY_TAG
+from ml_data_platform.defs.daily import ONLY_DIRTY_TAG, REFUSED
 from ml_data_platform.defs.owners import this_process
 from ml_data_platform.defs.runs import OWNER_TAG
 from ml_data_platform.events.lateness import ONE_DAY
@@ -184,13 +184,12 @@ def _why(event: dg.DagsterEvent) -> tuple[str, bool]:
     error = event.step_failure_data.error
     while error is not None and error.cause is not None:
         error = error.cause
-    if event.step_failure_data.user_failure_data is not None:
-        return event.step_failure_data.user_failure_data.description or "failed", False
+    failure = event.step_failure_data.user_failure_data
+    if failure is not None:
+        return failure.description or "failed", getattr(failure.metadata.get("error"), "text", None) == REFUSED
     if error is None:
         return "failed", False
     message = " ".join(error.message.split())
-    if error.cls_name == DagsterAssetCheckFailedError.__name__:
-        return f"refused by blocking checks: {message.rpartition(': ')[2].replace(',', ', ')}"[:500], True
     is_named = error.cls_name is not None and error.cls_name in message.partition(":")[0]
     return (message.partition(": ")[2] if is_named else message)[:500], False
 

@@ -17,6 +17,8 @@ from dagster._core.definitions.partitions.subset import DefaultPartitionsSubset
 from ml_data_platform.validation.outcomes import CheckOutcome
 from ml_data_platform.validation.suites import rules_for
 
+FOUND = " Found: "
+
 
 def check_specs(asset: str, daily: dg.PartitionsDefinition) -> list[dg.AssetCheckSpec]:
     """Return one check per rule of ``asset``."""
@@ -43,7 +45,7 @@ def check_results(asset: str, outcomes: Iterable[CheckOutcome]) -> list[dg.Asset
             check_name=outcome.name,
             passed=outcome.passed,
             severity=dg.AssetCheckSeverity.ERROR if outcome.blocking else dg.AssetCheckSeverity.WARN,
-            description=outcome.description,
+            description=_described(outcome),
             metadata=_shown(outcome),
         )
         for outcome in outcomes
@@ -90,6 +92,12 @@ def report_outside_of_runs(
         ):
             event = dg.DagsterEvent(event_type_value=kind.value, job_name=job_name, event_specific_data=said)
             instance.report_dagster_event(event, run_id=run.run_id)
+
+
+def _described(outcome: CheckOutcome) -> str:
+    """Return the rule in words and, where it does not hold of the partition, by what."""
+    is_told = not outcome.passed and bool(outcome.examples) and outcome.rule["scope"] == "table"
+    return f"{outcome.description}{FOUND}{outcome.found}" if is_told else outcome.description
 
 
 def _shown(outcome: CheckOutcome) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from ml_data_platform.defs.io_manager import publish, retry_if_transient
 from ml_data_platform.defs.partitions import neighbouring_days
 from ml_data_platform.defs.resources import PlatformResource
 from ml_data_platform.defs.runs import is_beside_backfill
-from ml_data_platform.errors import PlatformError
+from ml_data_platform.errors import PlatformError, bounded
 from ml_data_platform.events.descriptions import COLUMN_DESCRIPTIONS
 from ml_data_platform.events.lateness import ONE_DAY
 from ml_data_platform.events.planning import GATES, UPSTREAM, State, Status, decide, missing_upstream
@@ -28,6 +28,8 @@ from ml_data_platform.storage.layout import parse_day
 from ml_data_platform.storage.table_store import PartitionRef
 
 OWNERS = ["team:ml-data-platform"]
+REFUSED = "refused by blocking checks"
+"""What a failed step carries as its error where checks failed."""
 ONLY_DIRTY_TAG = "ml_data_platform/only_dirty"
 Events = Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]
 
@@ -197,13 +199,13 @@ def _report(context: dg.AssetExecutionContext, opened: Platform, result: StageRe
         for check in check_results(asset, result.checks):
             if _key_of(check) in selected:
                 yield check
-    unselected = [
-        check.name for check in result.failed if dg.AssetCheckKey(dg.AssetKey(check.asset), check.name) not in selected
-    ]
-    if unselected:
+    if result.failed:
+        # In place of Dagster's own error, which names neither what was found nor checks that the run did not select.
+        found = ", ".join(f"{check.name} ({check.found})" for check in result.failed)
         raise dg.Failure(
-            description=f"blocking checks failed that this run did not select: {', '.join(unselected)}",
+            description=bounded(f"refused by blocking checks: {found}", 500),
             allow_retries=False,
+            metadata={"error": REFUSED},
         )
 
 

@@ -9,12 +9,16 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 import dagster as dg
+from dagster._core.event_api import PartitionKeyFilter
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus as CheckStatus
 
+from ml_data_platform.defs.checks import FOUND
 from ml_data_platform.stages.state import TABLES
 from ml_data_platform.validation.suites import rules_for
 
 FINAL = frozenset({CheckStatus.SUCCEEDED, CheckStatus.FAILED})
+MAX_ASKED = 40
+"""Checks that are asked what they found: as many as a terminal shows, and more."""
 
 
 @dataclass
@@ -25,11 +29,13 @@ class CheckCounts:
         passed: Number that passed.
         failed: ``asset: check`` of the blocking ones that failed.
         warned: ``asset: check`` of the others that failed.
+        found: Of blocking checks of a partition as a whole that failed, ``asset: check`` to what was found.
     """
 
     passed: int = 0
     failed: list[str] = field(default_factory=list)
     warned: list[str] = field(default_factory=list)
+    found: dict[str, str] = field(default_factory=dict)
 
 
 def check_counts(
@@ -47,6 +53,7 @@ def check_counts(
         dg.AssetCheckKey(dg.AssetKey(asset), rule.name): rule.blocking for asset in TABLES for rule in rules_for(asset)
     }
     counts: dict[str, CheckCounts] = defaultdict(CheckCounts)
+    asked = 0
     for info in instance.event_log_storage.get_asset_check_partition_info(list(blocking)):
         if info.partition_key is None:
             continue
@@ -57,6 +64,10 @@ def check_counts(
             day.passed += 1
         elif now is False or info.latest_execution_status is CheckStatus.FAILED:
             (day.failed if blocking[info.check_key] else day.warned).append(name)
+            asked += blocking[info.check_key]
+            if blocking[info.check_key] and asked <= MAX_ASKED:
+                text = _found(instance, info.check_key, info.partition_key)
+                day.found.update({name: text} if text else {})
     return {key: _in_order(day) for key, day in counts.items()}
 
 
@@ -78,5 +89,18 @@ def partitions_said_otherwise(
     return sorted(day for day in {*failing, *said} if said.get(day, False) != (day in failing))
 
 
+def _found(instance: dg.DagsterInstance, check: dg.AssetCheckKey, partition: str) -> str:
+    """Return what a check said last of a partition that it found; empty where it did not."""
+    records = instance.event_log_storage.get_asset_check_execution_history(
+        check, limit=1, partition_filter=PartitionKeyFilter(key=partition)
+    )
+    for record in records:
+        event = record.event.dagster_event if record.event else None
+        said = (event.asset_check_evaluation_data.description or "") if event else ""
+        if FOUND in said:
+            return said.partition(FOUND)[2]
+    return ""
+
+
 def _in_order(day: CheckCounts) -> CheckCounts:
-    return CheckCounts(day.passed, sorted(day.failed), sorted(day.warned))
+    return CheckCounts(day.passed, sorted(day.failed), sorted(day.warned), day.found)

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
+from ml_data_platform.events.acceptance import accepted_inputs
 from ml_data_platform.events.lateness import ONE_DAY, is_complete, mature_through, start_of_day
 
 ABSENT = "absent"
@@ -30,10 +31,7 @@ UPSTREAM: Mapping[str, tuple[tuple[str, int], ...]] = {
 """Asset to the (asset, offset in days) that it reads; in an order in which everything can be built."""
 
 GATES: Mapping[str, str] = {"label_partitions": "date_partitions", "stratified_partitions": "date_partitions"}
-"""Asset to the one of the same day whose checks judge the rows of both: what refuses that, refuses it too.
-
-It is no input: the gate is open where that asset is published from the inputs required now.
-"""
+"""Asset to the one whose checks judge the rows of both: it is built where that one is published from what is required now."""
 
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("raw_events", "validated_events"),
@@ -87,6 +85,7 @@ class State:
         configuration: Asset to configuration inputs, e.g. code version, rules, fold count.
         contracts: Source to hash of its contract; sources whose contract is broken or gone are left out.
         broken_contracts: Sources whose contract is broken.
+        accepted_features: Feature that may tell the label to the reason.
         today: Last day that has a partition; rows can claim a later one, which is built once it has begun.
     """
 
@@ -97,6 +96,7 @@ class State:
     configuration: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     contracts: Mapping[str, str] = field(default_factory=dict)
     broken_contracts: frozenset[str] = frozenset()
+    accepted_features: Mapping[str, str] = field(default_factory=dict)
     today: dt.date = dt.date.max
 
     def head(self, asset: str, day: dt.date) -> Head | None:
@@ -150,6 +150,9 @@ def required_inputs(state: State, asset: str, day: dt.date) -> dict[str, str]:
         upstream_day = day + offset * ONE_DAY
         head = state.head(upstream, upstream_day)
         inputs[f"{upstream}/{upstream_day.isoformat()}"] = head.content if head else ABSENT
+    if asset == "date_partitions":
+        head = state.head(asset, day)
+        inputs |= accepted_inputs(state.accepted_features, inputs, head.inputs if head else None)
     if asset == "session_features":
         for source, instant in maturity(state, day).items():
             inputs[f"mature_through/{source}"] = instant.isoformat()

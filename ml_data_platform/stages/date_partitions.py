@@ -10,21 +10,24 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import duckdb
 import pyarrow.parquet as pq
 
+from ml_data_platform.events.acceptance import accepted_in, without_unused
 from ml_data_platform.features.catalog import DATE_PARTITIONS, SESSION_FEATURES, feature_columns, misplaced_columns
 from ml_data_platform.stages.relations import read_counts, rows_of, write_table
 from ml_data_platform.stages.result import EngineLimits, StageResult
 from ml_data_platform.stages.single_table import expected_generation, finish
 from ml_data_platform.storage import duck
 from ml_data_platform.storage.table_store import PartitionRef, TableStore
-from ml_data_platform.training.leakage import MIN_CLASS_ROWS, auc_query, lowest_plausible_auc
+from ml_data_platform.training.leakage import AUC_BOUND, auc_query, feature_aucs
 from ml_data_platform.training.splits import file_query, maturity_query
 from ml_data_platform.validation.runner import check_metrics
 from ml_data_platform.validation.suites import Rule
 
 CODE_VERSION = "1"
+LARGEST_AUC = "largest_plausible_auc_of_a_feature"
+ACCEPTED = "accepted_features"
+"""Key of the verdict of a day: feature that was accepted to its AUC."""
 
 
 def build(
@@ -44,7 +47,8 @@ def build(
         features: ``session_features`` of the day.
         store: Where the table is staged.
         scratch: Private folder for temporary files.
-        inputs: What the table is built from, as planned.
+        inputs: What the table is built from, as planned; of the accepted features only those are recorded that tell the
+            label on this day.
         engine: Bounds of the query engine.
         rules: Table rules of ``date_partitions``.
 
@@ -66,37 +70,37 @@ def build(
                     AS immature_rows
                 FROM {written} AS written LEFT JOIN {rows} AS feature ON feature.event_id = written.event_id""",
         )
-        largest_auc = _largest_plausible_auc(connection, written)
+        aucs = feature_aucs(connection.execute(auc_query(written, feature_columns(DATE_PARTITIONS.name))).fetchall())
+    accepted = accepted_in(inputs)
+    judged = [each for each in aucs if each.feature not in accepted]
+    bound = next((rule.tolerance for rule in rules if rule.columns == (LARGEST_AUC,)), AUC_BOUND)
+    used = {each.feature: each for each in aucs if each.feature in accepted and each.surely > bound}
     metrics = {
-        "largest_plausible_auc_of_a_feature": largest_auc,
+        LARGEST_AUC: max((each.surely for each in judged), default=0.0) if aucs else None,
         "immature_rows": faults["immature_rows"],
         "row_count_difference_to_mature_rows": faults["written_rows"] - maturity["mature"],
         "label_side_columns": len(misplaced_columns(DATE_PARTITIONS.name, pq.read_schema(path).names)),
     }
-    facts = {
+    facts: dict[str, int | float | str] = {
         "immature_rows": maturity["immature"],
         "positive_rows": maturity["positives"],
         "label_rate": maturity["positives"] / maturity["mature"] if maturity["mature"] else 0.0,
+        **(
+            {"accepted_features": "; ".join(f"{each.text}: {accepted[name]}" for name, each in used.items())}
+            if used
+            else {}
+        ),
     }
+    recorded = {name: round(each.auc, 6) for name, each in used.items()}
     return finish(
         DATE_PARTITIONS,
         day,
         {"data.parquet": path},
         store=store,
         generation=generation,
-        inputs=inputs,
+        inputs=without_unused(inputs, used),
         code_version=CODE_VERSION,
-        checks=check_metrics(rules, metrics),
+        checks=check_metrics(rules, metrics, {LARGEST_AUC: tuple(each.text for each in judged if each.surely > bound)}),
         facts=facts,
+        verdict={"is_published": True, "failed_checks": [], ACCEPTED: recorded} if used else None,
     )
-
-
-def _largest_plausible_auc(connection: duckdb.DuckDBPyConnection, rows: str) -> float | None:
-    """Return the AUC that the most telling feature surely has; none where the rows are too few to tell."""
-    found = connection.execute(auc_query(rows, feature_columns(DATE_PARTITIONS.name))).fetchall()
-    bounds = [
-        lowest_plausible_auc(auc, positives, negatives)
-        for _, auc, positives, negatives in found
-        if auc is not None and min(positives, negatives) >= MIN_CLASS_ROWS
-    ]
-    return max(bounds) if bounds else None

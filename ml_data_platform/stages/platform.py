@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from ml_data_platform.errors import InstanceMismatchError
 from ml_data_platform.events.contracts import SHIPPED_SOURCES, Contracts, load_contracts
 from ml_data_platform.events.ids import IdKey
+from ml_data_platform.features.catalog import feature_columns
 from ml_data_platform.landing.masking import MaskingKeys
 from ml_data_platform.settings import Settings
 from ml_data_platform.stages.result import EngineLimits
@@ -24,6 +25,7 @@ from ml_data_platform.storage.layout import INSTANCE_KEY
 from ml_data_platform.storage.ledger import Ledger
 from ml_data_platform.storage.opening import open_objects
 from ml_data_platform.storage.table_store import TableStore
+from ml_data_platform.training.leakage import require_acceptable
 from ml_data_platform.validation.rules import with_tolerances
 from ml_data_platform.validation.suites import ALL_RULES
 
@@ -113,10 +115,11 @@ def open_platform(settings: Settings, clock: Clock = utc_now, connection: S3Conn
     Raises:
         ContractError: The contracts' folder does not exist; a broken contract is kept with the others.
         SettingsError: A key is unusable; or a tolerance is set for a rule that does not exist, or to a value that the
-            rule cannot have.
+            rule cannot have; or a feature is accepted that does not exist, or without a reason.
     """
     contracts = load_sources(settings)
     with_tolerances(ALL_RULES, settings.tolerances)
+    require_acceptable(settings.accepted_features, feature_columns())
     store = TableStore(open_objects(settings, connection), clock)
     has_personal_data = any(contract.pii is not None for contract in contracts.values())
     return Platform(

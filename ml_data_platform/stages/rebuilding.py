@@ -31,7 +31,15 @@ from ml_data_platform.storage.object_store import ObjectStore
 from ml_data_platform.storage.opening import is_root
 
 MARKER = "rebuild.json"
-KEPT_SETTINGS = ("start_date", "fold_count", "fold_salt", "tolerances", "max_future_hours", "max_unzipped_size")
+KEPT_SETTINGS = (
+    "start_date",
+    "fold_count",
+    "fold_salt",
+    "tolerances",
+    "accepted_features",
+    "max_future_hours",
+    "max_unzipped_size",
+)
 """The settings that the bytes of tables depend on."""
 
 _SEEN = f"{LEDGER_FOLDER}/_seen/"

@@ -33,6 +33,7 @@ def finish(
     code_version: str,
     checks: tuple[CheckOutcome, ...],
     facts: Mapping[str, int | float | str],
+    verdict: Mapping[str, object] | None = None,
 ) -> StageResult:
     """Stage a table whose blocking checks all passed; a refused table is left in the scratch folder.
 
@@ -46,11 +47,20 @@ def finish(
         code_version: Version of the stage.
         checks: Outcomes of all rules of the table.
         facts: Numbers and short texts about the partition, under stable keys.
+        verdict: What is recorded with it beside its inputs.
 
     Returns:
         The result; without the table where a blocking check failed.
     """
     if any(check.blocking and not check.passed for check in checks):
         return StageResult({}, checks, {table.name: facts})
-    staged = store.stage(table, day, files, inputs=inputs, code_version=code_version, expected_generation=generation)
+    staged = store.stage(
+        table,
+        day,
+        files,
+        inputs=inputs,
+        code_version=code_version,
+        expected_generation=generation,
+        verdict=verdict,
+    )
     return StageResult({table.name: staged}, checks, {table.name: facts})

@@ -155,6 +155,7 @@ def read_state(
         configuration={asset: _configuration(platform, asset) for asset in UPSTREAM},
         contracts={source: contract.content_hash for source, contract in platform.contracts.items()},
         broken_contracts=frozenset(platform.contracts.broken),
+        accepted_features=platform.settings.accepted_features,
         today=now.astimezone(dt.UTC).date(),
     )
 

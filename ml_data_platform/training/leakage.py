@@ -9,10 +9,12 @@ Each query returns one row: the number of offences, and some examples as text.
 from __future__ import annotations
 
 import datetime as dt
+import difflib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from ml_data_platform.errors import SettingsError, bounded
 from ml_data_platform.events.sql_text import sql_identifier, sql_literal
 from ml_data_platform.settings import LABEL_HORIZON
 
@@ -21,6 +23,7 @@ AUC_BOUND = 0.97
 """A single feature that orders positives before negatives this well is taken for the label in disguise."""
 AUC_Z = 4.0
 MIN_CLASS_ROWS = 20
+MAX_REASON = 500
 _EPOCH = dt.date(1970, 1, 1)
 _MICROSECONDS_PER_DAY = 86_400_000_000
 _MICROSECONDS_PER_HORIZON = int(LABEL_HORIZON.total_seconds()) * 1_000_000
@@ -36,6 +39,7 @@ class Finding:
         offences: How often it does not.
         examples: Some of the offences, as text.
         description: What the property protects from.
+        accepted: What offends and is accepted, with the reasons.
     """
 
     check: str
@@ -43,12 +47,36 @@ class Finding:
     offences: int
     examples: tuple[str, ...]
     description: str
+    accepted: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class FeatureAuc:
+    """How well one feature alone orders positives before negatives, or behind them.
+
+    Attributes:
+        feature: Its name.
+        auc: Its AUC, the better way round.
+        surely: What its AUC is at least, by the number of rows.
+    """
+
+    feature: str
+    auc: float
+    surely: float
+
+    @property
+    def text(self) -> str:
+        """The feature with its AUC, in words."""
+        return f"{self.feature} has an AUC of {self.auc:.3f}, surely over {self.surely:.3f}"
 
 
 DESCRIPTIONS: Mapping[str, str] = {
     "columns_are_declared": "Every column is one of the catalog, in its role: a renamed or added column is none.",
     "features_are_known_at_prediction_time": "Recomputed on a log that ends at the event, every feature is the same.",
-    "no_feature_tells_the_label": f"No single feature has an AUC surely over {AUC_BOUND}.",
+    "no_feature_tells_the_label": (
+        f"No single feature has an AUC surely over {AUC_BOUND}; one that is no leak is accepted with its reason under "
+        "`accepted_features` in platform.yaml, and by the next version."
+    ),
     "labels_are_mature": "Every label's horizon had been seen when it was given.",
     "users_are_in_one_fold": "No user is in two folds.",
     "sessions_are_in_one_fold": "No session is in two folds.",
@@ -60,9 +88,38 @@ DESCRIPTIONS: Mapping[str, str] = {
 }
 
 
-def finding(check: str, offences: int, examples: Sequence[str] = ()) -> Finding:
+def finding(check: str, offences: int, examples: Sequence[str] = (), accepted: Sequence[str] = ()) -> Finding:
     """Return what a check found."""
-    return Finding(check, offences == 0, offences, tuple(examples[:EXAMPLES]), DESCRIPTIONS[check])
+    return Finding(check, offences == 0, offences, tuple(examples[:EXAMPLES]), DESCRIPTIONS[check], tuple(accepted))
+
+
+def require_acceptable(accepted: Mapping[str, str], features: Collection[str]) -> None:
+    """Refuse an acceptance of what is no feature, or without a reason.
+
+    Args:
+        accepted: Feature to reason.
+        features: All features.
+
+    Raises:
+        SettingsError: There is one.
+    """
+    for feature, reason in accepted.items():
+        if feature not in features:
+            close = difflib.get_close_matches(feature, features, n=1)
+            raise SettingsError(
+                "a feature is accepted that does not exist",
+                remedy=f"Did you mean {close[0]}?" if close else "Name a feature.",
+                setting="accepted_features",
+                expected=", ".join(sorted(features)),
+                got=feature,
+            )
+        if not reason.strip() or len(reason) > MAX_REASON:
+            raise SettingsError(
+                f"a feature is accepted without a reason of 1 to {MAX_REASON} characters",
+                remedy=f'Say why it is no leak: accepted_features: {{{feature}: "…"}}.',
+                setting="accepted_features",
+                got=bounded(reason),
+            )
 
 
 def both_sides_query(train: str, test: str, column: str) -> str:
@@ -169,6 +226,20 @@ def _auc_of(rows: str, name: str) -> str:
         f"SELECT {value} AS value, count(CASE WHEN label = 1 THEN 1 END) AS positives, "
         f"count(CASE WHEN label = 0 THEN 1 END) AS negatives FROM {rows} GROUP BY 1) AS values) AS ranked"
     )
+
+
+def feature_aucs(found: Iterable[tuple[str, float | None, int, int]]) -> list[FeatureAuc]:
+    """Return the features that have enough rows of both classes, the most telling first.
+
+    Args:
+        found: The rows of ``auc_query``.
+    """
+    judged = [
+        FeatureAuc(feature, max(auc, 1.0 - auc), lowest_plausible_auc(auc, positives, negatives))
+        for feature, auc, positives, negatives in found
+        if auc is not None and min(positives, negatives) >= MIN_CLASS_ROWS
+    ]
+    return sorted(judged, key=lambda each: (-each.surely, each.feature))
 
 
 def lowest_plausible_auc(auc: float, positives: int, negatives: int) -> float:

@@ -50,6 +50,11 @@ class CheckOutcome:
     description: str
     value: float | None = None
 
+    @property
+    def found(self) -> str:
+        """What was found, for an error: of the partition the examples, of rows their number and no value of them."""
+        return "; ".join(self.examples) if self.examples and self.rule["scope"] == "table" else self.observed
+
     def metadata(self) -> dict[str, Any]:
         """Return JSON-able facts under stable keys, for a user interface."""
         return {

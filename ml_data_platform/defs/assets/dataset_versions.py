@@ -1,5 +1,6 @@
 """The asset ``dataset_versions``."""
 
+from dataclasses import replace
 from typing import Any
 
 import dagster as dg
@@ -74,7 +75,7 @@ def dataset_versions() -> dg.AssetsDefinition:
         cut = cut_version(
             versions_of(opened.settings),
             opened.store,
-            config.request(),
+            replace(config.request(), accepted_features=opened.settings.accepted_features),
             now=opened.clock(),
             unsettled=unsettled_days(opened),
             verdicts=judge_landed(opened).files,
@@ -111,6 +112,8 @@ def _shown(cut: Cut, settings: Settings) -> dict[str, Any]:
         "is_provisional": version.is_provisional,
         "left_out": dg.MetadataValue.md(left_out) if left_out else "none",
         "files_copied": len(cut.copied),
+        "accepted_features": "; ".join(f"{each.feature}: {each.reason}" for each in version.accepted_features)
+        or "none",
         "folds": version.folds.name if version.folds else "as published each day",
         "snapshot": version.snapshot_id,
         "unusable_rows": sum(each.unusable_rows for each in spanned.sources) if spanned else "not known",

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import dagster as dg
 import pytest
 
+from ml_data_platform.datasets.load_dataset import load_dataset
 from ml_data_platform.datasets.selection import DATASETS, Request, select_partitions
+from ml_data_platform.defs.history import check_counts
+from ml_data_platform.errors import LeakageError, SettingsError
 from ml_data_platform.events.planning import Status, expected_days, plan
 from ml_data_platform.stages.state import read_state
+from ml_data_platform_tests.command_line import CommandLine
 from ml_data_platform_tests.leaky_days import SESSIONS, VIEWS, telling_lines
 from ml_data_platform_tests.pipeline_root import SHOP, PipelineRoot, day, settings_for, shop_lines
 from ml_data_platform_tests.sensor_loop import SensorLoop
+from ml_data_platform_tests.version_root import cut
 
 LEAKY = day(2)
 RULE = "no_feature_tells_the_label"
@@ -36,6 +42,11 @@ def landed(tmp_path_factory: pytest.TempPathFactory) -> PipelineRoot:
 def root(landed: PipelineRoot, tmp_path: Path) -> PipelineRoot:
     """A copy of that root, to be changed."""
     return landed.copied(tmp_path / "root")
+
+
+TELLS = "session_cart_count"
+WHY = "the shop shows a cart only to those who asked for an offer"
+ACCEPTED = {TELLS: WHY}
 
 
 def tables_of(root: PipelineRoot, of: dt.date) -> set[str]:
@@ -169,3 +180,128 @@ def test_a_stricter_rule_leaves_what_is_published_and_is_told(root: PipelineRoot
         if each.status is not Status.CLEAN
     ]
     assert open_ones == [("date_partitions", LEAKY)]
+
+
+def auc_by_pairs(lines: list[dict[str, object]]) -> float:
+    """Return the AUC of the number of carts before and at an event, for the label of a purchase after it, by all pairs."""
+    rows = []
+    for session in {str(line["session_uuid"]) for line in lines}:
+        events = sorted((line for line in lines if line["session_uuid"] == session), key=lambda line: line["sequence"])
+        kinds = [line["event_type"] for line in events]
+        rows += [(kinds[: n + 1].count("add_to_cart"), "purchase" in kinds[n + 1 :]) for n in range(len(kinds))]
+    good, bad = ([carts for carts, buys in rows if buys is wanted] for wanted in (True, False))
+    return sum((g > b) + 0.5 * (g == b) for g in good for b in bad) / (len(good) * len(bad))
+
+
+def test_the_alarm_names_the_feature(root: PipelineRoot, instance: dg.DagsterInstance, tmp_path: Path) -> None:
+    """In the error of the run, in the check's description and examples, and in status; no other feature is named."""
+    auc = f"{TELLS} has an AUC of {auc_by_pairs(telling_lines(LEAKY)):.3f}"
+    report = root.backfill(None, instance)
+    (refused,) = [each for each in report.failed if each.asset == "date_partitions"]
+    assert f"{RULE} ({auc}" in refused.why
+    (failed,) = instance.event_log_storage.get_asset_check_execution_history(
+        dg.AssetCheckKey(dg.AssetKey("date_partitions"), RULE), limit=1, status=None
+    )
+    counts = check_counts(instance)[str(LEAKY)]
+    assert counts.failed == [f"date_partitions: {RULE}"]
+    assert counts.found[f"date_partitions: {RULE}"].startswith(auc)
+    assert failed.event is not None
+    command = CommandLine(tmp_path)
+    at = ("--root", root.folder)
+    (root.folder / "platform.yaml").write_text(f"start_date: {day(1)}\n", encoding="utf-8")
+    said = command("backfill", *at)
+    assert said.status == 1
+    assert auc in said.text
+    shown = command("status", *at)
+    assert auc in shown.text
+    assert "session_event_count has" not in said.text + shown.text
+
+
+def test_an_accepted_feature_lets_the_day_through_and_touches_no_other(
+    root: PipelineRoot, instance: dg.DagsterInstance
+) -> None:
+    """Days that needed no acceptance stay as they are; the version says why, where and how much; so does who loads it."""
+    root.backfill()
+    before = root.heads()
+    accepting = root.with_settings(accepted_features={**ACCEPTED, "hour_of_day": "it is no secret"})
+    state = read_state(accepting.platform)
+    dirty = [(each.asset, each.day) for each in plan(state, expected_days(state)) if each.status is Status.DIRTY]
+    assert dirty == [("date_partitions", LEAKY)]
+    loop = SensorLoop(accepting, instance)
+    loop.settle()
+    after = accepting.heads()
+    assert {key for key in after if after[key] != before.get(key)} == {(table, LEAKY) for table in DATASETS}
+    assert len({tuple(each) for each in events_of(accepting, LEAKY).values()}) == 1
+    inputs = after["date_partitions", LEAKY].inputs
+    assert {key: why for key, why in inputs.items() if "accepted" in key} == {f"accepted_feature/{TELLS}": WHY}
+    assert loop.turn() == []
+
+    chosen = Request(first=LEAKY, last=LEAKY, accepted_features=accepting.settings.accepted_features)
+    made = cut(accepting, chosen).manifest
+    facts = {each.feature: (each.reason, each.days) for each in made.accepted_features}
+    auc = pytest.approx(auc_by_pairs(telling_lines(LEAKY)), abs=1e-5)
+    assert facts == {TELLS: (WHY, {str(LEAKY): auc}), "hour_of_day": ("it is no secret", {})}
+    assert str(LEAKY) in {each.day for each in made.days}
+    loaded = load_dataset(made.tag, root=root.folder)
+    assert len(loaded.accepted) == 1
+    assert TELLS in loaded.accepted[0]
+    assert WHY in loaded.accepted[0]
+
+
+def test_a_version_without_the_acceptance_is_not_loaded(root: PipelineRoot) -> None:
+    """Rows that were let through by a tolerance alone: the loader names the feature, and says what to do."""
+    tolerant = root.with_settings(tolerances=GOOD)
+    tolerant.backfill()
+    made = cut(tolerant, Request(first=LEAKY, last=LEAKY)).manifest
+    with pytest.raises(
+        LeakageError, match=rf"accepted_features.*{TELLS} has an AUC|{TELLS} has an AUC.*accepted_features"
+    ):
+        load_dataset(made.tag, root=root.folder)
+
+
+def test_an_acceptance_that_is_withdrawn_refuses_the_day_again(root: PipelineRoot) -> None:
+    """The day keeps what is published, is refused when it is built, and no version takes it."""
+    assert root.with_settings(accepted_features=ACCEPTED).backfill().is_successful
+    before = events_of(root, LEAKY)
+    report = root.backfill()
+    assert [(each.asset, each.day) for each in report.failed] == [("date_partitions", LEAKY)]
+    assert events_of(root, LEAKY) == before
+    chosen = select_partitions(root.platform.store, Request())
+    assert [each.day for each in chosen.left_out] == [str(LEAKY)]
+    assert TELLS in chosen.left_out[0].reason
+    kept = select_partitions(root.platform.store, Request(accepted_features=ACCEPTED))
+    assert str(LEAKY) in {each.day for each in kept.days}
+
+
+@pytest.mark.parametrize(
+    ("accepted", "why"),
+    [
+        ({"session_cart_cuont": "why"}, f"does not exist.*Did you mean {TELLS}"),
+        ({TELLS: "  "}, "without a reason"),
+        ({TELLS: "x" * 501}, "without a reason of 1 to 500"),
+        ({"label": "why"}, "does not exist"),
+    ],
+)
+def test_what_cannot_be_accepted_is_refused(tmp_path: Path, accepted: dict[str, str], why: str) -> None:
+    """A name that is no feature, or no reason: the settings are refused, and the nearest name is said."""
+    with pytest.raises(SettingsError, match=why):
+        _ = PipelineRoot(settings_for(tmp_path / "root", accepted_features=accepted)).platform
+
+
+def test_features_are_accepted_in_platform_yaml(tmp_path: Path) -> None:
+    """By the commands, as a user writes them down."""
+    root = tmp_path / "root"
+    command, at = CommandLine(tmp_path), ("--root", root)
+    command.ok("init", *at, "--start-date", day(1))
+    settings = root / "platform.yaml"
+    settings.write_text(settings.read_text() + f'accepted_features: {{{TELLS}: "{WHY}"}}\n', encoding="utf-8")
+    path = tmp_path / "leaky.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in telling_lines(LEAKY)), encoding="utf-8")
+    command.ok("land", path, *at, "--source", SHOP)
+    command.ok("backfill", *at)
+    assert WHY in " ".join(command.ok("version", "cut", *at).text.split())
+    shown = command.ok("version", "show", "latest", *at)
+    assert WHY in shown.text
+    assert f"told the label on {LEAKY}" in shown.text
+    (fact,) = json.loads(command.ok("version", "show", "latest", *at, "--json").out)["accepted_features"]
+    assert (fact["feature"], fact["reason"], list(fact["days"])) == (TELLS, WHY, [str(LEAKY)])
