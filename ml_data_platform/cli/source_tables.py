@@ -161,7 +161,10 @@ def _print_findings(report: CheckReport) -> None:
             tail=f"{'; '.join(types[:SHOWN_NAMES])}{' …' if len(types) > SHOWN_NAMES else ''}",
         )
     for name, rule in report.rules.items():
-        say(f"rejected by {name}: {counted(rule.rows, 'row')}", style="red", tail=f" ({'; '.join(rule.examples)})")
+        told, colour = ("published, though it breaks", "yellow") if rule.is_warning else ("rejected by", "red")
+        if not rule.rows:
+            told, colour = "nothing judged by", "yellow"
+        say(f"{told} {name}: {counted(rule.rows, 'row')}", style=colour, tail=f" ({'; '.join(rule.examples)})")
     if report.unknown_columns:
         names = list(report.unknown_columns)
         more = f" and {len(names) - SHOWN_NAMES} more" if len(names) > SHOWN_NAMES else ""

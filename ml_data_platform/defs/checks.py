@@ -111,4 +111,9 @@ def _shown(outcome: CheckOutcome) -> dict[str, Any]:
         "examples": dg.MetadataValue.md(examples) if examples else "none",
         "expectation": f"{rule['expectation']}({arguments})",
         "rule": dg.MetadataValue.json(dict(rule)),
+        **(
+            {"table": dg.MetadataValue.table([dg.TableRecord(dict(row)) for row in outcome.table])}
+            if outcome.table
+            else {}
+        ),
     }

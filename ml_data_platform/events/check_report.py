@@ -75,11 +75,13 @@ class BrokenRule:
         description: The rule in a sentence.
         rows: Rows that break it.
         examples: Row number and value of the first ones.
+        is_warning: Rows that break it would be published all the same.
     """
 
     description: str
     rows: int
     examples: tuple[str, ...]
+    is_warning: bool = False
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import difflib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import get_args
+from typing import get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -121,15 +121,20 @@ def _translated(detail: ErrorDetails, model: type[BaseModel], version_forms: tup
     if detail["type"] == "missing":
         return Problem(key, "the key is missing", None)
     allowed = tuple(re.findall(r"'([^']*)'", str(detail.get("ctx", {}).get("expected", ""))))
+    message = message.removeprefix("Value error, ")
     return Problem(key, bounded(message[:1].lower() + message[1:]), got, allowed)
 
 
 def _keys(model: type[BaseModel], location: tuple[str, ...]) -> tuple[str, ...]:
-    for part in location:
+    parts = iter(location)
+    for part in parts:
         described = model.model_fields.get(part)
         kinds = (described.annotation, *get_args(described.annotation)) if described else ()
         inner = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
         if len(inner) != 1:
             return ()
+        if described is not None and get_origin(described.annotation) is dict:
+            # Its keys are names that the author gave.
+            next(parts, None)
         model = inner[0]
     return tuple(model.model_fields)

@@ -33,6 +33,7 @@ from ml_data_platform.events.contract_parts import (
     VersionColumn,
 )
 from ml_data_platform.events.contract_problems import contract_problems
+from ml_data_platform.events.expectations import Expectation, RuleName, judged_before_masking
 from ml_data_platform.events.id_texts import absent_texts
 from ml_data_platform.events.landed_paths import top_names
 from ml_data_platform.events.masking_plan import plan_facts
@@ -76,6 +77,7 @@ class SourceContract(ContractPart):
         on_unusable: What becomes of a file with more of them. ``publish``: its other rows are published, and it is red;
             ``refuse_file``: nothing of it is published.
         pii: Which values are masked or dropped before anything is written; None: landed bytes are kept as they are.
+        expect: Name to rule: what the producer's values are expected to be, as they land.
     """
 
     source: Annotated[str, Field(pattern=r"\A[a-z][a-z0-9_]{0,62}\z")]
@@ -99,6 +101,7 @@ class SourceContract(ContractPart):
     unusable_rows: UnusableRows = UnusableRows()
     on_unusable: Literal["publish", "refuse_file"] = "publish"
     pii: PersonalData | None = None
+    expect: dict[RuleName, Expectation] = Field(default_factory=dict)
     _registry: SchemaRegistry = PrivateAttr(default_factory=lambda: SHIPPED_REGISTRY)
 
     @model_validator(mode="after")
@@ -195,10 +198,12 @@ class SourceContract(ContractPart):
     @property
     def known_columns(self) -> frozenset[str]:
         """Top-level landed columns that the contract names; with ``freeze`` a file may have no others."""
-        return frozenset(name for column in self._named_columns for name in self.top_names(column))
+        expected = {column for rule in self.expect.values() for column in rule.columns}
+        return frozenset(name for column in self._named_columns | expected for name in self.top_names(column))
 
     @property
     def _named_columns(self) -> set[str]:
+        """Landed columns that rows are read from, or that are handled as personal data."""
         taken = (column for version in self.versions for column in self.landed_columns(version))
         return {*taken, *self.identity, *(self.pii.columns if self.pii is not None else ())}
 
@@ -260,12 +265,16 @@ class SourceContract(ContractPart):
         apart = {str(number): facts for number, facts in found.items() if facts != shipped.get(number)}
         return {"versions": apart} if apart else {}
 
-    def routing_hash(self, start_date: date, masked_with: str | None = None) -> str:
+    def routing_hash(
+        self, start_date: date, masked_with: str | None = None, judged_by: Mapping[str, str] | None = None
+    ) -> str:
         """Return the SHA-256 hex of what decides how a file is read, what is kept, and on which day a row falls.
 
         Args:
             start_date: First UTC day that has partitions.
             masked_with: Id of the key of the masks; without meaning where the contract has no ``pii`` section.
+            judged_by: Rules by which rows were judged before they were masked, see
+                ``expectations.judged_before_masking``; by default those of the contract.
         """
         read = ("format", "csv", "schema_version", "event_time")
         routed = {
@@ -284,12 +293,16 @@ class SourceContract(ContractPart):
             facts["unknown_columns"] = "freeze"
         if self.unknown_columns == "freeze" or self.format != "jsonl":
             # A file can be refused for its columns: once the contract is corrected, it is read again.
-            facts["known_columns"] = sorted({self.path(column)[0] for column in self._named_columns})
+            expected = self.known_columns if self.unknown_columns == "freeze" and self.expect else ()
+            facts["known_columns"] = sorted({self.path(column)[0] for column in self._named_columns} | {*expected})
         if self.on_unusable == "refuse_file":
             # Only then do tolerances decide what is kept of a file.
             facts["refuse_file"] = self.unusable_rows.model_dump(mode="json", exclude={"warn"})
         if self.pii is not None:
             facts["pii"] = {"plan": plan_facts(self), "key_id": masked_with}
+            judged = judged_before_masking(self) if judged_by is None else judged_by
+            if judged:
+                facts["pii"]["judged_by"] = dict(judged)
         return _hash(facts)
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from ml_data_platform.errors import ContractError
 from ml_data_platform.events.contract_errors import Problem
 from ml_data_platform.events.contract_parts import EPOCH, ISO
+from ml_data_platform.events.expectation_problems import expectation_problems
 from ml_data_platform.events.file_times import group_count
 from ml_data_platform.events.masking_plan import masking_problems
 from ml_data_platform.events.pull_pattern import parse_pattern
@@ -48,6 +49,7 @@ def contract_problems(contract: SourceContract) -> Iterator[Problem]:
             yield from error.problems
     yield from masking_problems(contract)
     yield from _filled_problems(contract)
+    yield from expectation_problems(contract)
 
 
 def _event_time_problems(contract: SourceContract) -> Iterator[Problem]:

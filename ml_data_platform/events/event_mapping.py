@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from ml_data_platform.events.broken_rules import broken_before_masking, without_broken_rules
 from ml_data_platform.events.contract_model import LABEL_FIELD, SourceContract
 from ml_data_platform.events.id_texts import PLACEHOLDERS, absent_texts, id_text_sql, placeholder_sql
 from ml_data_platform.events.identity import (
@@ -57,7 +58,7 @@ def map_source(contract: SourceContract, relation: str, names: Sequence[str] | N
     taken = [_taken(contract, version) for version in contract.versions]
     columns = {column for each in taken for names in each.values() for column in names}
     at = {column: place for place, column in enumerate(sorted({*columns, *contract.identity}), start=1)}
-    raw_rows = f"{relation} AS raw_rows WHERE source = {sql_literal(contract.source)}"
+    found = ", broken_rules" if contract.pii is not None else ""
     return f"""
 SELECT {_canonical_columns(contract, at)}
 FROM (SELECT *, {_session_digest(contract)} AS session_digest
@@ -65,7 +66,16 @@ FROM (SELECT *, {_event_id(contract, at, names)} AS event_id
 FROM (SELECT *, {_versioned_columns(contract, at)}
 FROM (SELECT *, {_ids(contract, at)}
 FROM (SELECT *, {_scalars(contract, at)}
-FROM ({texts_query(list(at), _RAW_COLUMNS, raw_rows, is_flat=contract.is_flat)}))))))"""
+FROM ({texts_query(list(at), f"{_RAW_COLUMNS}{found}", _rows(contract, relation), is_flat=contract.is_flat)}))))))"""
+
+
+def _rows(contract: SourceContract, relation: str) -> str:
+    """Rows of the source; of masked ones, what was found of them before the mask stands beside them."""
+    rows = f"(SELECT {_RAW_COLUMNS} FROM {relation} AS raw_rows WHERE source = {sql_literal(contract.source)})"
+    if contract.pii is None:
+        return rows
+    landed = without_broken_rules("landed")
+    return f"(SELECT * REPLACE ({landed} AS landed), {broken_before_masking()} AS broken_rules FROM {rows})"
 
 
 def _scalars(contract: SourceContract, at: Mapping[str, int]) -> str:
@@ -297,6 +307,7 @@ def _canonical_columns(contract: SourceContract, at: Mapping[str, int]) -> str:
         "label_is_missing": is_unlabelled,
         "placeholder_id": _placeholder(contract, at),
         "has_own_event_id": "text_event_id IS NOT NULL",
+        **({"broken_rules": "broken_rules"} if contract.pii is not None else {}),
     }
     return ",\n    ".join(f"{expression} AS {name}" for name, expression in columns.items())
 

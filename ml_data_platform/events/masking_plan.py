@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 ROW_KEY = "_masked_row"
 """Member of a masked row that tells it from rows that differ in dropped values only; it is no column."""
 
+BROKEN_RULES_KEY = "_broken_rules"
+"""First member of a masked row that broke rules on columns that are hidden since: the rules' names; it is no column."""
+
 _DEFAULT_ABSENT = absent_texts(NULL_MARKERS, ())
 # Masked, it would be no type that the contract maps.
 _READ_AS_WRITTEN = frozenset({"event_type"})
@@ -73,6 +76,8 @@ def masking_plan(contract: SourceContract) -> MaskingPlan | None:
         return None
     named: dict[str, MaskingAction | Literal["field"]] = {**dict.fromkeys(_named(contract), "field"), **said.columns}
     actions = {path: action for column, action in named.items() for path in _paths(contract, column)}
+    # A producer's own member of that name would speak for the platform.
+    actions[(BROKEN_RULES_KEY,)] = "drop"
     has_ids = bool(contract.identity) or contract.has_stated_event_ids
     is_dropping = said.unnamed == "drop" or "drop" in said.columns.values()
     return MaskingPlan(
@@ -83,6 +88,28 @@ def masking_plan(contract: SourceContract) -> MaskingPlan | None:
         absent_ids=contract.absent_ids,
         is_flat=contract.is_flat,
     )
+
+
+def masking_of(contract: SourceContract, column: str) -> MaskingAction:
+    """Return what is left of a landed column's values in kept rows, of all places where they may stand the least."""
+    plan = masking_plan(contract)
+    if plan is None:
+        return "keep"
+    found = {_masking_at(plan, path) for path in _paths(contract, column)}
+    return "drop" if "drop" in found else "mask" if "mask" in found else "keep"
+
+
+def _masking_at(plan: MaskingPlan, path: tuple[str, ...]) -> MaskingAction:
+    rule = plan.root
+    for key in path:
+        below = rule.within.get(key)
+        if below is None:
+            return "keep" if rule.action == "keep" else plan.unnamed
+        if below.action in ("mask", "drop"):
+            return below.action
+        rule = below
+    # Where only what is within is named, what is left of the whole is no value of the producer's.
+    return "mask" if rule.action is None else "keep"
 
 
 def plan_facts(contract: SourceContract) -> dict[str, Any] | None:

@@ -216,7 +216,8 @@ def mapping_query(
         ``unreadable_purchase_amount_usd``, ``unreadable_sequence``, ``unreadable_label``, ``unknown_event_type``
         and ``nested_fields`` (VARCHAR, NULL where nothing is wrong, else at most 200 characters of what is), and
         ``label_is_missing`` BOOLEAN, ``placeholder_id`` VARCHAR (canonical column and what stands in place of its id, NULL
-        where nothing does) and ``has_own_event_id`` BOOLEAN.
+        where nothing does) and ``has_own_event_id`` BOOLEAN. Where a contract masks, also ``broken_rules``
+        VARCHAR[], the names of the rules that a row broke before it was masked.
 
     Raises:
         ContractError: There is no contract.

@@ -159,9 +159,10 @@ def restore_fragments(
 def is_outdated(record: LedgerRecord, contract: SourceContract, start_date: date) -> bool:
     """Return whether kept bytes must be read again, because their contract says another thing by now.
 
-    That the key of the masks was changed does not count: only the landed file could be masked again.
+    That the key of the masks was changed, or a rule on what is masked, does not count: only the landed file could be
+    masked and judged again.
     """
-    return record.routing_hash != contract.routing_hash(start_date, record.masked_with)
+    return record.routing_hash != contract.routing_hash(start_date, record.masked_with, record.judged_by)
 
 
 def show_undated(record: LedgerRecord, objects: ObjectStore, standing: Standing = UNDECIDED) -> None:
@@ -200,6 +201,7 @@ def _land_masked(
             contract,
             terms.masking_keys,
             terms.objects,
+            judge=terms.judge_of(contract),
             limits=terms.limits,
             is_own=is_own,
             below=below,

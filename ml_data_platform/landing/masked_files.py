@@ -13,17 +13,18 @@ from __future__ import annotations
 import hmac
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ml_data_platform.errors import LandingError, PlatformError
+from ml_data_platform.errors import LandingError, PlatformError, SettingsError
 from ml_data_platform.events.alike_names import alike_names
 from ml_data_platform.events.contracts import SourceContract
-from ml_data_platform.events.masking_plan import masking_plan, plan_facts
+from ml_data_platform.events.expectations import judged_before_masking
+from ml_data_platform.events.masking_plan import BROKEN_RULES_KEY, masking_plan, plan_facts
 from ml_data_platform.landing.chunks import CHUNK
 from ml_data_platform.landing.column_names import refuse_unknown_columns, require_columns
 from ml_data_platform.landing.keeping import COPY_BYTES, Kept, open_unchanging, read_through
@@ -36,6 +37,8 @@ from ml_data_platform.storage.durability import file_sha256
 from ml_data_platform.storage.layout import Layout
 from ml_data_platform.storage.object_store import ObjectStore
 
+BrokenRules = Callable[[pa.Table], Sequence[Sequence[str]]]
+"""From a chunk of rows as they land to the names of the rules that each of them breaks."""
 _FACTS_KEY = b"ml_data_platform.masked"
 # Facts of an error that come from the contract or are counts; all others may quote the file.
 _SAFE_FACTS = frozenset({"missing", "expected", "rows"})
@@ -47,6 +50,7 @@ def keep_masked(
     keys: MaskingKeys,
     objects: ObjectStore,
     *,
+    judge: BrokenRules | None = None,
     limits: Limits = LIMITS,
     is_own: bool = False,
     below: Path | None = None,
@@ -58,6 +62,7 @@ def keep_masked(
         contract: A contract with a ``pii`` section.
         keys: The keys of the root.
         objects: Where the rows are kept.
+        judge: Says which rules the rows break before they are masked; needed where the contract has such rules.
         limits: What the file may cost.
         is_own: The path was made here and leads to a passing copy that nobody else knows.
         below: Folder that the path lies in: none of the folders from there on may be a link.
@@ -70,7 +75,7 @@ def keep_masked(
     with objects.scratch() as folder, open_unchanging(path, is_own=is_own, below=below) as handle:
         sha256 = landed_id(read_through(handle, path), contract, keys)
         target = folder / "masked.parquet"
-        write_masked(path, contract, keys, target, limits=limits)
+        write_masked(path, contract, keys, target, judge=judge, limits=limits)
         opened, named = os.fstat(handle), path.stat(follow_symlinks=is_own)
         if (opened.st_dev, opened.st_ino) != (named.st_dev, named.st_ino):
             raise LandingError(
@@ -85,7 +90,8 @@ def keep_masked(
 
 def masking_facts(contract: SourceContract, keys: MaskingKeys) -> dict[str, Any]:
     """Return what the ledger records of how a contract's rows are masked with these keys."""
-    return {"key_id": keys.key_id, "plan": plan_facts(contract)}
+    judged = judged_before_masking(contract)
+    return {"key_id": keys.key_id, "plan": plan_facts(contract), **({"judged_by": judged} if judged else {})}
 
 
 def landed_id(content: Iterator[bytes], contract: SourceContract, keys: MaskingKeys) -> str:
@@ -118,6 +124,7 @@ def write_masked(
     keys: MaskingKeys,
     target: Path,
     *,
+    judge: BrokenRules | None = None,
     limits: Limits = LIMITS,
 ) -> None:
     """Write the masked rows of a file.
@@ -127,7 +134,7 @@ def write_masked(
     """
     refusal: LandingError | None = None
     try:
-        _write(path, contract, keys, target, limits)
+        _write(path, contract, keys, target, judge=judge, limits=limits)
     except LandingError as error:
         refusal = without_quotes(error)
     except (PlatformError, OSError):
@@ -148,9 +155,21 @@ def without_quotes(error: LandingError) -> LandingError:
     return type(error)(error.what, remedy=error.remedy, **facts)
 
 
-def _write(path: Path, contract: SourceContract, keys: MaskingKeys, target: Path, limits: Limits) -> None:
+def _write(
+    path: Path,
+    contract: SourceContract,
+    keys: MaskingKeys,
+    target: Path,
+    *,
+    judge: BrokenRules | None,
+    limits: Limits,
+) -> None:
     plan = masking_plan(contract)
     assert plan is not None
+    if judge is None and judged_before_masking(contract):
+        raise SettingsError(
+            "Rows with rules on what is masked are masked without being judged.", source=contract.source
+        )
     masker = Masker(plan, keys)
     has_content = not is_without_content(path)
     names: list[str] | None = None
@@ -172,9 +191,24 @@ def _write(path: Path, contract: SourceContract, keys: MaskingKeys, target: Path
                     _require_handled_columns(found, contract)
                     names = masker.mask_names(found)
                 for chunk in chunks:
-                    writer.write_table(masker.mask_chunk(chunk))
+                    broken = judge(chunk) if judge is not None else ()
+                    writer.write_table(_with_broken_rules(masker.mask_chunk(chunk), broken))
         facts = {"columns": names, "has_content": has_content}
         writer.add_key_value_metadata({_FACTS_KEY: json.dumps(facts)})
+
+
+def _with_broken_rules(masked: pa.Table, broken: Sequence[Sequence[str]]) -> pa.Table:
+    """Return masked rows that begin with the names of the rules that they broke, where they did."""
+    if not any(broken):
+        return masked
+    rows = zip(masked["landed"].to_pylist(), masked["defect"].to_pylist(), broken, strict=True)
+    texts = [_with_names(text, names) if names and defect is None else text for text, defect, names in rows]
+    return masked.set_column(masked.column_names.index("landed"), CHUNK.field("landed"), pa.array(texts, pa.string()))
+
+
+def _with_names(masked: str, names: Sequence[str]) -> str:
+    separator = "," if len(masked) > len("{}") else ""
+    return f'{{"{BROKEN_RULES_KEY}":{json.dumps(names, separators=(",", ":"))}{separator}{masked[1:]}'
 
 
 def _require_handled_columns(names: list[str], contract: SourceContract) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 
 from ml_data_platform.errors import bounded
 from ml_data_platform.events.contracts import SourceContract
+from ml_data_platform.events.expectations import judged_before_masking
 from ml_data_platform.events.masking_plan import plan_differences, plan_facts
 from ml_data_platform.landing.masking import MaskingKeys
 from ml_data_platform.storage.ledger_record import LedgerRecord
@@ -41,6 +42,9 @@ def masking_lack(record: LedgerRecord, contract: SourceContract, keys: MaskingKe
         return f"The `pii` section has changed since it was landed ({differences}). {again}."
     if record.masking is not None and keys is not None and keys.key_id != record.masked_with:
         return f"It was masked with the key {record.masked_with}, the present one is {keys.key_id}. {again}."
+    rules = rules_change(record, contract)
+    if rules:
+        return f"Rules on what is masked have changed since it was landed ({rules}). {again}."
     return None
 
 
@@ -67,6 +71,14 @@ def plan_change(record: LedgerRecord, contract: SourceContract) -> str:
     found = plan_differences(record.masking["plan"], now) or ["the format"]
     more = len(found) - MAX_DIFFERENCES_SHOWN
     return "; ".join(map(bounded, found[:MAX_DIFFERENCES_SHOWN])) + (f"; and {more} more" if more > 0 else "")
+
+
+def rules_change(record: LedgerRecord, contract: SourceContract) -> str:
+    """Return the names of rules by which masked rows were not judged as the contract says now; empty where there are none."""
+    now, then = judged_before_masking(contract), record.judged_by
+    names = [name for name in now if now[name] != then.get(name)]
+    more = len(names) - MAX_DIFFERENCES_SHOWN
+    return ", ".join(names[:MAX_DIFFERENCES_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 def masking_notices(
@@ -100,6 +112,12 @@ def masking_notices(
             why = (
                 f"are masked with the key {record.masked_with}, the present one is {keys.key_id}: equal values have "
                 "other masks before and after; land them again as they came to have one key"
+            )
+            found[record.source, why] += 1
+        elif rules_change(record, contract):
+            why = (
+                f"were masked before rules were as they are now ({rules_change(record, contract)}); land them again as "
+                "they came to have their rows judged by these"
             )
             found[record.source, why] += 1
     return tuple(

@@ -5,7 +5,7 @@ Belongs here: the two values that go into and come out of landing, and the engin
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
@@ -16,6 +16,7 @@ import duckdb
 from ml_data_platform.errors import SettingsError
 from ml_data_platform.events.contracts import SourceContract
 from ml_data_platform.landing.limits import LIMITS, Limits
+from ml_data_platform.landing.masked_files import BrokenRules
 from ml_data_platform.landing.masking import MaskingKeys
 from ml_data_platform.storage import duck
 from ml_data_platform.storage.ledger import Ledger, LedgerRecord
@@ -64,6 +65,7 @@ class LandingTerms:
         limits: What the file may cost.
         key_id: Id of the key that user ids are hashed with, noted in the record.
         masking_keys: Keys of the masks; needed for sources with a ``pii`` section.
+        judge_of: Returns what judges rows of a contract before they are masked; None where nothing has to.
         mixed_sources: Sources of which nothing can be landed, and why, see `masking_state`.
         engine: Routes the rows; by default each file opens its own. Of one thread, see `with_one_engine`.
         watermarks: Source to watermark before the landing run, aware; a source without one has no late rows. All files
@@ -80,6 +82,7 @@ class LandingTerms:
     limits: Limits = LIMITS
     key_id: str | None = None
     masking_keys: MaskingKeys | None = None
+    judge_of: Callable[[SourceContract], BrokenRules | None] = lambda _: None
     mixed_sources: Mapping[str, str] = field(default_factory=dict)
     engine: duckdb.DuckDBPyConnection | None = None
     watermarks: Mapping[str, datetime] = field(default_factory=dict)

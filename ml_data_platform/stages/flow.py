@@ -37,6 +37,7 @@ from ml_data_platform.stages.field_profiles import earlier_profiles
 from ml_data_platform.stages.landed_files import restore_landed
 from ml_data_platform.stages.platform import Platform
 from ml_data_platform.stages.result import EngineLimits, StageResult
+from ml_data_platform.stages.rules_before_masking import unjudged_rows
 from ml_data_platform.stages.source_history import landed_rows, published_rows
 from ml_data_platform.stages.state import asset_rules, current_records, read_state
 from ml_data_platform.storage.ledger import LedgerRecord
@@ -127,6 +128,7 @@ def _build_validated_events(job: Job) -> StageResult:
         quarantine_rules=asset_rules(job.platform, "quarantined_events"),
         history=published_rows(job.platform, job.records, job.day, job.common["scratch"]),
         profiles=earlier_profiles(job.platform.store, job.day),
+        unjudged=unjudged_rows(job.records, job.platform.contracts, job.day),
         **job.common,
     )
 

@@ -29,6 +29,7 @@ from ml_data_platform.landing.terms import with_one_engine
 from ml_data_platform.settings import Settings
 from ml_data_platform.stages.landing_place import at_hand, landing_folder, look, top_level
 from ml_data_platform.stages.platform import Platform
+from ml_data_platform.stages.rules_before_masking import broken_before_masking
 from ml_data_platform.stages.state import landed_records, read_watermarks
 from ml_data_platform.storage.layout import LANDED_FILES, Layout
 from ml_data_platform.storage.ledger import LedgerRecord
@@ -218,6 +219,7 @@ def landing_terms(platform: Platform, *, is_historical: bool = False) -> Landing
         watermarks=read_watermarks(platform),
         is_historical=is_historical,
         masking_keys=platform.masking_keys,
+        judge_of=broken_before_masking,
         mixed_sources=mixed_sources(landed_records(platform), platform.contracts),
     )
 

@@ -21,7 +21,7 @@ CHUNK_ROWS = 131_072
 NOT_JUDGED = frozenset(
     {
         *("landed", "attributes", "source_file", "source_row", "source", "client_version", "event_time"),
-        *("placeholder_id", "has_own_event_id"),
+        *("placeholder_id", "has_own_event_id", "broken_rules"),
     }
 )
 REJECTIONS = pa.schema([("position", pa.int64()), ("rules", pa.list_(pa.string()))])

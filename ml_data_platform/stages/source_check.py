@@ -29,8 +29,11 @@ from ml_data_platform.landing.routing import RoutedFile, route_file
 from ml_data_platform.landing.sampling import Sample, sample_file
 from ml_data_platform.settings import Settings
 from ml_data_platform.stages import check_counts
+from ml_data_platform.stages.contract_findings import ContractRules
+from ml_data_platform.stages.contract_rules import settle
 from ml_data_platform.stages.landed_files import limits_of
 from ml_data_platform.stages.row_judgement import judge_rows
+from ml_data_platform.stages.rules_before_masking import broken_before_masking, row_rules
 from ml_data_platform.storage import duck
 from ml_data_platform.validation.rules import Rule, with_tolerances
 from ml_data_platform.validation.suites import rules_for
@@ -92,7 +95,14 @@ def check_source(
 def _masked(path: Path, contract: SourceContract, settings: Settings, folder: Path) -> Path:
     """Mask a file as landing would: nothing of it that its contract does not keep is shown or written."""
     target = folder / "masked.parquet"
-    write_masked(path, contract, MaskingKeys.throwaway(), target, limits=limits_of(settings))
+    write_masked(
+        path,
+        contract,
+        MaskingKeys.throwaway(),
+        target,
+        judge=broken_before_masking(contract),
+        limits=limits_of(settings),
+    )
     return target
 
 
@@ -123,8 +133,9 @@ def _count(
         tolerances = {name: share for name, share in settings.tolerances.items() if name in names}
         rules = with_tolerances(rules_for(ASSET), tolerances)
         judge_rows(mapped, [rule for rule in rules if rule.scope == "row"], rejections)
-        check_counts.open_views(engine, mapped, rejections)
-        return _counted(report, engine, contract, rules)
+        expected = settle(engine, mapped, rejections, {contract.source: contract})
+        check_counts.open_views(engine)
+        return _counted(report, engine, contract, rules, expected)
 
 
 def _map(engine: duckdb.DuckDBPyConnection, fragment: Path, contract: SourceContract, target: Path) -> None:
@@ -136,17 +147,22 @@ def _map(engine: duckdb.DuckDBPyConnection, fragment: Path, contract: SourceCont
 
 
 def _counted(
-    report: CheckReport, engine: duckdb.DuckDBPyConnection, contract: SourceContract, rules: Sequence[Rule]
+    report: CheckReport,
+    engine: duckdb.DuckDBPyConnection,
+    contract: SourceContract,
+    rules: Sequence[Rule],
+    expected: ContractRules,
 ) -> CheckReport:
     by_name: Mapping[str, Rule] = {rule.name: rule for rule in rules}
+    all_rules = {**by_name, **{rule.name: rule for rule in row_rules(contract.expect)}}
     shared, sessions = check_counts.shared_sessions(engine)
     return replace(
         report,
-        days=check_counts.day_counts(engine, by_name),
+        days=check_counts.day_counts(engine, all_rules, expected),
         versions=check_counts.version_counts(engine),
         fields=check_counts.field_counts(engine, contract),
         event_types=check_counts.type_counts(engine, contract),
-        rules=check_counts.broken_rules(engine, by_name),
+        rules={**check_counts.broken_rules(engine, by_name), **check_counts.broken_contract_rules(expected)},
         unknown_columns=check_counts.unknown_columns(engine, contract),
         shared_sessions=shared,
         unordered=check_counts.unordered_rows(engine, contract),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
@@ -19,6 +20,8 @@ from ml_data_platform.events.lateness import end_of_day, start_of_day
 from ml_data_platform.events.parsing import mapping_query, member_names_query
 from ml_data_platform.events.schemas import EVENT_TYPES, QUARANTINED_EVENTS, VALIDATED_EVENTS
 from ml_data_platform.events.sql_text import sql_identifier, sql_instant, sql_literal
+from ml_data_platform.stages.contract_findings import ContractRules
+from ml_data_platform.stages.contract_rules import settle
 from ml_data_platform.stages.event_order import kept_events, unstated_order
 from ml_data_platform.stages.field_profiles import FEW, PROFILE, Profiles, declared_shares, profile_fields, unusual_on
 from ml_data_platform.stages.id_findings import find_in_ids
@@ -30,14 +33,16 @@ from ml_data_platform.stages.source_history import SourceHistory
 from ml_data_platform.storage import duck
 from ml_data_platform.storage.parquet import copy_options
 from ml_data_platform.storage.table_store import PartitionRef, TableStore
-from ml_data_platform.validation.outcomes import ROWS_TO_EXCEED_A_SHARE
+from ml_data_platform.validation.outcomes import ROWS_TO_EXCEED_A_SHARE, CheckOutcome
 from ml_data_platform.validation.rules import Rule
 from ml_data_platform.validation.runner import check_metrics
-from ml_data_platform.validation.table_rules import REJECTED_SHARE
+from ml_data_platform.validation.table_rules import CONTRACT_RULES_HOLD, REJECTED_SHARE, WARNING_RULES_HOLD
 
 CODE_VERSION = "3"
 ROWS_TO_JUDGE_A_TYPE = 30
 REJECTED, DUPLICATE = QUARANTINED_EVENTS.files
+BY_TYPE = "each_event_type_is_mostly_valid"
+SHOW_FINDINGS = {CONTRACT_RULES_HOLD: True, WARNING_RULES_HOLD: False}
 
 
 def build(
@@ -54,6 +59,7 @@ def build(
     quarantine_rules: Sequence[Rule],
     history: SourceHistory,
     profiles: Mapping[dt.date, Profiles],
+    unjudged: Mapping[tuple[str, str], int] | None = None,
 ) -> StageResult:
     """Judge every raw row of one day.
 
@@ -73,6 +79,7 @@ def build(
         quarantine_rules: Table rules of ``quarantined_events``.
         history: Source to its published rows per earlier day; days without rows of it are absent.
         profiles: Earlier day to what its fields held, for a warning; nothing that is published depends on it.
+        unjudged: Source and rule of its contract to rows that were masked before the rule was as it is.
 
     Returns:
         ``validated_events`` unless a blocking check failed; ``quarantined_events`` always.
@@ -80,13 +87,16 @@ def build(
     generation = expected_generation(store, VALIDATED_EVENTS, day)
     quarantine_generation = expected_generation(store, QUARANTINED_EVENTS, day)
     mapped, published = scratch / "mapped.parquet", scratch / "validated.parquet"
+    by_platform = scratch / "rejections.parquet"
     quarantine = {REJECTED: scratch / "rejected.parquet", DUPLICATE: scratch / "duplicate.parquet"}
     with duck.connect(scratch, **engine.options(store)) as connection:
         _map(connection, raw, contracts, id_key, mapped)
-        row_checks = judge_rows(mapped, [rule for rule in rules if rule.scope == "row"], scratch / "rejections.parquet")
-        _split(connection, mapped, scratch / "rejections.parquet", published, quarantine, contracts=contracts)
-        counts, metrics = _measure(connection, day, raw.rows(), published, quarantine)
-        rejected, duplicate, rows = _by_source(connection, mapped, published, quarantine)
+        row_checks = judge_rows(mapped, [rule for rule in rules if rule.scope == "row"], by_platform)
+        expected = settle(connection, mapped, by_platform, contracts, unjudged)
+        _split(connection, published, quarantine, contracts=contracts)
+        tolerant = {rule.name: expected.tolerant(rule.tolerance) for rule in rules if rule.tolerance_kind == "limit"}
+        counts, metrics = _measure(connection, day, raw.rows(), published, quarantine, tolerant=tolerant)
+        rejected, duplicate, rows = _by_source(connection, mapped, published, quarantine, tolerant)
         differing = differing_duplicates(connection)
         unstated = unstated_order(connection, contracts)
         fields = profile_fields(connection, contracts)
@@ -99,12 +109,16 @@ def build(
     is_strict = any(rule.name == REJECTED_SHARE and rule.tolerance == 0 for rule in rules)
     metrics["rejected_share"] = rejected.largest_of(1 if is_strict else ROWS_TO_EXCEED_A_SHARE)
     metrics["rejected_share_of_few_rows"] = rejected.largest_of(1, ROWS_TO_EXCEED_A_SHARE)
+    metrics["broken_contract_rules"] = len(expected.broken(blocking=True))
+    metrics["broken_warning_rules"] = len(expected.broken(blocking=False))
     metrics["duplicate_share"] = duplicate.largest
     examples = {
         **of_ids.examples,
         "differing_duplicates": differing.examples,
         "rejected_share": rejected.lines,
         "rejected_share_of_few_rows": rejected.lines,
+        "broken_contract_rules": tuple(count.line for count in expected.broken(blocking=True)),
+        "broken_warning_rules": tuple(count.line for count in expected.broken(blocking=False)),
         "duplicate_share": duplicate.lines,
         "unstated_order_share": (*order.lines[:1], *unstated.examples),
     }
@@ -119,6 +133,7 @@ def build(
         *check_metrics([rule for rule in rules if rule.scope == "table"], metrics, examples),
         *check_metrics(quarantine_rules, metrics),
     )
+    checks = tuple(_with_findings(check, expected) for check in checks)
     failed = sorted(check.name for check in checks if check.blocking and not check.passed)
     quarantined = store.stage(
         QUARANTINED_EVENTS,
@@ -152,6 +167,13 @@ def build(
     )
 
 
+def _with_findings(check: CheckOutcome, found: ContractRules) -> CheckOutcome:
+    """Return the check with a line per rule of a contract beside it, where it is about those."""
+    if check.name not in SHOW_FINDINGS:
+        return check
+    return replace(check, table=tuple(count.to_json() for count in found.of(blocking=SHOW_FINDINGS[check.name])))
+
+
 def _map(
     connection: duckdb.DuckDBPyConnection,
     raw: PartitionRef,
@@ -183,40 +205,17 @@ def _names(
 
 def _split(
     connection: duckdb.DuckDBPyConnection,
-    mapped: Path,
-    rejections: Path,
     published: Path,
     quarantine: Mapping[str, Path],
     *,
     contracts: Mapping[str, SourceContract],
 ) -> None:
     """Write published, rejected and duplicate rows; each mapped row goes to exactly one of them."""
-    mapped_rows = duck.parquet(connection, [mapped], has_row_numbers=True)
-    connection.execute(
-        f"""
-        CREATE TEMP VIEW judged AS
-            SELECT m.*, r.rules FROM {mapped_rows} m
-            LEFT JOIN {duck.parquet(connection, [rejections])} r ON r.position = m.file_row_number;
-        CREATE TEMP TABLE repeated_ids AS
-            SELECT event_id, min({{'source_row': source_row, 'source_file': source_file}}) AS first_copy
-            FROM judged WHERE rules IS NULL GROUP BY event_id HAVING count(*) > 1;
-        CREATE TEMP TABLE losers AS
-            WITH ranked AS (
-                SELECT file_row_number, source_file, source_row,
-                    row_number() OVER ranking AS rank,
-                    first_value(source_file) OVER ranking AS kept_source_file,
-                    first_value(source_row) OVER ranking AS kept_source_row
-                FROM judged SEMI JOIN repeated_ids USING (event_id)
-                WHERE rules IS NULL
-                WINDOW ranking AS (PARTITION BY event_id ORDER BY schema_version DESC, source_file, source_row)
-            )
-            SELECT file_row_number, kept_source_file, kept_source_row FROM ranked WHERE rank > 1;
-        """
-    )
     columns = ", ".join(sql_identifier(name) for name in VALIDATED_EVENTS.columns.names)
     queries = {
-        published: f"SELECT {columns} FROM ({kept_events(contracts)}) ORDER BY {VALIDATED_EVENTS.order_by}",
-        quarantine[REJECTED]: f"""SELECT {_quarantine_columns("rules", "NULL", "NULL")} FROM judged j
+        published: f"""SELECT {columns} FROM ({kept_events(contracts)})
+            ANTI JOIN repeated_values USING (file_row_number) ORDER BY {VALIDATED_EVENTS.order_by}""",
+        quarantine[REJECTED]: f"""SELECT {_quarantine_columns("rules", "NULL", "NULL")} FROM settled j
             WHERE rules IS NOT NULL ORDER BY {QUARANTINED_EVENTS.order_by}""",
         quarantine[DUPLICATE]: f"""
             SELECT {_quarantine_columns("['event_ids_are_unique']", "kept_source_file", "kept_source_row")}
@@ -234,7 +233,13 @@ def _quarantine_columns(rules: str, kept_source_file: str, kept_source_row: str)
 
 
 def _measure(
-    connection: duckdb.DuckDBPyConnection, day: dt.date, raw_rows: int, published: Path, quarantine: Mapping[str, Path]
+    connection: duckdb.DuckDBPyConnection,
+    day: dt.date,
+    raw_rows: int,
+    published: Path,
+    quarantine: Mapping[str, Path],
+    *,
+    tolerant: Mapping[str, Sequence[str]],
 ) -> tuple[dict[str, int], dict[str, int | float | None]]:
     """Count what was written, from the written files: row counts, and the metrics of the table rules."""
     found = connection.execute(
@@ -246,8 +251,9 @@ def _measure(
     known_types = ", ".join(sql_literal(name) for name in EVENT_TYPES)
     by_type = connection.execute(
         f"""SELECT max(share) FROM (
-            SELECT count(*) FILTER (rules IS NOT NULL) / count(*) AS share
-            FROM judged WHERE event_type IN ({known_types}) GROUP BY source, event_type HAVING count(*) >= {ROWS_TO_JUDGE_A_TYPE})"""
+            SELECT count(*) FILTER (NOT list_has_all($tolerant, coalesce(rules, []))) / count(*) AS share
+            FROM settled WHERE event_type IN ({known_types}) GROUP BY source, event_type HAVING count(*) >= {ROWS_TO_JUDGE_A_TYPE})""",
+        {"tolerant": list(tolerant.get(BY_TYPE, ()))},
     ).fetchall()[0]
     rejected = pq.read_metadata(quarantine[REJECTED]).num_rows
     duplicates = pq.read_metadata(quarantine[DUPLICATE]).num_rows
@@ -266,14 +272,21 @@ def _measure(
 
 
 def _by_source(
-    connection: duckdb.DuckDBPyConnection, mapped: Path, published: Path, quarantine: Mapping[str, Path]
+    connection: duckdb.DuckDBPyConnection,
+    mapped: Path,
+    published: Path,
+    quarantine: Mapping[str, Path],
+    tolerant: Mapping[str, Sequence[str]],
 ) -> tuple[SourceShares, SourceShares, dict[str, int]]:
     """Return shares of rejected and of duplicate rows and published rows by source: a big source hides no small one."""
 
-    def by_source(path: Path) -> dict[str, int]:
+    def by_source(path: Path, condition: str = "TRUE", **bound: object) -> dict[str, int]:
         rows = duck.parquet(connection, [path])
-        return dict(connection.execute(f"SELECT source, count(*) FROM {rows} GROUP BY 1").fetchall())
+        query = f"SELECT source, count(*) FROM {rows} WHERE {condition} GROUP BY 1"
+        return dict(connection.execute(query, bound or None).fetchall())
 
     rows = by_source(mapped)
-    rejected, duplicate = by_source(quarantine[REJECTED]), by_source(quarantine[DUPLICATE])
+    counted = "NOT list_has_all($tolerant, rules)"
+    rejected = by_source(quarantine[REJECTED], counted, tolerant=list(tolerant.get(REJECTED_SHARE, ())))
+    duplicate = by_source(quarantine[DUPLICATE])
     return SourceShares(rows, rejected), SourceShares(rows, duplicate), by_source(published)

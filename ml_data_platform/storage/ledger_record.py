@@ -47,7 +47,8 @@ class LedgerRecord:
         event_time: The event time that stands for the file where watermarks follow event time.
         delays: From event to arrival, by UTC day, as `Delays.to_text` writes them.
         kept_sha256: Hash of the kept bytes, where they are masked rows and not what was landed.
-        masking: How they were masked: ``key_id``, the key of the masks, and ``plan``, see ``events.masking_plan``.
+        masking: How they were masked: ``key_id``, the key of the masks, ``plan``, see ``events.masking_plan``,
+            and ``judged_by``, the rules by which they were judged before, where there are any.
     """
 
     source: str
@@ -83,6 +84,11 @@ class LedgerRecord:
     def masked_with(self) -> str | None:
         """Id of the key of its masks."""
         return str(self.masking["key_id"]) if self.masking is not None else None
+
+    @property
+    def judged_by(self) -> dict[str, str]:
+        """Rules by which its rows were judged before they were masked: name to meaning."""
+        return dict(self.masking.get("judged_by", {})) if self.masking is not None else {}
 
     @property
     def late(self) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""Evaluates rules on one frame through Great Expectations, which only this module and its shortcut import.
+"""Evaluates rules on one frame through Great Expectations, which only this module and what serves it import.
 
 Belongs here: handing a frame to Great Expectations and reading its answer with distrust. Does not belong
 here: adding up over chunks and verdicts (``runner``), or the rules (``suites``).
@@ -119,6 +119,8 @@ def _great_expectations() -> Any:
     # Frames smaller than this are hashed, twice per evaluation and for as long as judging them takes; the hash goes
     # into metadata that nobody reads.
     pandas_execution_engine.HASH_THRESHOLD = 0
+    from ml_data_platform.validation import bounded_metrics  # noqa: F401, PLC0415 - registers itself
+
     return gx
 
 

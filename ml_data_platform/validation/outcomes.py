@@ -35,6 +35,7 @@ class CheckOutcome:
         rule: The rule as JSON-able values.
         description: The rule in one sentence.
         value: Table rules: the metric, where it is not null.
+        table: What the verdict is made of, one flat record each, all with the same keys.
     """
 
     name: str
@@ -49,6 +50,7 @@ class CheckOutcome:
     rule: Mapping[str, Any]
     description: str
     value: float | None = None
+    table: tuple[Mapping[str, str | int | float], ...] = ()
 
     @property
     def found(self) -> str:
@@ -66,6 +68,7 @@ class CheckOutcome:
             "tolerance": self.tolerance,
             "examples": list(self.examples),
             "rule": dict(self.rule),
+            **({"table": [dict(row) for row in self.table]} if self.table else {}),
         }
 
 

@@ -21,9 +21,6 @@ SECONDS_PER_DAY = 86_400
 NOT_NULL = "ExpectColumnValuesToNotBeNull"
 NULL = "ExpectColumnValuesToBeNull"
 IN_SET = "ExpectColumnValuesToBeInSet"
-# `$` would accept a trailing newline; `\Z` does not.
-USER_ID_PATTERN = r"\Ausr_[0-9a-f]{16}\Z"
-SESSION_UUID_PATTERN = r"\A[0-9a-f]{8}-[0-9a-f]{4}-5[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}\Z"
 
 
 def _event_rule(name: str, expectation: str, description: str, **kwargs: Any) -> Rule:
@@ -46,20 +43,6 @@ EVENT_ROW_RULES = (
         "The type is one that the contract maps, directly or by its default.",
         column="event_type",
         value_set=EVENT_TYPES,
-    ),
-    _event_rule(
-        "user_ids_match_pattern",
-        "ExpectColumnValuesToMatchRegex",
-        "A user_id is usr_ and 16 hexadecimal digits.",
-        column="user_id",
-        regex=USER_ID_PATTERN,
-    ),
-    _event_rule(
-        "session_uuids_match_pattern",
-        "ExpectColumnValuesToMatchRegex",
-        "A session_uuid is a version 5 UUID in lower case.",
-        column="session_uuid",
-        regex=SESSION_UUID_PATTERN,
     ),
     _event_rule(
         "event_ids_are_short",

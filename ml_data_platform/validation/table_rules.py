@@ -48,6 +48,7 @@ def _volume_rule(asset: str, description: str) -> Rule:
 NO_ROWS_ARE_TOO_LATE = "no_rows_are_too_late"
 FIELDS_AS_BEFORE = "fields_are_filled_as_on_the_days_before"
 REJECTED_SHARE = "rejected_share_is_within_tolerance"
+CONTRACT_RULES_HOLD, WARNING_RULES_HOLD = "contract_expectations_hold", "contract_expectations_that_warn_hold"
 
 PARTITION_RULES = (
     _table_rule(
@@ -104,7 +105,7 @@ PARTITION_RULES = (
         "validated_events",
         REJECTED_SHARE,
         "rejected_share",
-        "Of no source do over 5 % of the day's raw rows, and 3 or more, fail a row rule, unless set otherwise.",
+        "Of no source do over 5 % of the day's raw rows, and 3 or more, fail a row rule, unless set or stated otherwise.",
         kind="limit",
         tolerance=0.05,
         when_null="no rows",
@@ -142,6 +143,20 @@ PARTITION_RULES = (
         kind="limit",
         tolerance=0.25,
         when_null="no event type has 30 rows",
+    ),
+    _table_rule(
+        "validated_events",
+        CONTRACT_RULES_HOLD,
+        "broken_contract_rules",
+        "No rule under `expect:` of a contract is broken by more of its source's rows than it tolerates.",
+    ),
+    _table_rule(
+        "validated_events",
+        WARNING_RULES_HOLD,
+        "broken_warning_rules",
+        "No rule of a contract that warns is broken by more rows than it tolerates, and each could judge all its rows.",
+        kind="limit",
+        blocking=False,
     ),
     _table_rule(
         "validated_events",

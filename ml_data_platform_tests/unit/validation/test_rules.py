@@ -127,12 +127,12 @@ def test_hashes_of_assets_differ_and_are_sha256():
 def test_a_tolerance_is_replaced_alone():
     """Overriding one tolerance changes that rule's tolerance and nothing else, and shows in the hash."""
     rules = rules_for("validated_events")
-    changed = with_tolerances(rules, {"user_ids_match_pattern": 0.2})
+    changed = with_tolerances(rules, {"user_ids_are_present": 0.2})
     assert [rule.name for rule in changed] == [rule.name for rule in rules]
     assert [(a.name, b.tolerance) for a, b in zip(rules, changed, strict=True) if a != b] == [
-        ("user_ids_match_pattern", 0.2)
+        ("user_ids_are_present", 0.2)
     ]
-    assert rules_hash("validated_events", {"user_ids_match_pattern": 0.2}) == hash_rules(changed)
+    assert rules_hash("validated_events", {"user_ids_are_present": 0.2}) == hash_rules(changed)
     assert hash_rules(changed) != hash_rules(rules)
 
 
@@ -159,9 +159,9 @@ def test_tolerances_of_table_rules_become_bounds():
     ("name", "tolerance"),
     [
         ("event_ids_are_unique", 0.1),
-        ("user_ids_match_pattern", -0.1),
-        ("user_ids_match_pattern", 1.1),
-        ("user_ids_match_pattern", float("nan")),
+        ("user_ids_are_present", -0.1),
+        ("user_ids_are_present", 1.1),
+        ("user_ids_are_present", float("nan")),
         ("rejected_share_is_within_tolerance", float("inf")),
         ("row_count_is_in_line_with_the_previous_7_days", 0.5),
         ("no_such_rule", 0.1),

@@ -1,0 +1,373 @@
+"""What a producer expects of its values: judged by source, as they land, in every format, masked or not."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from ml_data_platform.stages import flow
+from ml_data_platform_tests.byte_scan import Needles, scan
+from ml_data_platform_tests.pipeline_root import PipelineRoot, day, settings_for
+
+HOLD, WARN = "contract_expectations_hold", "contract_expectations_that_warn_hold"
+CONTRACT = """
+source: {source}
+format: {format}
+schema_version: 1
+columns:
+  event_id: id
+  user_id: user
+  session_id: visit
+  event_type: kind
+  timestamp: at
+event_type: {{default: other}}
+unknown_columns: evolve
+{pii}
+expect:
+{rules}
+"""
+MASKED = "pii: {columns: {user: mask, mail: drop, code: mask, spent: mask}, unnamed: keep}"
+RULES = """
+  users_are_named_as_ours: {expectation: expect_column_values_to_match_regex, column: user, regex: '^usr_[a-f0-9]{16}$', tolerance: 1}
+  kinds_are_ours: {expectation: ExpectColumnValuesToBeInSet, column: kind, value_set: [view, buy], tolerance: 1}
+  amounts_are_in_range: {expectation: ExpectColumnValuesToBeBetween, column: spent, min_value: 0, max_value: 50000, tolerance: 1}
+  mails_are_there: {expectation: ExpectColumnValuesToNotBeNull, column: mail, tolerance: 1}
+  codes_are_short: {expectation: ExpectColumnValueLengthsToBeBetween, column: code, min_value: 2, max_value: 4, tolerance: 1}
+  codes_are_not_tests: {expectation: ExpectColumnValuesToNotMatchRegexList, column: code, regex_list: ['^T', 'x$'], tolerance: 1}
+"""
+NAMES = ("id", "user", "visit", "kind", "at", "spent", "mail", "code")
+GOOD = {"kind": "view", "spent": "12.5", "mail": "secret-mail@canary.example", "code": "abc"}
+SPOILT = [
+    {"user": "usr_0123456789ABCDEF"},
+    {"user": "xusr_0123456789abcdef"},
+    {"user": "usr_0123456789abcdef\n"},
+    {"kind": "View"},
+    {"kind": "browse", "spent": "-0.01"},
+    {"spent": "50000"},
+    {"spent": "50000.01"},
+    {"spent": "twelve"},
+    {"spent": ""},
+    {"spent": "1e3"},
+    {"mail": ""},
+    {"mail": "   "},
+    {"mail": None},
+    {"code": "é"},
+    {"code": "T12"},
+    {"code": "12345", "mail": None},
+    {"code": ""},
+    {"code": "abx"},
+]
+
+
+def rows_of(spoilt):
+    """Return landed rows, one of them good between any two that are spoilt."""
+    rows = []
+    for number, change in enumerate(each for pair in spoilt for each in (pair, {})):
+        row = {"id": f"e{number}", "user": f"usr_{number:016x}", "visit": f"v{number}"}
+        rows.append({**row, "at": f"{day(1)}T10:{number // 60:02}:{number % 60:02}Z", **GOOD, **change})
+    return rows
+
+
+def broken_by(row):
+    """Judge a row in plain Python."""
+    there = {name: value for name, value in row.items() if value is not None and value.strip()}
+    found = []
+    if "mail" not in there:
+        found.append("mails_are_there")
+    if not re.search(r"\Ausr_[a-f0-9]{16}\Z", there["user"]):
+        found.append("users_are_named_as_ours")
+    if there["kind"] not in {"view", "buy"}:
+        found.append("kinds_are_ours")
+    if "spent" in there:
+        try:
+            found += [] if 0 <= float(there["spent"]) <= 50_000 else ["amounts_are_in_range"]
+        except ValueError:
+            found.append("amounts_are_in_range")
+    if "code" in there:
+        found += [] if 2 <= len(there["code"]) <= 4 else ["codes_are_short"]
+        found += ["codes_are_not_tests"] if there["code"][0] == "T" or there["code"][-1] == "x" else []
+    return sorted(found)
+
+
+def write_rows(path, form, rows):
+    """Write rows as a producer of that format does."""
+    if form == "csv":
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, NAMES)
+            writer.writeheader()
+            writer.writerows(rows)
+    elif form == "jsonl":
+        lines = [{name: value for name, value in row.items() if value is not None} for row in rows]
+        path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    else:
+        pq.write_table(pa.table({name: pa.array([row[name] for row in rows], pa.string()) for name in NAMES}), path)
+
+
+class Root:
+    """A root with contracts that are written by the test."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        (folder / "root" / "sources").mkdir(parents=True)
+
+    @property
+    def root(self):
+        """The root, opened anew: contracts may have changed."""
+        return PipelineRoot(settings_for(self.folder / "root", sources=self.folder / "root" / "sources"))
+
+    def say(self, rules, source="s", form="jsonl", pii=""):
+        """Write the contract of a source."""
+        text = CONTRACT.format(source=source, format=form, pii=pii, rules=rules)
+        (self.folder / "root" / "sources" / f"{source}.yaml").write_text(text)
+
+    def land(self, rows, source="s", form="jsonl", name="rows"):
+        """Land rows as one file."""
+        path = self.folder / f"{source}.{name}.{form}"
+        write_rows(path, form, rows)
+        (landed,) = self.root.land(path, source=source)
+        return landed
+
+    def build(self):
+        """Build what is dirty."""
+        report = self.root.backfill()
+        assert not [failure for failure in report.failed if not failure.is_refused]
+        return {failure.asset for failure in report.failed}
+
+    def checks(self):
+        """Return what the checks of the day find now, by name."""
+        platform = self.root.platform
+        raw = {"raw_events": platform.store.ref("raw_events", [day(1)])}
+        with platform.store.scratch() as scratch:
+            result = flow.build(platform, "validated_events", day(1), raw, scratch)
+        return {check.name: check for check in result.checks if check.asset == "validated_events"}
+
+    def rejected(self):
+        """Return the rejected rows of the day: row number in its file to the names of rules."""
+        rows = self.root.rows("quarantined_events", day(1), "disposition=rejected/data.parquet")
+        return {(row["source"], row["source_row"]): row["rules"] for row in rows}
+
+    def published(self):
+        """Return the event ids of the day, as they were landed."""
+        return sorted(row["event_id"].split(":")[1] for row in self.root.rows("validated_events", day(1)))
+
+
+@pytest.fixture
+def place(tmp_path):
+    """Give a root without contracts."""
+    return Root(tmp_path)
+
+
+@pytest.mark.parametrize("pii", ["", MASKED], ids=["kept", "masked"])
+@pytest.mark.parametrize("form", ["csv", "jsonl", "parquet"])
+def test_rows_are_judged_as_they_landed(place, form, pii):
+    """Each row is rejected for exactly the rules that plain Python says, whatever the format, also before a mask."""
+    rows = rows_of(SPOILT)
+    place.say(RULES, form=form, pii=pii)
+    place.land(rows, form=form)
+    place.build()
+    expected = {("s", at): broken_by(row) for at, row in enumerate(rows, start=1) if broken_by(row)}
+    assert place.rejected() == expected
+    assert place.published() == sorted(row["id"] for row in rows if not broken_by(row))
+    if pii:
+        assert scan(place.folder / "root", Needles(["secret-mail"], [GOOD["mail"]])) == {}
+
+
+ONE = "  users_are_named_as_ours: {{expectation: ExpectColumnValuesToMatchRegex, column: user, regex: '^usr_[a-f0-9]{{16}}$'{}}}"
+BAD = {"user": "guest"}
+
+
+@pytest.mark.parametrize(("bad", "refused"), [(3, False), (4, True)])
+def test_a_blocking_rule_tolerates_its_share_to_the_row(place, bad, refused):
+    """3 of 60 rows are 5 %, which is tolerated; of 4 the day is refused, and its rejected rows are kept with the name."""
+    place.say(ONE.format(""))
+    place.land(rows_of([BAD] * bad + [{}] * (30 - bad)))
+    assert ("validated_events" in place.build()) == refused
+    assert place.rejected() == {("s", 2 * at + 1): ["users_are_named_as_ours"] for at in range(bad)}
+    check = place.checks()[HOLD]
+    assert (check.passed, check.blocking, check.table[0]["broken"], check.table[0]["rows"]) == (
+        not refused,
+        True,
+        bad,
+        60,
+    )
+    assert check.table[0]["examples"].endswith("guest")
+
+
+@pytest.mark.parametrize(
+    ("bad", "tolerance", "passed"),
+    [(0, "", True), (1, "", False), (3, ", tolerance: 0.074", False), (3, ", tolerance: 0.075", True)],
+)
+def test_a_rule_that_warns_publishes_what_breaks_it(place, bad, tolerance, passed):
+    """Rows that break the rule are published, and the check that warns fails unless that share is tolerated."""
+    place.say(ONE.format(", severity: warn" + tolerance))
+    place.land(rows_of([BAD] * bad + [{}] * (20 - bad)))
+    assert not place.build()
+    assert len(place.published()) == 40
+    assert place.rejected() == {}
+    check = place.checks()[WARN]
+    assert (check.passed, check.blocking) == (passed, False)
+    assert passed or f"{bad} of 40 rows break it" in check.examples[0]
+
+
+@pytest.mark.parametrize("stated", ["", ", tolerance: 0.8"], ids=["by default", "80 %"])
+def test_a_stated_tolerance_is_not_undone_by_bounds_on_all_rows(place, stated):
+    """70 of 100 rows break a rule: the day is refused by default, and published where the rule tolerates it."""
+    place.say(ONE.format(stated))
+    place.land(
+        rows_of([BAD] * 50)[:50] + [{**row, **BAD, "id": f"f{at}"} for at, row in enumerate(rows_of([BAD] * 45))][:50]
+    )
+    refused = place.build()
+    failed = {name for name, check in place.checks().items() if check.blocking and not check.passed}
+    bounds = {"rejected_share_is_within_tolerance", "each_event_type_is_mostly_valid"}
+    assert (refused, failed) == (set(), set()) if stated else ({"validated_events"}, {HOLD, *bounds})
+
+
+def test_the_rules_of_a_source_judge_its_own_rows(place):
+    """Of two sources of one day the one without rules is published whole, and its rows are in no share of the other's."""
+    place.say(ONE.format(", tolerance: 0.5"), source="s")
+    place.say("  {}", source="t")
+    rows = rows_of([BAD] * 5)
+    place.land(rows, source="s")
+    place.land(rows, source="t")
+    place.build()
+    assert set(place.rejected()) == {("s", 2 * at + 1) for at in range(5)}
+    assert len(place.published()) == 5 + 10
+    (line,) = place.checks()[HOLD].table
+    assert (line["source"], line["broken"], line["rows"]) == ("s", 5, 10)
+
+
+def test_rows_come_back_when_their_rule_goes(place):
+    """A rule that is made looser, and then removed, leaves the rows that a contract without it would have published."""
+    place.say(ONE.format(", tolerance: 1"))
+    place.land(rows_of([BAD, {"user": "usr_1"}]))
+    place.build()
+    assert len(place.published()) == 2
+    place.say(ONE.format(", tolerance: 1").replace("[a-f0-9]{16}", "[a-f0-9]+"))
+    place.build()
+    assert place.rejected() == {("s", 1): ["users_are_named_as_ours"]}
+    place.say("  {}")
+    place.build()
+    assert place.rejected() == {}
+    assert len(place.published()) == 4
+
+
+UNIQUE = "  orders_are_unique: {expectation: ExpectColumnValuesToBeUnique, column: order, tolerance: 1}"
+
+
+@pytest.mark.parametrize("pii", ["", "pii: {columns: {order: mask}, unnamed: keep}"], ids=["kept", "masked"])
+@pytest.mark.parametrize("turn", [1, -1])
+def test_the_first_event_keeps_a_value_that_is_unique(place, pii, turn):
+    """Whichever file lands first, of rows with one order the first in time stays; repeats of an event are no clash."""
+    rows = [{key: value for key, value in row.items() if key != "code"} for row in rows_of([{}] * 4)]
+    for row, order in zip(rows, ["a", "b", "a", "", None, "b", "a", "  "], strict=True):
+        row["order"] = order
+    files = [("first", rows[4:] + rows[:1]), ("second", rows[:4])][::turn]
+    place.say(UNIQUE, pii=pii)
+    for name, some in files:
+        place.land(some, name=name)
+    place.build()
+    found = place.root.rows("quarantined_events", day(1), "disposition=rejected/data.parquet")
+    assert sorted((row["event_id"], row["rules"][0]) for row in found) == [
+        ("s:e2", "orders_are_unique"),
+        ("s:e5", "orders_are_unique"),
+        ("s:e6", "orders_are_unique"),
+    ]
+    assert place.published() == ["e0", "e1", "e3", "e4", "e7"]
+    (line,) = place.checks()[HOLD].table
+    assert (line["rows"], line["values"], line["broken"]) == (8, 5, 5)
+
+
+def test_columns_are_unique_together(place):
+    """A pair of values may come once; each of them alone may come often."""
+    place.say(
+        "  pairs_are_unique: {expectation: expect_compound_columns_to_be_unique, column_list: [mail, code], tolerance: 1}"
+    )
+    pairs = [("a", "1"), ("a", "2"), ("b", "1"), ("a", "2"), (None, "1"), (None, "1"), (None, None), (None, None)]
+    rows = [{**row, "mail": mail, "code": code} for row, (mail, code) in zip(rows_of([{}] * 4), pairs, strict=True)]
+    place.land(rows)
+    place.build()
+    assert sorted(at for _, at in place.rejected()) == [4, 6]
+
+
+def test_a_hostile_value_does_not_hold_a_pattern_up(place):
+    r"""Patterns that would take years in Python's `re` end: `^(a+)+$` and `^(\w+\s?)*\Z` over 1,000 values."""
+    place.say(
+        "  ends: {expectation: ExpectColumnValuesToMatchRegex, column: code, regex: '^(a+)+$', tolerance: 1}\n"
+        "  ends_too: {expectation: ExpectColumnValuesToMatchRegex, column: code, regex: '^(\\w+\\s?)*\\Z', tolerance: 1}\n"
+    )
+    rows = [{**row, "code": "a" * 40 + "!"} for row in rows_of([{}] * 500)]
+    place.land(rows)
+    place.build()
+    assert {tuple(names) for names in place.rejected().values()} == {("ends", "ends_too")}
+    assert len(place.rejected()) == 1_000
+
+
+def test_a_rule_on_a_column_that_nobody_sends_says_so(place):
+    """A mistyped column would make a rule that nothing can break: the check that warns says that it judged nothing."""
+    place.say(ONE.format("").replace("column: user", "column: usr"))
+    place.land(rows_of([{}] * 20))
+    place.build()
+    check = place.checks()[WARN]
+    assert not check.passed
+    assert "no row has the column 'usr'" in check.examples[0]
+    place.say(ONE.format(""))
+    assert place.checks()[WARN].passed
+
+
+def test_a_changed_rule_on_a_masked_column_waits_for_its_files(place):
+    """Masked rows keep the old verdict and the check says so; landing the files again judges them by the new rule."""
+    pii = "pii: {columns: {user: mask}, unnamed: keep}"
+    place.say(ONE.format(", tolerance: 1"), pii=pii)
+    rows = rows_of([BAD, {"user": "usr_1"}])
+    first = place.land(rows)
+    place.build()
+    assert set(place.rejected()) == {("s", 1), ("s", 3)}
+    assert place.checks()[WARN].passed
+    place.say(ONE.format(", tolerance: 1").replace("[a-f0-9]{16}", "[a-f0-9]+"), pii=pii)
+    place.build()
+    assert set(place.rejected()) == {("s", 1), ("s", 3)}
+    warned = place.checks()[WARN]
+    assert (warned.passed, "land their files again" in warned.examples[0]) == (False, True)
+    again = place.land(rows)
+    assert (again.outcome, again.record.sha256) == ("landed", first.record.sha256)
+    place.build()
+    assert set(place.rejected()) == {("s", 1)}
+    assert place.checks()[WARN].passed
+    place.say("  {}", pii=pii)
+    place.build()
+    assert (place.rejected(), len(place.published())) == ({}, 4)
+
+
+def test_what_was_found_before_a_mask_changes_no_value(place):
+    """Landed again under a rule on a masked column, rows of a log without event ids are those that they were."""
+    pii = "pii: {columns: {user: mask, mail: drop}, unnamed: keep}"
+    rows = [{name: value for name, value in row.items() if name != "id"} for row in rows_of([BAD, {}])]
+    contract = place.folder / "root" / "sources" / "s.yaml"
+    tables = []
+    for rules in ("  {}", ONE.format(", tolerance: 1, severity: warn")):
+        place.say(rules, pii=pii)
+        contract.write_text(contract.read_text().replace("event_id: id", "event_id: null"))
+        assert place.land(rows).outcome == "landed"
+        place.build()
+        tables.append(place.root.rows("validated_events", day(1)))
+    assert len(tables[0]) == 4
+    assert tables[0] == tables[1]
+    kept = place.root.rows("raw_events", day(1))
+    assert ["_broken_rules" in row["landed"] for row in kept] == [True, False, False, False]
+
+
+def test_a_producers_own_member_does_not_speak_for_the_platform(place):
+    """A member named like the platform's own verdict neither rejects a row nor keeps one from being rejected."""
+    place.say(ONE.format(", tolerance: 1"), pii="pii: {columns: {user: mask}, unnamed: keep}")
+    rows = [{"_broken_rules": ["users_are_named_as_ours"], **row} for row in rows_of([{}])]
+    rows += [{"_broken_rules": [], **row, **BAD, "id": f"{row['id']}x"} for row in rows_of([{}])]
+    path = place.folder / "own.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    place.root.land(path, source="s")
+    place.build()
+    assert set(place.rejected()) == {("s", 3), ("s", 4)}
