@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 PLATFORM := $(BIN)/ml-data-platform
 export ML_DATA_PLATFORM_ROOT := $(ROOT)
 
-.PHONY: help demo dev test ticks faults fault-tools real-data globo-late real-sources bucket ministack bucket-requests backfills schedules late-rows planning-cost kills lint format lock clean browser leaks shop-trace cuts torch loading
+.PHONY: help demo dev test ticks faults fault-tools real-data globo-late real-sources bucket ministack bucket-requests backfills schedules properties late-rows planning-cost kills lint format lock clean browser leaks shop-trace cuts torch loading
 
 help: ## Show what can be done
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -49,6 +49,9 @@ ministack: ## Install a second S3 server, in .ministack, for `make faults` and `
 
 schedules: $(VENV)/.installed ## SCHEDULES=500 random schedules of files, crashes and restarts, each against one clean build
 	@SCHEDULES=$${SCHEDULES:-500} $(BIN)/python -m pytest ml_data_platform_tests/property/pipeline/test_any_schedule.py
+
+properties: $(VENV)/.installed ## The properties on other examples each time; make test tries the same ones
+	@EXPLORE=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 ml_data_platform_tests/property
 
 late-rows: $(VENV)/.installed ## Five late rows in 90 built days: exactly what they touched is repaired, and what that costs
 	@$(BIN)/python -m benchmarks.late_rows

@@ -107,7 +107,7 @@ def _pass_on(port: int, environ: Environ, start_response: Any) -> list[bytes]:
     body = environ["wsgi.input"].read()
     if environ.get("CONTENT_TYPE"):
         headers["Content-Type"] = environ["CONTENT_TYPE"]
-    connection = http.client.HTTPConnection(HOST, port, timeout=60)
+    connection = http.client.HTTPConnection(HOST, port, timeout=300)
     try:
         connection.request(environ["REQUEST_METHOD"], environ["RAW_URI"].partition("?")[0] + query, body, headers)
         answer = connection.getresponse()

@@ -9,7 +9,7 @@ import pytest
 
 from ml_data_platform.datasets.checkout import check_out
 from ml_data_platform_tests.faults.datasets.cut_lane import kill_cuts, published, some_deaths
-from ml_data_platform_tests.faults.datasets.killed_cuts import cut_now, repository_at, start_cut
+from ml_data_platform_tests.faults.datasets.killed_cuts import STEPS, cut_now, repository_at, start_cut
 from ml_data_platform_tests.training_days import feature_rows, nth, publish_days, publish_features, store_at
 from ml_data_platform_tests.version_root import file_hashes
 
@@ -22,7 +22,8 @@ def test_every_version_restores_exactly_whatever_died_before_it(tmp_path: Path) 
     """
     figures = kill_cuts(tmp_path, 2026, choose=some_deaths, restored=4)
     assert figures.anomalies == []
-    assert figures.notes["killed where it was to die"] >= 8
+    # Its steps and its commit point come for certain; a change or the middle of a git command may be missed.
+    assert figures.notes["killed where it was to die"] >= len(STEPS[::2]) + 1
     assert figures.notes["died after the commit point"] >= 1
     assert figures.notes["versions verified in the remote"] >= 12
     assert figures.notes["versions restored exactly"] == 4

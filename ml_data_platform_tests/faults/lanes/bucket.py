@@ -35,6 +35,7 @@ from ml_data_platform_tests.faults.lanes.bucket_faults import ATTEMPTS, FAULTS, 
 from ml_data_platform_tests.faults.lanes.lane import Figures, Plan
 from ml_data_platform_tests.s3_server import S3Server, Serve, moto, s3_server
 from ml_data_platform_tests.storage_tables import PARTED, SINGLE, present
+from ml_data_platform_tests.waiting import PATIENCE_SECONDS
 
 PARTITIONS: list[Partition] = [(SINGLE, "2026-03-04"), (SINGLE, "2026-03-05"), (PARTED, "2026-03-04")]
 # Most of the work is on one of them, so that writers meet.
@@ -129,9 +130,11 @@ def _strike(server: S3Server, folder: Path, strike: str, request: int) -> bool:
     return bool(struck)
 
 
-def open_store(server: S3Server, home: Path, bucket: str) -> TableStore:
+def open_store(
+    server: S3Server, home: Path, bucket: str, *, read_timeout_seconds: float = PATIENCE_SECONDS
+) -> TableStore:
     """Open a bucket as a machine of its own, so that no lock and no cache is shared."""
-    connection = S3Connection(server.endpoint_url, read_timeout_seconds=TIMEOUT_SECONDS, attempts=ATTEMPTS)
+    connection = S3Connection(server.endpoint_url, read_timeout_seconds=read_timeout_seconds, attempts=ATTEMPTS)
     return TableStore(S3ObjectStore(S3Location(bucket, ""), home, connection), present)
 
 
@@ -200,7 +203,7 @@ class Race:
     def _write(self, who: int) -> None:
         try:
             store, chooser = (
-                open_store(self.server, self.folder / str(who), self.bucket),
+                open_store(self.server, self.folder / str(who), self.bucket, read_timeout_seconds=TIMEOUT_SECONDS),
                 random.Random(self.seed + who),
             )
             while len(self.promises.acknowledged) < self.wanted and not self.promises.failures:

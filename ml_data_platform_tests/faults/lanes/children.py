@@ -57,7 +57,7 @@ class Server:
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if not line:
-            raise ValueError(f"the process that forks ended with {self.process.wait(timeout=30)}")
+            raise ValueError(f"the process that forks ended with {self.process.wait(timeout=300)}")
         return json.loads(line)
 
     def ask(self, **what: Any) -> dict[str, Any]:
@@ -68,7 +68,7 @@ class Server:
     def close(self) -> None:
         """End the process."""
         self.process.stdin.close()
-        self.process.wait(timeout=60)
+        self.process.wait(timeout=300)
         self.process.stdout.close()
 
 

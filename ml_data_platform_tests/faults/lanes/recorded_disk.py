@@ -81,7 +81,7 @@ class RecordedDisk:
     def close(self) -> None:
         """Unmount it."""
         subprocess.run(["umount", str(self.folder)], check=True, capture_output=True)
-        self._serving.join(timeout=30)
+        self._serving.join(timeout=300)
         os.close(self._handle)
 
     def after_cut(self, end: int, chooser: random.Random | None) -> bytearray:

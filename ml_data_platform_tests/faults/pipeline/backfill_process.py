@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ml_data_platform.storage.table_store import TableStore
+
 HEAVY = ("great_expectations.expectations", "ml_data_platform.defs.location", "ml_data_platform.cli")
 
 
@@ -41,10 +43,18 @@ class Backfills:
         self.process.stdin.flush()
         return json.loads(self.process.stdout.readline())
 
-    def start(self, *arguments: object, output: Path, environment: Sequence[str] = ()) -> int:
-        """Run `ml-data-platform backfill` with these arguments and more variables (``NAME=VALUE``); return its process id."""
+    def start(self, *arguments: object, output: Path, environment: Sequence[str] = (), dies_after: int = 0) -> int:
+        """Run `ml-data-platform backfill` and return its process id.
+
+        Args:
+            arguments: Of the command.
+            output: Where it says what it does.
+            environment: More variables, each as ``NAME=VALUE``.
+            dies_after: It kills itself once it has committed so many generations, in the midst of a run; 0 for never.
+        """
         command = ["backfill", *map(str, arguments)]
-        return int(self.ask(do="start", arguments=command, output=output, environment=list(environment)))
+        choices = {"output": output, "environment": list(environment), "dies_after": dies_after}
+        return int(self.ask(do="start", arguments=command, **choices))
 
     def is_running(self, child: int) -> bool:
         """Tell whether a backfill still runs."""
@@ -67,7 +77,7 @@ def backfills() -> Iterator[Backfills]:
         yield server
     finally:
         server.process.stdin.close()
-        server.process.wait(timeout=30)
+        server.process.wait(timeout=300)
         server.process.stdout.close()
 
 
@@ -85,7 +95,7 @@ def serve() -> None:
         print(json.dumps(answer), flush=True)
 
 
-def _start(arguments: list[str], output: str, environment: list[str]) -> int:
+def _start(arguments: list[str], output: str, environment: list[str], dies_after: int) -> int:
     child = os.fork()
     if child:
         return child
@@ -96,6 +106,8 @@ def _start(arguments: list[str], output: str, environment: list[str]) -> int:
             for handle in (1, 2):
                 os.dup2(stream.fileno(), handle)
             sys.argv = ["ml-data-platform", *arguments]
+            if dies_after:
+                _die_after(dies_after)
             importlib.import_module("ml_data_platform.cli").main()
         status = 0
     except SystemExit as error:
@@ -106,6 +118,19 @@ def _start(arguments: list[str], output: str, environment: list[str]) -> int:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(status)
+
+
+def _die_after(commits: int) -> None:
+    real, done = TableStore.commit, []
+
+    def commit(*arguments: Any, **facts: Any) -> Any:
+        committed = real(*arguments, **facts)
+        done.append(committed)
+        if len(done) == commits:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return committed
+
+    TableStore.commit = commit  # type: ignore[method-assign]
 
 
 def _child(ended: dict[int, int], what: str, child: int, by: int = 0) -> int | bool:

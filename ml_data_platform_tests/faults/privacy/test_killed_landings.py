@@ -58,7 +58,7 @@ def killed(folder: Path, moment: str, source: str, *, is_masked: bool) -> dict[s
     (folder / "sources").mkdir()
     (folder / "sources" / f"{source}.yaml").write_text(contract_text(source))
     arguments = [sys.executable, "-c", KILLED, str(folder), moment, source, str(is_masked)]
-    ended = subprocess.run(arguments, capture_output=True, check=False, timeout=120)
+    ended = subprocess.run(arguments, capture_output=True, check=False, timeout=600)
     assert ended.returncode == -signal.SIGKILL, ended.stderr.decode()
     assert [path for path in (folder / "root" / "_store" / "tmp").rglob("*") if path.is_file()]
     return scan(folder / "root", Needles((STEM, PHONE_STEM, ADDRESS_STEM), canaries.values()))

@@ -56,7 +56,7 @@ def killed(folder: Path, moment: str, source: str, *, is_masked: bool) -> dict[s
     (folder / "sources" / f"{source}.yaml").write_text(contract_text(source) + pull)
     arguments = [sys.executable, "-c", KILLED, str(folder), moment, source, str(is_masked), DAY]
     environment = {**os.environ, "TMPDIR": str(temporary)}
-    ended = subprocess.run(arguments, capture_output=True, check=False, timeout=120, env=environment)
+    ended = subprocess.run(arguments, capture_output=True, check=False, timeout=600, env=environment)
     assert ended.returncode == -signal.SIGKILL, ended.stderr.decode()
     needles = Needles((STEM, PHONE_STEM, ADDRESS_STEM), canaries.values())
     return {**scan(folder / "root", needles), **scan(temporary, needles)}

@@ -13,6 +13,7 @@ from ml_data_platform.storage.local_objects import LocalObjectStore
 from ml_data_platform.storage.table_store import TableStore
 from ml_data_platform_tests.faults.storage.writer_process import writers
 from ml_data_platform_tests.storage_tables import DAY, PARTED, assert_whole, generation_in, present, publish
+from ml_data_platform_tests.waiting import PATIENCE_SECONDS, watched_locks
 
 EACH = 25
 
@@ -70,12 +71,14 @@ def test_a_collector_waits_until_the_head_is_shown(tmp_path, monkeypatch):
             while store.head(PARTED.name, DAY).generation < 2:
                 time.sleep(0.001)
             collector.start()
-            collector.join(timeout=0.3)
+            # Without the lock it has collected when it ends here.
+            waiting.until_it_waits_or_ends(collector)
         return real(self, *arguments, **facts)
 
     monkeypatch.setattr(LocalObjectStore, "project", project)
-    assert publish(store, PARTED, 1, expected=0) == "committed"
-    for thread in (newer, collector):
-        thread.join(timeout=30)
+    with watched_locks() as waiting:
+        assert publish(store, PARTED, 1, expected=0) == "committed"
+        for thread in (newer, collector):
+            thread.join(PATIENCE_SECONDS)
     assert collected == [2]
     assert_whole(store, PARTED, {2})

@@ -55,7 +55,7 @@ class Writer:
     def close(self) -> None:
         """End the process."""
         self.process.stdin.close()
-        self.process.wait(timeout=30)
+        self.process.wait(timeout=300)
         self.process.stdout.close()
 
 

@@ -51,7 +51,7 @@ def walked(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=500,
+        timeout=1_500,
     )
     assert done.returncode == 0, done.stdout[-3_000:] + done.stderr[-3_000:]
     return work, done.stdout

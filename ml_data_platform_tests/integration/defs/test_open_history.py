@@ -102,7 +102,7 @@ def test_both_kinds_write_at_the_same_time(settings):
     with open_instance(settings) as opened, stock(settings) as other:
         with ThreadPoolExecutor(2) as pool:
             for writer in [pool.submit(record, opened, "mine"), pool.submit(record, other, "theirs")]:
-                writer.result(timeout=60)
+                writer.result(timeout=300)
         wanted = {str(number) for number in range(40)}
         for reader in (opened, other):
             for name in ("mine", "theirs"):

@@ -67,7 +67,7 @@ def test_only_runs_of_dead_processes_are_reaped(instance: dg.DagsterInstance, ch
     before = statuses()
     assert reap_orphans(instance) == [runs["of a used id"]]
     child.kill()
-    child.wait(timeout=10)
+    child.wait(timeout=300)
     assert reap_orphans(instance) == [runs[name] for name in ("started", "starting", "canceling", "waiting")]
     failed = dict.fromkeys(("started", "starting", "canceling", "waiting", "of a used id"), STATUS.FAILURE)
     assert statuses() == before | failed
@@ -98,6 +98,6 @@ def test_a_run_that_died_before_it_was_marked_is_reaped(
     again = begin(child.pid, 0, by=instance.create_run_for_job(some_job, tags={OWNER_TAG: this_process()}).run_id)
     assert reap_orphans(instance) == [has_the_id_of_another]
     child.kill()
-    child.wait(timeout=10)
+    child.wait(timeout=300)
     assert reap_orphans(instance) == [lives, again]
     assert reap_orphans(instance) == []

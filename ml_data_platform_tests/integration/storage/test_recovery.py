@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from datetime import date, timedelta
 
 import pytest
@@ -23,6 +22,7 @@ from ml_data_platform_tests.storage_tables import (
     view_keys,
     write_files,
 )
+from ml_data_platform_tests.waiting import PATIENCE_SECONDS, watched_locks
 
 
 @pytest.fixture
@@ -126,22 +126,20 @@ def test_a_slow_projection_cannot_bring_an_older_generation_back(tmp_path, monke
 
     def held_up(object_key, view_key, **facts):
         about_to_show.set()
-        assert go_on.wait(30)
+        assert go_on.wait(PATIENCE_SECONDS)
         return real(object_key, view_key, **facts)
 
     monkeypatch.setattr(slow.objects, "project", held_up)
     first = threading.Thread(target=publish, args=(slow, SINGLE, 1), kwargs={"expected": 0})
     second = threading.Thread(target=publish, args=(fast, SINGLE, 2), kwargs={"expected": 1})
-    first.start()
-    assert about_to_show.wait(30)
-    second.start()
-    deadline = time.monotonic() + 30
-    while fast.head(SINGLE.name, DAY).generation < 2 and time.monotonic() < deadline:
-        time.sleep(0.01)
-    # Without the lock the second writer ends here, and the first then shows its older generation.
-    second.join(0.3)
-    assert fast.head(SINGLE.name, DAY).generation == 2
-    go_on.set()
-    first.join(30)
-    second.join(30)
+    with watched_locks() as waiting:
+        first.start()
+        assert about_to_show.wait(PATIENCE_SECONDS)
+        second.start()
+        # Without the lock the second writer ends here, and the first then shows its older generation.
+        waiting.until_it_waits_or_ends(second)
+        assert fast.head(SINGLE.name, DAY).generation == 2
+        go_on.set()
+        first.join(PATIENCE_SECONDS)
+        second.join(PATIENCE_SECONDS)
     assert_whole(fast, SINGLE, {2})

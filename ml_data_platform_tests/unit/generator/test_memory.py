@@ -28,7 +28,7 @@ def peak_mib(out: Path, events: int) -> float:
     The process asks for its own: what ``getrusage`` says of it begins with the peak of the one that started it.
     """
     command = [sys.executable, "-c", PROGRAM, str(out), str(events)]
-    run = subprocess.run(command, check=True, capture_output=True, text=True, timeout=300)
+    run = subprocess.run(command, check=True, capture_output=True, text=True, timeout=1_500)
     return int(run.stdout) / 1024
 
 
