@@ -41,7 +41,8 @@ def contract_notices(contracts: Contracts, records: Iterable[LedgerRecord]) -> t
             lines.append(f"{source}: its contract is broken{f', of {held}' if held else ''}. {fault}")
         else:
             lines.append(
-                f"{source}: its contract is gone, of {held}. Put it back, or set `sources` to the folder that holds it."
+                f"{source}: its contract is gone, of {held}. Put it back, or set `sources` to the folder that holds it;"
+                f" where it will not come back, take its files back: `ml-data-platform retract SHA --source {source}`."
             )
     more = len(lines) - MAX_NOTICES
     return (*lines[:MAX_NOTICES], *([f"and {more:,} more sources"] if more > 0 else []))

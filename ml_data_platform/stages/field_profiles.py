@@ -22,7 +22,7 @@ from ml_data_platform.events.landed_paths import landed_kind, landed_text
 from ml_data_platform.events.lateness import ONE_DAY
 from ml_data_platform.events.masking_plan import ROW_KEY
 from ml_data_platform.events.schemas import QUARANTINED_EVENTS
-from ml_data_platform.events.sql_text import json_pointer, sql_list, sql_literal
+from ml_data_platform.events.sql_text import json_pointer, present, sql_list, sql_literal
 from ml_data_platform.stages.result import DAYS_OF_HISTORY
 from ml_data_platform.storage.commit_log import LogRecord
 from ml_data_platform.storage.table_store import TableStore
@@ -162,11 +162,10 @@ def declared_shares(
         by_field = {name: contract.columns_of(name) for number in contract.versions for name in contract.fields(number)}
         for name, share in sorted(contract.filled.items()):
             columns = mapped.get(name) or by_field.get(name) or (name,)
-            found = sql_list(landed_text(column, is_flat=contract.is_flat) for column in columns)
-            texts = f"list_filter({found}, text -> trim(text) <> '')"
+            texts = ", ".join(present(landed_text(column, is_flat=contract.is_flat)) for column in columns)
             rows, filled = connection.execute(
-                f"SELECT count(*), count(*) FILTER (len({texts}) > 0) FROM judged WHERE rules IS NULL AND source = $source",
-                {"source": contract.source},
+                f"""SELECT count(*), count(coalesce({texts})) FROM judged
+                WHERE rules IS NULL AND source = {sql_literal(contract.source)}"""
             ).fetchall()[0]
             allowed = float(1 - Decimal(repr(share)))
             line = f"{contract.source}: {name} is filled in {filled:,} of {rows:,} rows, declared {share:g}"

@@ -11,6 +11,7 @@ import pytest
 from ml_data_platform.errors import ContractError
 from ml_data_platform.events.planning import Status, plan
 from ml_data_platform.stages.contract_notices import contract_notices
+from ml_data_platform.stages.decisions import retract
 from ml_data_platform.stages.settled_days import unbuilt_days, unsettled_days
 from ml_data_platform.stages.state import current_records, read_state
 from ml_data_platform.stages.summary import summarise_landing
@@ -83,11 +84,22 @@ def test_a_run_of_such_a_day_fails_and_leaves_it(root, how):
     assert found.contents() == before
 
 
+def test_files_of_a_source_that_is_gone_can_be_taken_back(root):
+    """Where the contract is not coming back, its days go on without its rows, as somebody decided in words."""
+    found = lose(root, "gone")
+    (sha256,) = [record.sha256 for record in current_records(found.platform) if record.source == "other"]
+    retract(found.platform, "other", sha256, reason="the producer is gone")
+    assert found.backfill().is_successful
+    assert {row["source"] for row in found.rows("validated_events", day(2))} == {"good"}
+    assert not summarise_landing(found.platform).contract_notices
+
+
 def test_what_waits_is_said_with_its_reason(root):
     """The status names the source, its files and days, and what is to be done; broken and gone are told apart."""
     (gone,) = summarise_landing(lose(root, "gone").platform).contract_notices
     assert gone.startswith(f"other: its contract is gone, of 1 landed files; 1 days ({day(2)} to {day(2)})")
     assert "Put it back" in gone
+    assert "`ml-data-platform retract SHA --source other`" in gone
     (broken,) = summarise_landing(lose(root, "broken").platform).contract_notices
     assert broken.startswith("other: its contract is broken, of 1 landed files")
     assert "did you mean 'csv'?" in broken
