@@ -30,7 +30,7 @@ LESSONS: Mapping[str, tuple[str, ...]] = {
         "Example: ml-data-platform land --source shop --from 2026-06-01 --to 2026-06-07 --dry-run",
         (
             "JSON keys: files, OUTCOME_files (landed, known, empty, header_only, rejected, unreadable), landed_rows,"
-            " undated_rows, late_rows, too_late_rows, touched_days, refused, retracted, waiting, unknown_folders, masking_notices,"
+            " undated_rows, late_rows, too_late_rows, touched_days, refused, retracted, waiting, unknown_folders, masking_notices, contract_notices,"
             " replaced, unusable_rows (failed, warned, sources, files). Of a pull:"
             " also source, dry_run, empty_days, failed_days, days (day, address, is_empty, failure), pulled (day, name,"
             " location, size_bytes, outcome, reason, replaced, rows, sha256), and outcomes unchanged, unsettled, failed, new, changed;"
@@ -164,14 +164,14 @@ LESSONS: Mapping[str, tuple[str, ...]] = {
     "backfill": (
         "Example: ml-data-platform backfill",
         "Example: ml-data-platform backfill --from 2026-06-01 --to 2026-06-14",
-        "JSON keys: runs, built, failed, blocked, not_complete; with --dry-run the document of `plan`.",
+        "JSON keys: runs, built, failed, blocked, not_complete, contract_notices; with --dry-run the document of `plan`.",
         "Exit status: 0 every day is built, 1 a day failed or is blocked, 2 wrong arguments, 130 stopped by Ctrl-C.",
     ),
     "plan": (
         "Example: ml-data-platform plan --from 2026-06-01 --to 2026-06-14",
         (
             "Status: dirty = would be built now; waiting = once what it reads is built; blocked = a refused day stands"
-            " before it."
+            " before it, or a source with rows on the day has no usable contract."
         ),
         (
             "Why: new, changed and gone inputs. landed_files/SOURCE/SHA = a landed file, gone when it was retracted;"
@@ -195,11 +195,11 @@ LESSONS: Mapping[str, tuple[str, ...]] = {
         ),
         (
             "JSON keys: root; landing (files, rows, undated, late_rows, too_late_rows, watermarks of strategy and watermark,"
-            " unreadable_files, refused_files, retracted_files, masking_notices, unusable_rows (failed, warned, sources, files)); days, each with day, status, landed_rows, late_rows, too_late_rows,"
+            " unreadable_files, refused_files, retracted_files, masking_notices, contract_notices, unusable_rows (failed, warned, sources, files)); days, each with day, status, landed_rows, late_rows, too_late_rows,"
             " lateness_p50_seconds, lateness_p99_seconds, lateness_max_seconds, day_state, watermarks, duplicate_rows, rejected_rows, label_rate, partitions (per table rows, generation), decisions"
-            " (as in `plan`), checks (passed, failed, warned, found)."
+            " (as in `plan`), checks (passed, failed, warned, found), unusual_fields (emptied or of another kind than before)."
         ),
-        "Exit status: 0 shown, 1 a landed file is red (see README) or an error is printed, 2 wrong arguments.",
+        "Exit status: 0 shown, 1 a landed file is red or a source lacks its contract (see README) or an error is printed, 2 wrong arguments.",
     ),
     "replay": (
         "Example: ml-data-platform replay --reason event_types_are_known --dry-run",

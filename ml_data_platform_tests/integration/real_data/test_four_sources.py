@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import datetime as dt
 
+import duckdb
 import pytest
 
+from ml_data_platform.events.field_presence import SourceProfile
 from ml_data_platform.events.ids import bind_id_key
+from ml_data_platform.events.lateness import ONE_DAY
 from ml_data_platform.events.parsing import mapping_query
 from ml_data_platform.events.planning import UPSTREAM, Status, expected_days, plan
 from ml_data_platform.generator.generate import generate
+from ml_data_platform.stages.field_profiles import profile_fields, unusual_on
 from ml_data_platform.stages.state import read_state
 from ml_data_platform.storage.duck import connect
 from ml_data_platform.storage.layout import Layout
@@ -164,3 +168,25 @@ def test_columns_of_no_field_are_kept(root):
     rows = root.rows("validated_events", day)
     assert all(row["attributes"].startswith('{"contentId":') for row in rows)
     assert {'"userCountry":null' in row["attributes"] for row in rows} == {True, False}
+
+
+@pytest.mark.parametrize("source", ["deskdrop", "softshop"])
+def test_fields_of_real_logs_raise_no_alarm(root, source):
+    """Over all days of both logs no field is told; where a day's field is blanked, it nearly always is."""
+    (record,) = [each for each in root.platform.ledger.records() if each.source == source]
+    fragment = root.folder / Layout.object_key("landed_files", record.fragment)
+    contract, found = {source: root.platform.contracts[source]}, {}
+    with duckdb.connect() as engine:
+        engine.execute(
+            f"""CREATE TABLE landed AS SELECT '{source}' AS source, landed, CAST(event_time AS DATE) AS day,
+            NULL AS rules, file_row_number FROM read_parquet('{fragment}', file_row_number = true)"""
+        )
+        for (day,) in engine.execute("SELECT DISTINCT day FROM landed ORDER BY day").fetchall():
+            engine.execute(f"CREATE OR REPLACE TEMP VIEW judged AS SELECT * FROM landed WHERE day = DATE '{day}'")
+            found[day] = profile_fields(engine, contract)
+    assert len(found) > 300
+    assert {day: lines for day, today in found.items() if (lines := unusual_on(day, today, found))} == {}
+    judged = [day for day in found if day - ONE_DAY in found and found[day][source].rows >= 20]
+    blanked = {day: {source: SourceProfile(found[day][source].rows)} for day in judged}
+    told = [day for day in judged if unusual_on(day, blanked[day], found)]
+    assert len(told) == len(judged) > 100
