@@ -9,13 +9,13 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import hmac
-import json
 import random
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -61,8 +61,8 @@ class GloboLog:
 
     Attributes:
         rows_per_file: File name to number of rows; a bare header has 0.
-        clicks: One row per click: the twelve landed columns as integers, ``file``, ``day`` (days since 1970, UTC) and
-            ``place``, the number of the row in its file.
+        clicks: One row per click: the twelve landed columns as integers, ``file``, ``day`` (days since 1970, UTC),
+            ``sha256`` of its file, and ``place``, the number of the row in it.
     """
 
     rows_per_file: Mapping[str, int]
@@ -72,10 +72,11 @@ class GloboLog:
     def read(cls, files: Sequence[Path]) -> GloboLog:
         """Read files; every cell is an integer, and the columns are as declared."""
         parts = {path.name: pd.read_csv(path) for path in files}
+        hashes = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
         for name, part in parts.items():
             assert tuple(part.columns) == COLUMNS, name
         filled = [
-            part.astype("int64").assign(file=name, place=range(1, len(part) + 1))
+            part.astype("int64").assign(file=name, sha256=hashes[name], place=range(1, len(part) + 1))
             for name, part in parts.items()
             if len(part)
         ]
@@ -116,7 +117,9 @@ class GloboLog:
         return sorted(chosen) + draw.sample(rest, min(max(0, count - len(chosen)), len(rest)))
 
     def events(self, sessions: Iterable[int], secret: bytes) -> dict[str, list[Event]]:
-        """Return session_uuid to the events of a session, with the ids that the documented rules give them.
+        """Return session_uuid to the events of a session, with ids of users and sessions by the documented rules.
+
+        An event is called by the hash of its file and its place there, which is its place in the order too.
 
         Args:
             sessions: Landed session ids.
@@ -124,18 +127,17 @@ class GloboLog:
         """
         wanted = self.clicks[self.clicks["session_id"].isin(set(sessions))]
         events: dict[str, list[Event]] = {}
-        for values in wanted[[*COLUMNS, "place"]].to_dict("records"):
-            event = _event({name: int(value) for name, value in values.items()}, secret)
+        for click in wanted.to_dict("records"):
+            event = _event(click, secret)
             events.setdefault(event.session, []).append(event)
         return events
 
 
-def _event(click: Mapping[str, int], secret: bytes) -> Event:
-    landed = json.dumps({name: str(click[name]) for name in COLUMNS}, separators=(",", ":"))
+def _event(click: Mapping[str, Any], secret: bytes) -> Event:
     user = hmac.new(secret, f"{SOURCE}\0{click['user_id']}".encode(), hashlib.sha256).hexdigest()
     namespace = uuid.uuid5(uuid.NAMESPACE_URL, f"ml-data-platform:{SOURCE}")
     return Event(
-        event_id=f"{SOURCE}:{hashlib.md5(landed.encode()).hexdigest()}",
+        event_id=f"{click['sha256']}:{click['place']}",
         at=EPOCH + dt.timedelta(milliseconds=click["click_timestamp"]),
         session=str(uuid.uuid5(namespace, str(click["session_id"]))),
         user=f"usr_{user[:16]}",

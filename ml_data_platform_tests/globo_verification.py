@@ -61,7 +61,14 @@ def verify_sessions(log: GloboLog, root: Path, days: Sequence[dt.date], sessions
     events = log.events(sessions, secret)
     compared = 0
     for day in days:
-        features = {row["event_id"]: row for row in _rows_of(root, "session_features", day, events)}
+        places = {
+            row["event_id"]: f"{row['source_file']}:{row['source_row']}"
+            for row in _rows_of(root, "validated_events", day, events)
+        }
+        features = {
+            (at := places[row["event_id"]]): row | {"event_id": at}
+            for row in _rows_of(root, "session_features", day, events)
+        }
         summaries = {row["session_uuid"]: row for row in _rows_of(root, "session_summaries", day, events)}
         # Labels are known up to the end of the next day, once that was built.
         through = day + (2 if day + ONE_DAY in days else 1) * ONE_DAY
