@@ -60,6 +60,8 @@ class SourceContract(ContractPart):
         ids: Which landed ids stand for nobody.
         event_time: How the event time is read.
         event_type: How event types are read.
+        path_columns: Columns that stand only in folders of the path (``region=eu/part.csv``) and that nothing else in the
+            contract names; those that something names are taken from there anyway. See ``path_columns``.
         identity: Landed columns that identify an event without an id of its own; empty = all of them.
         duplicates: ``keep`` where equal rows without event ids are different events: their place identifies them too.
         sequence: What tells the order of events of one instant. ``file``: where a row stands in its file, though the
@@ -89,6 +91,7 @@ class SourceContract(ContractPart):
     ids: Ids = Ids()
     event_time: EventTimeReading = EventTimeReading()
     event_type: EventTypeReading = EventTypeReading()
+    path_columns: Annotated[tuple[Text, ...], Field(strict=False)] = ()
     identity: Annotated[tuple[Text, ...], Field(strict=False)] = ()
     duplicates: Literal["drop", "keep"] = "drop"
     sequence: Literal["file", "none"] | None = None
@@ -199,13 +202,13 @@ class SourceContract(ContractPart):
     def known_columns(self) -> frozenset[str]:
         """Top-level landed columns that the contract names; with ``freeze`` a file may have no others."""
         expected = {column for rule in self.expect.values() for column in rule.columns}
-        return frozenset(name for column in self._named_columns | expected for name in self.top_names(column))
+        return frozenset(name for column in self.named_columns | expected for name in self.top_names(column))
 
     @property
-    def _named_columns(self) -> set[str]:
+    def named_columns(self) -> set[str]:
         """Landed columns that rows are read from, or that are handled as personal data."""
         taken = (column for version in self.versions for column in self.landed_columns(version))
-        return {*taken, *self.identity, *(self.pii.columns if self.pii is not None else ())}
+        return {*taken, *self.identity, *self.path_columns, *(self.pii.columns if self.pii is not None else ())}
 
     def landed_column(self, name: str) -> str | None:
         """Return the landed column that holds a field of any version, the first of several, None where it does not land."""
@@ -289,12 +292,14 @@ class SourceContract(ContractPart):
             "start_date": start_date.isoformat(),
             **self._versions_apart(SchemaRegistry.routing_effect),
         }
+        if self.path_columns:
+            facts["path_columns"] = sorted(self.path_columns)
         if self.unknown_columns == "freeze":
             facts["unknown_columns"] = "freeze"
         if self.unknown_columns == "freeze" or self.format != "jsonl":
             # A file can be refused for its columns: once the contract is corrected, it is read again.
             expected = self.known_columns if self.unknown_columns == "freeze" and self.expect else ()
-            facts["known_columns"] = sorted({self.path(column)[0] for column in self._named_columns} | {*expected})
+            facts["known_columns"] = sorted({self.path(column)[0] for column in self.named_columns} | {*expected})
         if self.on_unusable == "refuse_file":
             # Only then do tolerances decide what is kept of a file.
             facts["refuse_file"] = self.unusable_rows.model_dump(mode="json", exclude={"warn"})

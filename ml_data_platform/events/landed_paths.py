@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations, pairwise
 
-from ml_data_platform.events.sql_text import json_pointer, sql_list, sql_literal
+from ml_data_platform.events.sql_text import BLANKS, json_pointer, sql_list, sql_literal
 
 MAX_SPLIT_EVERYWHERE = 4
 
@@ -124,6 +124,21 @@ def without_paths(paths: Iterable[tuple[str, ...]]) -> str:
         patched = f"json_merge_patch({rest}, {_json_literal(patch)})"
         rest = f"CASE WHEN json_type({rest}, {parent}) = 'OBJECT' THEN {patched} ELSE {rest} END"
     return rest
+
+
+def with_member_query(name: str, relation: str) -> str:
+    """Return SQL for rows with one member more where they do not have it: ``source_row``, ``landed``, ``defect``.
+
+    Args:
+        name: The member's name; the parameter ``$member`` is the text that ends an object with it.
+        relation: FROM item of such rows; inserted as it is.
+    """
+    bare = f"rtrim(landed, {sql_literal(BLANKS)})"
+    opening = f"left({bare}, -1) || CASE WHEN len(json_keys(landed)) = 0 THEN '' ELSE ',' END"
+    is_left = f"defect IS NOT NULL OR json_exists(landed, {sql_literal(json_pointer((name,)))})"
+    return f"""
+SELECT source_row, CASE WHEN {is_left} THEN landed ELSE {opening} || $member END AS landed, defect
+FROM {relation} AS landed_rows ORDER BY source_row"""
 
 
 def _splits(parts: Sequence[str]) -> list[tuple[str, ...]]:

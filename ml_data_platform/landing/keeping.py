@@ -12,11 +12,12 @@ import os
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ml_data_platform.errors import LandingError
+from ml_data_platform.events.path_columns import PathValues, content_hash_with
 from ml_data_platform.storage.layout import Layout
 from ml_data_platform.storage.object_store import ObjectStore
 
@@ -36,6 +37,7 @@ class Kept:
         is_new: No file with these bytes was kept before.
         kept_sha256: Hash of the kept bytes, which lie under ``raw/<kept_sha256>``.
         masking: What they were masked by, as the ledger records it; None where they are as they were landed.
+        path_values: Values of columns that stand only in the path, which ``sha256`` is a hash of too.
     """
 
     sha256: str
@@ -43,15 +45,19 @@ class Kept:
     is_new: bool
     kept_sha256: str
     masking: Mapping[str, Any] | None = None
+    path_values: PathValues = field(default_factory=dict)
 
 
-def keep_bytes(path: Path, objects: ObjectStore, *, below: Path | None = None) -> Kept:
+def keep_bytes(
+    path: Path, objects: ObjectStore, *, below: Path | None = None, path_values: PathValues | None = None
+) -> Kept:
     """Copy a file's bytes to ``raw/<sha256>``; bytes that are there already are not written again.
 
     Args:
         path: What a producer dropped; not necessarily a file.
         objects: Where the bytes are kept.
         below: Folder that the path lies in: none of the folders from there on may be a link.
+        path_values: Values of columns that stand only in the path.
 
     Raises:
         LandingError: It is no regular file, cannot be opened or read, or changed while it was read; nothing
@@ -70,7 +76,9 @@ def keep_bytes(path: Path, objects: ObjectStore, *, below: Path | None = None) -
                 raise _changed(path)
         sha256 = digest.hexdigest()
         is_new = objects.put_object(Layout.raw_key(sha256), copy, sha256=sha256, size_bytes=size)
-    return Kept(sha256, size, is_new, sha256)
+    values = path_values or {}
+    # Kept before, bytes may still be new under this path.
+    return Kept(content_hash_with(sha256, values), size, is_new, sha256, path_values=values)
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from pathlib import Path
 from ml_data_platform.errors import FileTooLargeError, LandingError, SettingsError, StageFailedError
 from ml_data_platform.events.contracts import SourceContract
 from ml_data_platform.events.lateness import Admission, decide_admission
+from ml_data_platform.events.path_columns import path_values
 from ml_data_platform.events.usable_rows import refusal_of
 from ml_data_platform.landing.keeping import Kept, keep_bytes
 from ml_data_platform.landing.lines import is_without_content
@@ -74,12 +75,17 @@ def land_file(
     """
     name = path.name if name is None else name
     where = str(path) if origin is None else origin
+    # Of the landing folder only what lies below it, wherever a root stands.
+    at = name if below is not None else str(path.absolute()) if origin is None else origin
     if contract.source in terms.mixed_sources:
         return _unreadable(contract.source, where, name, terms.mixed_sources[contract.source], terms)
     try:
         if contract.pii is not None:
-            return _land_masked(path, contract, terms, where=where, name=name, is_own=origin is not None, below=below)
-        kept = keep_bytes(path, terms.objects, below=below)
+            return _land_masked(
+                path, contract, terms, where=where, name=name, at=at, is_own=origin is not None, below=below
+            )
+        values = path_values(at, contract.named_columns)
+        kept = keep_bytes(path, terms.objects, below=below, path_values=values)
         return _land_kept(kept, contract, terms, path=where, name=name)
     except FileTooLargeError as refusal:
         return _refused(contract.source, where, name, refusal, terms)
@@ -189,6 +195,7 @@ def _land_masked(
     *,
     where: str,
     name: str,
+    at: str,
     is_own: bool,
     below: Path | None,
 ) -> LandedFile:
@@ -205,6 +212,7 @@ def _land_masked(
             limits=terms.limits,
             is_own=is_own,
             below=below,
+            path_values=path_values(at, contract.named_columns),
         )
     except LandingError as refusal:
         return _refused(contract.source, where, name, refusal, terms)
@@ -227,7 +235,9 @@ def _land_again(record: LedgerRecord, contract: SourceContract, terms: LandingTe
 
 
 def _kept_of(record: LedgerRecord) -> Kept:
-    return Kept(record.sha256, record.size_bytes, False, record.bytes_sha256, record.masking)
+    return Kept(
+        record.sha256, record.size_bytes, False, record.bytes_sha256, record.masking, path_values=record.path_values
+    )
 
 
 def _refused(source: str, path: str, name: str, refusal: LandingError, terms: LandingTerms) -> LandedFile:
@@ -279,6 +289,7 @@ def _route(kept: Kept, contract: SourceContract, terms: LandingTerms, *, name: s
                     path,
                     contract,
                     sha256=kept.sha256,
+                    path_values=kept.path_values,
                     start_date=terms.start_date,
                     latest=latest,
                     folder=folder,
@@ -323,8 +334,9 @@ def _route(kept: Kept, contract: SourceContract, terms: LandingTerms, *, name: s
         admission=admission,
         event_time=timing.event_time.isoformat() if timing.event_time else None,
         delays={day: delays.to_text() for day, delays in timing.delays.items()},
-        kept_sha256=kept.kept_sha256 if is_masked else None,
+        kept_sha256=kept.kept_sha256 if kept.kept_sha256 != kept.sha256 else None,
         masking=kept.masking,
+        path_values=kept.path_values,
     )
     return record, status
 

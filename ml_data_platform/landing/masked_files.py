@@ -25,6 +25,7 @@ from ml_data_platform.events.alike_names import alike_names
 from ml_data_platform.events.contracts import SourceContract
 from ml_data_platform.events.expectations import judged_before_masking
 from ml_data_platform.events.masking_plan import BROKEN_RULES_KEY, masking_plan, plan_facts
+from ml_data_platform.events.path_columns import PathValues, content_hash_with
 from ml_data_platform.landing.chunks import CHUNK
 from ml_data_platform.landing.column_names import refuse_unknown_columns, require_columns
 from ml_data_platform.landing.keeping import COPY_BYTES, Kept, open_unchanging, read_through
@@ -54,6 +55,7 @@ def keep_masked(
     limits: Limits = LIMITS,
     is_own: bool = False,
     below: Path | None = None,
+    path_values: PathValues | None = None,
 ) -> Kept:
     """Mask a file's rows and keep them; no unmasked byte is written anywhere.
 
@@ -66,6 +68,7 @@ def keep_masked(
         limits: What the file may cost.
         is_own: The path was made here and leads to a passing copy that nobody else knows.
         below: Folder that the path lies in: none of the folders from there on may be a link.
+        path_values: Values of columns that stand only in the path.
 
     Raises:
         LandingError: The file cannot be read as its contract says, or changed while it was read; nothing was kept,
@@ -75,7 +78,7 @@ def keep_masked(
     with objects.scratch() as folder, open_unchanging(path, is_own=is_own, below=below) as handle:
         sha256 = landed_id(read_through(handle, path), contract, keys)
         target = folder / "masked.parquet"
-        write_masked(path, contract, keys, target, judge=judge, limits=limits)
+        write_masked(path, contract, keys, target, judge=judge, limits=limits, path_values=path_values)
         opened, named = os.fstat(handle), path.stat(follow_symlinks=is_own)
         if (opened.st_dev, opened.st_ino) != (named.st_dev, named.st_ino):
             raise LandingError(
@@ -85,7 +88,9 @@ def keep_masked(
             )
         kept_sha256, size = file_sha256(target), target.stat().st_size
         is_new = objects.put_object(Layout.raw_key(kept_sha256), target, sha256=kept_sha256, size_bytes=size)
-    return Kept(sha256, size, is_new, kept_sha256, masking_facts(contract, keys))
+    values = path_values or {}
+    own = content_hash_with(sha256, values)
+    return Kept(own, size, is_new, kept_sha256, masking_facts(contract, keys), values)
 
 
 def masking_facts(contract: SourceContract, keys: MaskingKeys) -> dict[str, Any]:
@@ -106,16 +111,17 @@ def landed_id(content: Iterator[bytes], contract: SourceContract, keys: MaskingK
     return digest.hexdigest()
 
 
-def content_id(path: Path, contract: SourceContract, keys: MaskingKeys | None) -> str:
+def content_id(path: Path, contract: SourceContract, keys: MaskingKeys | None, path_values: PathValues) -> str:
     """Return 64 hex digits that name a file's content in the ledger, before it is landed.
 
     Raises:
         OSError: It cannot be read.
     """
     if contract.pii is None or keys is None:
-        return file_sha256(path)
+        return content_hash_with(file_sha256(path), path_values)
     with path.open("rb") as file:
-        return landed_id(iter(lambda: file.read(COPY_BYTES), b""), contract, keys)
+        sha256 = landed_id(iter(lambda: file.read(COPY_BYTES), b""), contract, keys)
+    return content_hash_with(sha256, path_values)
 
 
 def write_masked(
@@ -126,6 +132,7 @@ def write_masked(
     *,
     judge: BrokenRules | None = None,
     limits: Limits = LIMITS,
+    path_values: PathValues | None = None,
 ) -> None:
     """Write the masked rows of a file.
 
@@ -134,7 +141,7 @@ def write_masked(
     """
     refusal: LandingError | None = None
     try:
-        _write(path, contract, keys, target, judge=judge, limits=limits)
+        _write(path, contract, keys, target, judge=judge, limits=limits, path_values=path_values or {})
     except LandingError as error:
         refusal = without_quotes(error)
     except (PlatformError, OSError):
@@ -163,6 +170,7 @@ def _write(
     *,
     judge: BrokenRules | None,
     limits: Limits,
+    path_values: PathValues,
 ) -> None:
     plan = masking_plan(contract)
     assert plan is not None
@@ -185,6 +193,7 @@ def _write(
                     scratch=target.parent,
                     in_memory=True,
                     limits=limits,
+                    path_values=path_values,
                 ) as (found, chunks),
             ):
                 if found is not None:

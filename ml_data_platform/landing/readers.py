@@ -6,6 +6,7 @@ not belong here: what the columns mean, and on which day a row falls (``events.p
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -16,7 +17,10 @@ import duckdb
 import pyarrow as pa
 
 from ml_data_platform.events.contracts import SourceContract
+from ml_data_platform.events.landed_paths import with_member_query
 from ml_data_platform.events.parsing import unknown_columns_query
+from ml_data_platform.events.path_columns import PathValues
+from ml_data_platform.landing.chunks import CHUNK
 from ml_data_platform.landing.column_names import refuse_ambiguous, refuse_unknown_columns, require_columns
 from ml_data_platform.landing.delimited import DelimitedReader
 from ml_data_platform.landing.guarded import read_parquet
@@ -33,6 +37,7 @@ def read_chunks(
     connection: duckdb.DuckDBPyConnection | None = None,
     scratch: Path | None = None,
     limits: Limits = LIMITS,
+    path_values: PathValues | None = None,
 ) -> Iterator[pa.Table]:
     """Read the rows of a landed file, streaming; gzip is recognised by its first bytes.
 
@@ -41,7 +46,8 @@ def read_chunks(
     with ExitStack() as stack:
         engine = connection or stack.enter_context(connect_without_files())
         folder = scratch or Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        _, chunks = stack.enter_context(open_rows(path, contract, connection=engine, scratch=folder, limits=limits))
+        opened = open_rows(path, contract, connection=engine, scratch=folder, limits=limits, path_values=path_values)
+        _, chunks = stack.enter_context(opened)
         yield from chunks
 
 
@@ -54,6 +60,7 @@ def open_rows(
     scratch: Path,
     in_memory: bool = False,
     limits: Limits = LIMITS,
+    path_values: PathValues | None = None,
 ) -> Iterator[tuple[list[str] | None, Iterator[pa.Table]]]:
     """Open a landed file for reading its rows, streaming; gzip is recognised by its first bytes.
 
@@ -64,6 +71,7 @@ def open_rows(
         scratch: Private folder for temporary files.
         in_memory: Write nothing of the content to temporary files.
         limits: What the file may cost.
+        path_values: Values of columns that stand only in the path: rows without such a column have it from there.
 
     Yields:
         The names of its columns, None where each row has its own; and tables of at most 131,072 rows and about 16 MiB
@@ -81,9 +89,10 @@ def open_rows(
             names, repeated, tables = opened
             limits.require_columns(len(names))
             refuse_ambiguous(repeated, contract)
-            require_columns(names, contract)
+            named, tables = _with_values(names, tables, path_values or {}, connection)
+            require_columns(named, contract)
             refuse_unknown_columns(names, contract)
-            yield names, _counted(tables, limits)
+            yield named, _counted(tables, limits)
             return
         stream = stack.enter_context(open_landed(path, limits=limits))
         if contract.format == "csv":
@@ -92,11 +101,33 @@ def open_rows(
                 stream, delimiter=said.delimiter, quote=said.quote, escape=said.escape, limits=limits
             )
             refuse_ambiguous([[name] for name in reader.repeated], contract)
-            require_columns(reader.header, contract)
+            named, chunks = _with_values(reader.header, reader.chunks(connection), path_values or {}, connection)
+            require_columns(named, contract)
             refuse_unknown_columns(reader.header, contract)
-            yield reader.header, _counted(reader.chunks(connection), limits)
+            yield named, _counted(chunks, limits)
             return
-        yield None, _counted(_objects(stream, contract, connection), limits)
+        objects = _objects(stream, contract, connection)
+        yield None, _counted(_with_values([], objects, path_values or {}, connection)[1], limits)
+
+
+def _with_values(
+    names: list[str], chunks: Iterator[pa.Table], values: PathValues, connection: duckdb.DuckDBPyConnection
+) -> tuple[list[str], Iterator[pa.Table]]:
+    """Return the names of a file's columns with those of its path that it does not have, and its rows with their values."""
+    added = {name: value for name, value in values.items() if name not in names}
+    return [*names, *added], (_with_members(chunk, added, connection) for chunk in chunks) if added else chunks
+
+
+def _with_members(chunk: pa.Table, values: PathValues, connection: duckdb.DuckDBPyConnection) -> pa.Table:
+    for name, value in values.items():
+        member = f"{json.dumps(name, ensure_ascii=False)}:{json.dumps(value, ensure_ascii=False)}}}"
+        connection.register("landed_members", chunk)
+        try:
+            query = with_member_query(name, "landed_members")
+            chunk = connection.sql(query, params={"member": member}).to_arrow_table().cast(CHUNK).combine_chunks()
+        finally:
+            connection.unregister("landed_members")
+    return chunk
 
 
 def _counted(chunks: Iterator[pa.Table], limits: Limits) -> Iterator[pa.Table]:

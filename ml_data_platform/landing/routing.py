@@ -23,6 +23,7 @@ from ml_data_platform.errors import SettingsError, StageFailedError
 from ml_data_platform.events.contracts import SourceContract
 from ml_data_platform.events.lateness import Admission
 from ml_data_platform.events.parsing import routing_query
+from ml_data_platform.events.path_columns import PathValues
 from ml_data_platform.events.schemas import LANDED_ROWS, UNDATED_ROWS, TableSchema
 from ml_data_platform.landing.arrivals import Timing, measure
 from ml_data_platform.landing.limits import LIMITS, Limits
@@ -118,6 +119,7 @@ def route_file(
     admission: Admission | None = None,
     is_masked: bool = False,
     limits: Limits = LIMITS,
+    path_values: PathValues | None = None,
 ) -> RoutedFile:
     """Send the rows of a kept file to their event days.
 
@@ -136,6 +138,7 @@ def route_file(
         admission: What was decided at the file's landing; by default its rows are not measured against any.
         is_masked: The kept bytes are masked rows, not what was landed.
         limits: What the file may cost.
+        path_values: Values of columns that stand only in the path; masked rows have them already.
 
     Returns:
         One fragment of schema LANDED_ROWS and one of UNDATED_ROWS, each in its declared order.
@@ -155,7 +158,9 @@ def route_file(
                 rows = (
                     read_masked(kept, contract)
                     if is_masked
-                    else read_chunks(kept, contract, connection=engine, scratch=folder, limits=limits)
+                    else read_chunks(
+                        kept, contract, connection=engine, scratch=folder, limits=limits, path_values=path_values
+                    )
                 )
                 for chunk in rows:
                     account.rows += chunk.num_rows

@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 
 from ml_data_platform.errors import RemoteFileError
 from ml_data_platform.events.contracts import SourceContract
+from ml_data_platform.events.path_columns import path_values
 from ml_data_platform.landing.landing import land_file
 from ml_data_platform.landing.masked_files import content_id
 from ml_data_platform.landing.terms import LandingTerms, with_one_engine
@@ -221,9 +222,10 @@ def _land(
     """Land a fetched copy, note it as fetched, and retract what the file held before where the contract says so."""
     file, at = copy.file, terms.landed_at
     versions = DayOfVersions(platform.store.objects, contract.source, found.day)
+    values = path_values(file.location, contract.named_columns)
     if replaces(contract):
         # Killed after landing it, the next pull must know of this content, also when the file has changed once more.
-        versions.note(file, content_id(copy.copy.path, contract, terms.masking_keys), at, is_done=False)
+        versions.note(file, content_id(copy.copy.path, contract, terms.masking_keys, values), at, is_done=False)
     landed = land_file(copy.copy.path, contract, terms, name=file.name, origin=file.location)
     pulled = replace(found, outcome=landed.outcome, landed=landed, reason=landed.reason, size_bytes=copy.size_bytes)
     if landed.record is None:

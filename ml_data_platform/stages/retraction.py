@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ml_data_platform.errors import DecisionError
+from ml_data_platform.events.path_columns import path_values
 from ml_data_platform.landing.landing import show_again
 from ml_data_platform.stages.decisions import find_landed, retract
 from ml_data_platform.stages.landed_files import landing_terms, restore_landed
@@ -159,10 +160,15 @@ def find_file(platform: Platform, source: str, given: str) -> LedgerRecord:
     if path.is_file():
         with path.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        same = [record for record in records if record.sha256 == sha256]
+        same = [record for record in records if record.bytes_sha256 == sha256 and record.masking is None]
+        if len(same) > 1:
+            # The same bytes under paths of other values are other rows.
+            same = [
+                each for each in same if dict(each.path_values) == path_values(str(path.absolute()), each.path_values)
+            ]
         if same:
             return same[0]
-        records = [record for record in records if record.kept_sha256 is not None]
+        records = [record for record in records if record.masking is not None]
     found = _of_name(platform, records, given)
     if len(found) > 1:
         raise DecisionError(

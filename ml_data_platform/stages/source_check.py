@@ -20,6 +20,7 @@ from ml_data_platform.events.contracts import SourceContract
 from ml_data_platform.events.file_changes import file_change, nearest_version
 from ml_data_platform.events.ids import IdKey, bind_id_key
 from ml_data_platform.events.parsing import mapping_query
+from ml_data_platform.events.path_columns import path_values
 from ml_data_platform.events.sql_text import sql_literal
 from ml_data_platform.events.usable_rows import Level, judge_counts
 from ml_data_platform.landing.lines import is_without_content
@@ -80,6 +81,7 @@ def check_source(
                 threads=settings.threads,
                 is_masked=is_masked,
                 limits=limits_of(settings),
+                path_values=path_values(str(path.absolute()), contract.named_columns),
             )
         except LandingError as refusal:
             report = replace(report, status="refused", refusal=str(refusal))
@@ -102,6 +104,7 @@ def _masked(path: Path, contract: SourceContract, settings: Settings, folder: Pa
         target,
         judge=broken_before_masking(contract),
         limits=limits_of(settings),
+        path_values=path_values(str(path.absolute()), contract.named_columns),
     )
     return target
 

@@ -46,9 +46,10 @@ class LedgerRecord:
         admission: What was decided at the first landing; none in records of before there were decisions.
         event_time: The event time that stands for the file where watermarks follow event time.
         delays: From event to arrival, by UTC day, as `Delays.to_text` writes them.
-        kept_sha256: Hash of the kept bytes, where they are masked rows and not what was landed.
+        kept_sha256: Hash of the kept bytes, where ``sha256`` is another one.
         masking: How they were masked: ``key_id``, the key of the masks, ``plan``, see ``events.masking_plan``,
             and ``judged_by``, the rules by which they were judged before, where there are any.
+        path_values: Columns that stand only in the file's path, and their values; ``sha256`` is then a hash of both.
     """
 
     source: str
@@ -74,6 +75,7 @@ class LedgerRecord:
     delays: Mapping[str, str] = field(default_factory=dict)
     kept_sha256: str | None = None
     masking: Mapping[str, Any] | None = None
+    path_values: Mapping[str, str | None] = field(default_factory=dict)
 
     @property
     def bytes_sha256(self) -> str:
@@ -151,6 +153,8 @@ class LedgerRecord:
         for fragment in (self.fragment, self.undated_fragment, self.kept_sha256):
             if fragment is not None:
                 check_sha256(fragment)
+        if any(not isinstance(value, str | None) for value in self.path_values.values()):
+            raise RecordError("A ledger record has a value of a path that is no text.", got=dict(self.path_values))
         counts = [*self.rows_per_day.values(), *self.too_late.values(), *self.undated.values()]
         if self.status not in STATUSES or any(type(count) is not int for count in counts):
             raise RecordError("A ledger record has an unknown status or odd counts.", got=self.status)
@@ -188,6 +192,7 @@ _OPTIONAL_TYPES: dict[str, tuple[type, ...]] = {
     "delays": (dict,),
     "kept_sha256": _TEXT,
     "masking": (dict,),
+    "path_values": (dict,),
 }
 _ADMISSION_TYPES: dict[str, tuple[type, ...]] = {
     "strategy": _TEXT,
