@@ -19,6 +19,7 @@ from typing import Any
 from ml_data_platform.errors import LandingError
 from ml_data_platform.events.path_columns import PathValues, content_hash_with
 from ml_data_platform.storage.layout import Layout
+from ml_data_platform.storage.ledger_record import LedgerRecord
 from ml_data_platform.storage.object_store import ObjectStore
 
 COPY_BYTES = 1024 * 1024
@@ -46,6 +47,11 @@ class Kept:
     kept_sha256: str
     masking: Mapping[str, Any] | None = None
     path_values: PathValues = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, record: LedgerRecord) -> Kept:
+        """Return the kept bytes of a record."""
+        return cls(record.sha256, record.size_bytes, False, record.bytes_sha256, record.masking, record.path_values)
 
 
 def keep_bytes(

@@ -75,7 +75,6 @@ def land_file(
     """
     name = path.name if name is None else name
     where = str(path) if origin is None else origin
-    # Of the landing folder only what lies below it, wherever a root stands.
     at = name if below is not None else str(path.absolute()) if origin is None else origin
     if contract.source in terms.mixed_sources:
         return _unreadable(contract.source, where, name, terms.mixed_sources[contract.source], terms)
@@ -84,8 +83,7 @@ def land_file(
             return _land_masked(
                 path, contract, terms, where=where, name=name, at=at, is_own=origin is not None, below=below
             )
-        values = path_values(at, contract.named_columns)
-        kept = keep_bytes(path, terms.objects, below=below, path_values=values)
+        kept = keep_bytes(path, terms.objects, below=below, path_values=path_values(at, contract.named_columns))
         return _land_kept(kept, contract, terms, path=where, name=name)
     except FileTooLargeError as refusal:
         return _refused(contract.source, where, name, refusal, terms)
@@ -149,7 +147,7 @@ def restore_fragments(
         if contract is None or not is_current or all(terms.objects.exists(key) for key in keys):
             continue
         is_kept = terms.objects.exists(Layout.raw_key(record.bytes_sha256))
-        found = _route(_kept_of(record), contract, terms, name=record.name)[0] if is_kept else None
+        found = _route(Kept.of(record), contract, terms, name=record.name)[0] if is_kept else None
         if found is None or (found.fragment, found.undated_fragment) != (record.fragment, record.undated_fragment):
             raise StageFailedError(
                 "Kept bytes do not lead to the rows that were landed.",
@@ -227,17 +225,11 @@ def _land_again(record: LedgerRecord, contract: SourceContract, terms: LandingTe
     if not terms.objects.exists(key):
         return _unreadable(record.source, key, record.name, "The kept bytes are missing.", terms)
     try:
-        return _land_kept(_kept_of(record), contract, terms, path=key, name=record.name)
+        return _land_kept(Kept.of(record), contract, terms, path=key, name=record.name)
     except FileTooLargeError as refusal:
         return _refused(record.source, key, record.name, refusal, terms)
     except SettingsError as error:
         return _unreadable(record.source, key, record.name, error.what, terms)
-
-
-def _kept_of(record: LedgerRecord) -> Kept:
-    return Kept(
-        record.sha256, record.size_bytes, False, record.bytes_sha256, record.masking, path_values=record.path_values
-    )
 
 
 def _refused(source: str, path: str, name: str, refusal: LandingError, terms: LandingTerms) -> LandedFile:
