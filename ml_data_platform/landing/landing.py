@@ -334,13 +334,8 @@ def _route(kept: Kept, contract: SourceContract, terms: LandingTerms, *, name: s
 
 
 def _decide_admission(contract: SourceContract, terms: LandingTerms, name: str) -> Admission:
-    return decide_admission(
-        contract.lateness,
-        name,
-        terms.now,
-        terms.watermarks.get(contract.source),
-        is_historical=terms.is_historical,
-    )
+    watermark = terms.watermarks.get(contract.source)
+    return decide_admission(contract.lateness, name, terms.now, watermark, is_historical=terms.is_historical)
 
 
 def _publish(file: StagedFile | None, asset: str, terms: LandingTerms) -> str | None:
