@@ -264,3 +264,20 @@ def test_a_rebuild_leaves_it_out_too(root: PipelineRoot, tmp_path: Path) -> None
     command.ok("reinstate", "bad.jsonl", "--root", "again", *OF, *WHY)
     assert again.backfill().is_successful
     assert again.heads()["validated_events", day(2)].rows == 35
+
+
+def test_a_red_file_is_red_no_longer(good: PipelineRoot, tmp_path: Path) -> None:
+    """Half of its rows reach no day, so land and status end with 1; taken back, nothing is red; reinstated, it is again."""
+    root = good.copied(tmp_path / "root")
+    command, at, path = CommandLine(tmp_path), ("--root", "root"), tmp_path / "red.jsonl"
+    lines = [*shop_lines(day(2), 10, name="red"), *({"event_type": "page_view", "n": each} for each in range(10))]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    assert command("land", path, *at, *OF).status == 1
+    root.backfill()
+    assert command("status", *at).status == 1
+    command.ok("retract", path, *at, *OF, *WHY)
+    root.backfill()
+    assert command("status", *at).status == 0
+    assert of_tables(root) == of_tables(good)
+    command.ok("reinstate", path, *at, *OF, *WHY)
+    assert command("status", *at).status == 1
