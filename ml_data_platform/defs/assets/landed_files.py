@@ -13,6 +13,7 @@ from ml_data_platform.defs.resources import PlatformResource
 from ml_data_platform.defs.unusable_rows import check_landed_rows, unusable_rows_spec
 from ml_data_platform.errors import SettingsError
 from ml_data_platform.stages.contract_notices import contract_notices
+from ml_data_platform.stages.decisions import retracted_among
 from ml_data_platform.stages.landed_files import (
     REFUSED,
     describe,
@@ -92,6 +93,7 @@ def landed_files() -> dg.AssetsDefinition:
         refused = [describe(result) for result in results if result.outcome in REFUSED]
         not_fetched = [line for report in pulled for line in report.not_fetched]
         report_too_late_rows(context.instance, opened)
+        retracted = retracted_among(opened, [result.record for result in results if result.record is not None])
         left = waiting_files(opened)
         lacking = contract_notices(opened.contracts, current_records(opened))
         return dg.MaterializeResult(
@@ -99,6 +101,7 @@ def landed_files() -> dg.AssetsDefinition:
                 **summarise(results),
                 "refused": dg.MetadataValue.md("\n".join(f"- {line}" for line in refused[:20]) or "none"),
                 "not_fetched": dg.MetadataValue.md("\n".join(f"- {line}" for line in not_fetched[:20]) or "none"),
+                "retracted": dg.MetadataValue.md("\n".join(f"- {line}" for line in retracted[:20]) or "none"),
                 "masking_notices": "; ".join(notices_on_masking(opened)) or "none",
                 "folders_of_no_source": ", ".join(left.unknown_folders) or "none",
                 "files_outside_of_folders": ", ".join(left.stray[:20]) or "none",

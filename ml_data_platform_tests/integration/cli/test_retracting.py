@@ -19,7 +19,7 @@ from ml_data_platform_tests.command_line import CommandLine
 from ml_data_platform_tests.file_server import FileServer, serving
 from ml_data_platform_tests.integration.pipeline.test_too_late import land as land_late
 from ml_data_platform_tests.integration.pull.test_corrections import counting, offer_and_pull, replacing, sha256
-from ml_data_platform_tests.late_shop import SOURCE, late_root
+from ml_data_platform_tests.late_shop import SOURCE, late_root, lines_of
 from ml_data_platform_tests.pipeline_root import SHOP, START, PipelineRoot, day, settings_for, shop_lines
 from ml_data_platform_tests.pull_root import offer
 from ml_data_platform_tests.sensor_loop import SensorLoop
@@ -187,6 +187,11 @@ def test_sensors_build_its_days_and_do_not_bring_it_back(
     (folder / "copy.jsonl").write_text(text, encoding="utf-8")
     done = loop.settle()
     assert "ingest" in {each.job_name for each in done}
+    event = loop.instance.get_latest_materialization_event(dg.AssetKey("landed_files"))
+    assert event is not None
+    assert event.asset_materialization is not None
+    assert "copy.jsonl" not in str(event.asset_materialization.metadata["refused"].value)
+    assert "sent by mistake" in str(event.asset_materialization.metadata["retracted"].value)
     assert str(day(2)) in {each.partition_key for each in done}
     assert len(root.rows("validated_events", day(2))) == 20
 
@@ -250,6 +255,25 @@ def test_a_pull_does_not_bring_it_back(tmp_path: Path, server: FileServer) -> No
     refused = command("reinstate", sha256(old), *of, *contracts)
     assert refused.status == 1
     assert "Another file counts in its place" in refused.text
+
+
+def test_a_masked_file_is_named_by_its_name_or_hash(tmp_path: Path) -> None:
+    """Its bytes cannot be compared with what is kept: a path to it means the file of that name."""
+    contract = {"source": "members", "format": "jsonl", "schema_version": 1, "pii": {"columns": {"email": "mask"}}}
+    (tmp_path / "contracts").mkdir()
+    (tmp_path / "contracts" / "members.yaml").write_text(json.dumps(contract), encoding="utf-8")
+    root = PipelineRoot(settings_for(tmp_path / "root", sources=tmp_path / "contracts"))
+    record = root.drop("m.jsonl", [{**line, "email": "a@b.example"} for line in lines_of(day(1), 5)], "members").record
+    assert record is not None
+    path = tmp_path / "root_dropped" / "members" / "m.jsonl"
+    assert record.sha256 != hashlib.sha256(path.read_bytes()).hexdigest()
+    command = CommandLine(tmp_path)
+    of = ("--root", root.folder, "--sources", tmp_path / "contracts", "--source", "members", *WHY)
+    for given in (path, "m.jsonl", record.sha256[:8]):
+        assert json.loads(command.ok("retract", given, *of, "--json").out)["sha256"] == record.sha256
+        assert [each.record.sha256 for each in retracted_files(root.platform)] == [record.sha256]
+        command.ok("reinstate", given, *of)
+        assert retracted_files(root.platform) == []
 
 
 def test_a_rebuild_leaves_it_out_too(root: PipelineRoot, tmp_path: Path) -> None:
