@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import decimal
 import hashlib
 import hmac
 import json
@@ -11,7 +12,7 @@ import re
 import uuid
 
 import pyarrow as pa
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ml_data_platform.events.contracts import parse_contract
@@ -30,6 +31,7 @@ label: bought
 )
 START, LATEST = dt.date(2026, 1, 1), dt.datetime(2026, 2, 1, tzinfo=dt.UTC)
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+NUMBER = r"[+-]?[0-9]{1,19}(\.[0-9]*)?([eE]\+?[0-9]{1,2})?"
 KINDS = {"page_view", "add_to_cart", "purchase", "search", "other"}
 V1_FIELDS = {"event_id", "user_id", "session_id", "event_type", "timestamp"}
 V2_FIELDS = {"event_id", "user_id", "session_uuid", "event_type", "event_timestamp", "client_version"}
@@ -116,7 +118,8 @@ def dated(row):
     text = as_text(landed)
     try:
         if version == 2:
-            at = EPOCH + dt.timedelta(milliseconds=int(re.fullmatch(r"[+-]?[0-9]{1,19}", text)[0]))
+            count = decimal.Decimal(re.fullmatch(NUMBER, text, re.ASCII)[0])
+            at = EPOCH + dt.timedelta(microseconds=int((count * 1_000).to_integral_value(decimal.ROUND_FLOOR)))
         else:
             at = dt.datetime.fromisoformat(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d.*", text, re.ASCII)[0])
     except (TypeError, ValueError):
@@ -217,6 +220,7 @@ def found_of(event):
 
 
 @given(landed=st.lists(rows, min_size=1, max_size=25))
+@example(landed=[{"event_timestamp": text} for text in ("0.", "1767225600000.", "1767225600000.25", "1.7672256e12")])
 @settings(max_examples=60, deadline=None)
 def test_rows_are_dated_and_mapped_as_python_does_it(duck, id_secret, landed):
     """For any mix of versions, defects, blanks and nesting, both queries equal the oracle row by row."""
