@@ -22,8 +22,8 @@ from ml_data_platform_tests.s3_server import CREDENTIALS, Environ, Serve
 
 INSTALLED = Path(__file__).parents[1] / ".ministack/bin/ministack"
 HOST = "127.0.0.1"
-START_SECONDS = 60
-STOP_SECONDS = 20
+START_SECONDS = 300
+STOP_SECONDS = 300
 _LISTENING = "0A"
 
 

@@ -26,7 +26,7 @@ from ml_data_platform_tests.pipeline_root import SHOP, START
 
 CHECKOUT = Path(__file__).parents[2]
 COPIED = ("ml_data_platform", "dagster.yaml", "workspace.yaml", "dg.toml", "pyproject.toml")
-COMMAND_SECONDS = 180
+COMMAND_SECONDS = 900
 
 
 @dataclass(frozen=True)

@@ -95,7 +95,7 @@ def first_life(checkout: Checkout, planted: tuple[dict[Any, list[str]], dict[Any
     """A `dagster dev` in a copy of the checkout: single partitions, a good backfill and one over a poisoned day."""
     with DagsterDev(checkout.folder, _log(checkout, 1), checkout.environment) as dagster:
         ui = UserInterface(dagster)
-        sensor = dagster.wait_until(lambda: ui.sensor() if ui.sensor()["ticks"] else None, 60, "the sensor looks")
+        sensor = dagster.wait_until(lambda: ui.sensor() if ui.sensor()["ticks"] else None, 900, "the sensor looks")
         ui.switch_sensors(on=False)
         for of in (day(1), day(2)):
             checkout.drop(f"shop_{of}.jsonl", shop_lines(of, EVENTS))

@@ -20,8 +20,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-START_SECONDS = 240
-STOP_SECONDS = 60
+START_SECONDS = 900
+STOP_SECONDS = 300
 POLL_SECONDS = 0.5
 LOG_TAIL_CHARACTERS = 6_000
 DAGSTER_DEV = (sys.executable, "-m", "dagster", "dev")

@@ -23,7 +23,7 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-PAGE_SECONDS = 60
+PAGE_SECONDS = 300
 REFUSING_CHECK = "rejected_share_is_within_tolerance"
 
 

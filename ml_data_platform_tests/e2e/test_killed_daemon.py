@@ -46,7 +46,7 @@ def test_nothing_is_missed_or_done_twice_when_the_daemon_is_killed(tmp_path: Pat
     with DagsterDev(checkout.folder, log, checkout.environment) as first, feeding(checkout, drops[1:2]):
         ui = UserInterface(first)
         working = first.wait_until(
-            lambda: [run for run in ui.runs(statuses=["STARTED"]) if run.job == "refresh_day"], 180, "a refresh runs"
+            lambda: [run for run in ui.runs(statuses=["STARTED"]) if run.job == "refresh_day"], 900, "a refresh runs"
         )
         first.kill()
     assert lose_cursors(checkout) > 0

@@ -29,10 +29,10 @@ def test_a_late_file_repairs_the_day_it_belongs_to(checkout: Checkout, second_li
     dropped = time.time()
     ui.switch_sensors(on=True)
     ui.dagster.wait_until(
-        lambda: len(checkout.rows("date_partitions", day(1))) > EVENTS, 240, "the rows reach date_partitions"
+        lambda: len(checkout.rows("date_partitions", day(1))) > EVENTS, 900, "the rows reach date_partitions"
     )
     ui.dagster.wait_until(
-        lambda: not ui.runs(statuses=UNFINISHED) and _is_at_rest(ui.sensor("late_data_sensor")), 120, "all is done"
+        lambda: not ui.runs(statuses=UNFINISHED) and _is_at_rest(ui.sensor("late_data_sensor")), 900, "all is done"
     )
     ui.switch_sensors(on=False)
 

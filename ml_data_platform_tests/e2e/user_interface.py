@@ -15,7 +15,7 @@ from ml_data_platform_tests.e2e.dagster_process import DagsterDev
 ASSET_JOB = "__ASSET_JOB"
 REPOSITORY = {"repositoryLocationName": "ml_data_platform", "repositoryName": "__repository__"}
 SENSORS = ("landing_sensor", "late_data_sensor")
-RUN_SECONDS = 300
+RUN_SECONDS = 900
 BACKFILL_SECONDS = 900
 ENDED_RUN = frozenset({"SUCCESS", "FAILURE", "CANCELED"})
 ENDED_BACKFILL = frozenset({"COMPLETED_SUCCESS", "COMPLETED_FAILED", "FAILED", "CANCELED", "COMPLETED"})

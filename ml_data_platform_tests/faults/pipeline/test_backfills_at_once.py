@@ -20,7 +20,7 @@ PROCESSES = 8
 DAYS = [day(1), day(2)]
 # Most of them want the same days, and some only one of them.
 RANGES = [(day(1), day(2)), (day(1), day(1)), (day(2), day(2)), (day(1), day(2))]
-PATIENCE_SECONDS = 240
+PATIENCE_SECONDS = 900
 
 
 IN_A_BUCKET = pytest.mark.skipif(not os.environ.get("BACKFILLS"), reason="takes minutes: `make backfills` runs it")
