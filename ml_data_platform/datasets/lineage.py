@@ -34,7 +34,7 @@ from ml_data_platform.storage.table_store import TableStore
 __all__ = ["Lineage", "Node", "Trace"]
 
 _PARTITION = re.compile(r"([a-z_]+)[/@](?:dt=)?([0-9]{4}-[0-9]{2}-[0-9]{2})")
-_USER = re.compile(r"usr_[0-9a-f]{16}")
+_USER = re.compile(r"(usr|anon)_[0-9a-f]{16}")
 _ROW = re.compile(r"(.+):([1-9][0-9]{0,11})", re.DOTALL)
 _PART, _HASH_PART = 6, 8
 """Characters that a part of a name has at least."""
