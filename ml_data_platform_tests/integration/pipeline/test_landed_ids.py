@@ -161,6 +161,27 @@ def test_null_markers_are_nobody_masked_or_not(build, form, section):
 
 
 @pytest.mark.parametrize("form", FORMATS)
+def test_anonymous_rows_are_admitted_alone(build, form):
+    """Each row without a user is one user, and one session where it has none; known users are who they were."""
+    rows = [event(number) for number in range(10)]
+    rows += [event(10 + number, user_id=None, session_id=None) for number in range(10)]
+    rows += [event(20 + number, user_id="null") for number in range(5)]
+    root = build(form, rows, said="ids: {anonymous: admit}")
+    found = published(root)
+    assert len(found) == 25
+    anonymous = [found[str(number)] for number in range(10, 25)]
+    assert len({row["user_id"] for row in anonymous}) == 15
+    assert all(row["user_id"].startswith("anon_") for row in anonymous)
+    assert len({row["session_uuid"] for row in anonymous[:10]}) == 10
+    assert {row["session_uuid"] for row in anonymous[10:]} == {
+        found[str(number)]["session_uuid"] for number in range(5)
+    }
+    assert all(found[str(number)]["user_id"].startswith("usr_") for number in range(10))
+    features = {row["event_id"]: row for row in root.rows("session_features", DAY)}
+    assert all(features[row["event_id"]]["session_event_count"] == 1 for row in anonymous[:10])
+
+
+@pytest.mark.parametrize("form", FORMATS)
 def test_sessions_numbered_per_user_are_told_apart(build, form):
     """User and number together are the session; the first of two columns with an id is the user."""
     rows = [event(number, user_id=f"u{number % 2}", session_id="1", login=None) for number in range(10)]

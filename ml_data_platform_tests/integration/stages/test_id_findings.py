@@ -140,6 +140,15 @@ def test_sessions_of_several_users_are_told(findings):
     assert len({row["session_uuid"] for row in files["data.parquet"]}) == 60
 
 
+def test_anonymous_rows_share_no_session_with_each_other(findings):
+    """Rows that are users alone are no several users of their session."""
+    outcomes, files = findings(
+        [{"user_id": None, "session_uuid": f"s{number % 20}"} for number in range(100)], "ids: {anonymous: admit}"
+    )
+    assert failed(outcomes) == set()
+    assert len({row["user_id"] for row in files["data.parquet"]}) == 100
+
+
 def test_event_ids_of_some_rows_only_are_told(findings):
     """All rows with ids, or none, are fine; a few without are told with their number."""
     with_ids = [{"event_id": f"e{number}"} for number in range(50)]
