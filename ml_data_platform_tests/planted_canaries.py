@@ -137,10 +137,13 @@ def jsonl_file(planting: Planting) -> bytes:
 
 
 def array_file(planting: Planting) -> bytes:
-    """Return an array in UTF-16, with canaries in elements that are no objects, in a broken one, and at the end."""
-    rows = []
+    """Return an array in UTF-16, with canaries in JSON text, in elements that are no objects, and in broken ones."""
+    rows: list[str] = []
     for row in planting.rows():
-        rows.append(json.dumps({**row, "client": {"ip": row.pop("ip"), "agent": planting.loose("nested")}}, indent=1))
+        client: Any = {"ip": row.pop("ip"), "agent": planting.loose("nested")}
+        # Every other row has JSON text where the contract names what is within.
+        client = json.dumps(client) if len(rows) % 2 else client
+        rows.append(json.dumps({**row, "client": client}, indent=1))
     rows += [json.dumps([planting.loose("no object")]), json.dumps(planting.loose("text"))]
     rows += [json.dumps(planting.row("broken")).replace("}", ",}"), '{"email": "' + planting.loose("cut off")]
     return ("[" + ", ".join(rows)).encode("utf-16-le")

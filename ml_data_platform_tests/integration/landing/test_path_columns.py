@@ -19,6 +19,7 @@ from ml_data_platform.landing.landing import reroute_outdated
 from ml_data_platform.settings import load_settings
 from ml_data_platform.stages.landed_files import land_inbox, land_named, landing_terms, restore_landed
 from ml_data_platform.stages.platform import Platform, open_platform
+from ml_data_platform.stages.pulling import pull_days
 from ml_data_platform.stages.retraction import find_file
 from ml_data_platform_tests.command_line import CommandLine
 
@@ -164,3 +165,29 @@ def test_files_are_named_by_their_place_and_checked_with_it(tmp_path):
     plain = tmp_path / "part.data"
     plain.write_bytes(content("csv"))
     assert land_named(platform, "shop", [plain])[0].outcome == "rejected"
+
+
+@pytest.mark.parametrize("section", ["", "pii: {columns: {region: mask}}\n"], ids=["as landed", "masked"])
+def test_pulled_files_have_the_columns_of_their_address(tmp_path, section):
+    """Equal files of two days are rows of both; a corrected one replaces its own rows and none of the other day."""
+    exports = tmp_path / "exports"
+    more = f"pull: {{url: '{exports}/dt={{date}}/region=eu/*.csv', on_change: replace}}\n{section}"
+    platform = opened(tmp_path, "csv", more)
+    days = [dt.date(2026, 6, 1), dt.date(2026, 6, 2)]
+    for day in days:
+        folder = exports / f"dt={day}" / "region=eu"
+        folder.mkdir(parents=True)
+        (folder / "part.csv").write_bytes(content("csv"))
+    pulled = pull_days(platform, "shop", days)
+    assert [file.outcome for file in pulled.files] == ["landed", "landed"]
+    assert Counter(row["day"] for row in landed_rows(tmp_path)) == {"2026-06-01": 4, "2026-06-02": 4}
+    corrected = exports / f"dt={days[0]}" / "region=eu" / "part.csv"
+    corrected.write_bytes(content("csv") + b"u9,s,search,11:00:00\n")
+    pulled = pull_days(platform, "shop", days)
+    assert {file.outcome for file in pulled.files} == {"landed", "unchanged"}
+    standings = platform.ledger.decisions.standings("shop")
+    retracted = {sha256 for sha256, standing in standings.items() if standing.is_retracted}
+    counts = {record.sha256: dict(record.rows_per_day) for record in platform.ledger.records()}
+    left = [rows for sha256, rows in counts.items() if sha256 not in retracted]
+    assert sorted(left, key=str) == [{"2026-06-01": 5}, {"2026-06-02": 4}]
+    assert len(retracted) == 1
