@@ -16,6 +16,7 @@ from ml_data_platform.cli import (
     retracting,
     serving,
     sourcing,
+    suites,
     tracing,
     training,
     verifying,
@@ -58,6 +59,7 @@ for command in (
     verifying.verify,
     verifying.gc,
     rebuilding.rebuild,
+    suites.suites,
 ):
     app.command(epilog=lesson(command.__name__))(command)
 app.add_typer(sourcing.app)

@@ -53,6 +53,12 @@ LESSONS: Mapping[str, tuple[str, ...]] = {
         ),
         _DONE,
     ),
+    "suites": (
+        "Example: ml-data-platform suites --out suites",
+        "Example: ml-data-platform suites --out suites --date 2026-06-02 --json",
+        "JSON keys: folder, index, suites, run (suite to rule to rows that break it), failed, not_run (suite to why).",
+        "Exit status: 0 written, whatever was found; 1 an error is printed; 2 wrong arguments.",
+    ),
     "sources list": (
         "Example: ml-data-platform sources list --sources contracts",
         "JSON: a list of objects with source, description, format, schema_versions, fields, unknown_columns, content_hash.",

@@ -46,7 +46,7 @@ class ExpectationSuite:
         self._rules = rules
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            self._build(_great_expectations())
+            self._build(great_expectations())
 
     def _build(self, gx: Any) -> None:
         context = gx.get_context(mode="ephemeral")
@@ -55,7 +55,7 @@ class ExpectationSuite:
         self._batches = asset.add_batch_definition_whole_dataframe("chunk")
         self._suite = gx.ExpectationSuite(name="rules")
         for rule in self._rules:
-            self._suite.add_expectation(_expectation(gx, rule))
+            self._suite.add_expectation(expectation_of(gx, rule))
         if len(self._suite.expectations) != len(self._rules):
             raise ValidationSetupError(
                 "Two rules state the same expectation, and Great Expectations keeps only one of them.",
@@ -109,7 +109,8 @@ def suite_for(rules: tuple[Rule, ...]) -> ExpectationSuite:
     return found
 
 
-def _great_expectations() -> Any:
+def great_expectations() -> Any:
+    """Return the package, imported and set so that it costs little, calls nobody, and bounds its regular expressions."""
     # Read when the package is imported; nothing that the platform starts calls home.
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
     _defer_import("scipy.stats")
@@ -142,7 +143,12 @@ def _defer_import(name: str) -> None:
     loader.exec_module(module)
 
 
-def _expectation(gx: Any, rule: Rule) -> Any:
+def expectation_of(gx: Any, rule: Rule) -> Any:
+    """Return a rule as an expectation that carries its name.
+
+    Raises:
+        ValidationSetupError: Great Expectations does not accept it.
+    """
     kwargs = {key: list(value) if isinstance(value, tuple) else value for key, value in rule.kwargs.items()}
     try:
         return getattr(gx.expectations, rule.expectation)(**kwargs, meta={"rule": rule.name})

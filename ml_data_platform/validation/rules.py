@@ -62,7 +62,8 @@ class Rule:
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns (row rules) or the metric (table rules) that the rule reads."""
-        return tuple(str(self.kwargs[argument]) for argument in _COLUMN_ARGUMENTS if argument in self.kwargs)
+        named = (str(self.kwargs[argument]) for argument in _COLUMN_ARGUMENTS if argument in self.kwargs)
+        return (*named, *map(str, self.kwargs.get("column_list", ())))
 
     def to_json(self) -> dict[str, Any]:
         """Return the rule as JSON-able values, complete enough to be hashed."""

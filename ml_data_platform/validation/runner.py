@@ -6,7 +6,7 @@ the rules (``suites``), how one chunk is evaluated (``expectations``), or any de
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -44,10 +44,6 @@ class RowValidator:
         for rule in self._rules:
             _require_scope(rule, "row")
         self._suite = suite_for(self._rules)
-        self._columns = tuple(dict.fromkeys(column for rule in self._rules for column in rule.columns))
-        self._numeric = dict.fromkeys(
-            name for rule in self._rules if rule.expectation in COMPARISONS for name in rule.columns
-        )
         self._evaluated = 0
         self._unexpected = dict.fromkeys((rule.name for rule in self._rules), 0)
         self._examples: dict[str, list[str]] = {rule.name: [] for rule in self._rules}
@@ -69,7 +65,7 @@ class RowValidator:
         parts: dict[str, list[Positions]] = {rule.name: [] for rule in self._rules}
         for start in range(0, len(frame), MAX_CHUNK_ROWS):
             chunk = frame.iloc[start : start + MAX_CHUNK_ROWS]
-            found = self._suite.evaluate(self._readable(chunk))
+            found = self._suite.evaluate(readable_frame(self._rules, chunk))
             for rule in self._rules:
                 self._note(rule, chunk, found[rule.name])
                 parts[rule.name].append(found[rule.name] + start)
@@ -95,20 +91,6 @@ class RowValidator:
                         remedy="Give the rows all columns that their rules read.",
                     )
 
-    def _readable(self, chunk: pd.DataFrame) -> pd.DataFrame:
-        """Return the columns that rules read, under a RangeIndex, in types that are compared as vectors."""
-        # Great Expectations copies the whole frame for each rule that skips nulls, so other columns stay out.
-        frame = chunk[list(self._columns)].reset_index(drop=True)
-        frame.index.name = None
-        for column in self._numeric:
-            dtype = frame[column].dtype
-            if pd.api.types.is_numeric_dtype(dtype) and dtype not in (np.dtype("int64"), np.dtype("float64")):
-                # Other widths and nullable numbers would be compared one Python object at a time, and a null
-                # beside a number would compare as neither true nor false. Rounding to a double is monotonic,
-                # so no value crosses a bound that a double represents exactly.
-                frame[column] = frame[column].to_numpy(dtype="float64", na_value=np.nan)
-        return frame
-
     def _note(self, rule: Rule, chunk: pd.DataFrame, positions: Positions) -> None:
         self._unexpected[rule.name] += len(positions)
         examples = self._examples[rule.name]
@@ -131,6 +113,23 @@ class RowValidator:
             rule=rule.to_json(),
             description=rule.description,
         )
+
+
+def readable_frame(rules: Sequence[Rule], chunk: pd.DataFrame) -> pd.DataFrame:
+    """Return the columns that rules read, under a RangeIndex, in types that are compared as vectors."""
+    columns = dict.fromkeys(column for rule in rules for column in rule.columns)
+    numeric = dict.fromkeys(name for rule in rules if rule.expectation in COMPARISONS for name in rule.columns)
+    # Great Expectations copies the whole frame for each rule that skips nulls, so other columns stay out.
+    frame = chunk[list(columns)].reset_index(drop=True)
+    frame.index.name = None
+    for column in numeric:
+        dtype = frame[column].dtype
+        if pd.api.types.is_numeric_dtype(dtype) and dtype not in (np.dtype("int64"), np.dtype("float64")):
+            # Other widths and nullable numbers would be compared one Python object at a time, and a null
+            # beside a number would compare as neither true nor false. Rounding to a double is monotonic,
+            # so no value crosses a bound that a double represents exactly.
+            frame[column] = frame[column].to_numpy(dtype="float64", na_value=np.nan)
+    return frame
 
 
 def check_metrics(
