@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -371,3 +372,31 @@ def test_a_producers_own_member_does_not_speak_for_the_platform(place):
     place.root.land(path, source="s")
     place.build()
     assert set(place.rejected()) == {("s", 3), ("s", 4)}
+
+
+def test_the_usual_rules_of_a_shop_stand_in_the_readme(place):
+    """The README's example, as it stands: each of its rules rejects the one row that breaks it, and good rows pass."""
+    readme = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```yaml\n(expect:\n.*?)```", readme, flags=re.DOTALL)
+    head = "source: s\nformat: jsonl\nschema_version: 1\nevent_type: {default: other}\n"
+    (place.folder / "root" / "sources" / "s.yaml").write_text(head + example)
+    good = {"user_id": "usr_0123456789abcdef", "session_id": "v", "event_type": "search"}
+    spoilt = {
+        "user_ids_have_our_form": {"user_id": "usr_0123456789ABCDEF"},
+        "times_are_iso": {"timestamp": f"{day(1)} 10:00:00"},
+        "types_are_known": {"event_type": "refund"},
+        "durations_fit_a_day": {"session_duration_seconds": 86_401},
+        "amounts_are_plausible": {"purchase_amount_usd": 50_000.01},
+    }
+    changes = [*spoilt.values(), {"session_duration_seconds": 86_400, "purchase_amount_usd": 50_000}, *[{}] * 120]
+    rows = [
+        {"event_id": f"e{at}", **good, "timestamp": f"{day(1)}T10:{at // 60:02}:{at % 60:02}.5+00:00", **change}
+        for at, change in enumerate(changes)
+    ]
+    path = place.folder / "shop.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    place.root.land(path, source="s")
+    place.build()
+    ours = {at: set(names) & set(spoilt) for (_, at), names in place.rejected().items()}
+    assert ours == {at: {name} for at, name in enumerate(spoilt, start=1)}
+    assert len(place.published()) == len(rows) - len(spoilt)
