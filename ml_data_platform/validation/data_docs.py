@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import pandas as pd
 
@@ -78,7 +80,7 @@ def write_suites(folder: Path, suites: Sequence[Suite]) -> Written:
         results = _run(gx, context, [suite for suite in suites if suite.rows is not None])
         context.build_data_docs()
         (site,) = context.get_docs_sites_urls()
-    index = Path(site["site_url"].removeprefix("file://"))
+    index = Path(url2pathname(urlsplit(site["site_url"]).path))
     return Written(folder / "gx", index if results else None, results)
 
 
