@@ -387,3 +387,38 @@ def test_keys_added_to_the_model_later_change_no_hash():
         raw = {**text, "event_time": {"zone": "Asia/Tokyo"}}
         now, later = SourceContract.model_validate(raw), LaterContract.model_validate(raw)
         assert (now.content_hash, now.routing_hash(START)) == (later.content_hash, later.routing_hash(START))
+
+
+@pytest.mark.parametrize(
+    ("more", "key"),
+    [
+        ({"filled": {"price": 0}}, "filled.price"),
+        ({"filled": {"price": 1.2}}, "filled.price"),
+        ({"filled": {"price": "most"}}, "filled.price"),
+        ({"columns": {"client_version": None}, "filled": {"client_version": 0.5}}, "filled.client_version"),
+        ({"pii": {"columns": {"price": "drop"}, "unnamed": "keep"}, "filled": {"price": 0.5}}, "filled.price"),
+        ({"pii": {"columns": {"cart": "drop"}, "unnamed": "keep"}, "filled": {"cart.price": 0.5}}, "filled.cart.price"),
+        ({"pii": {"columns": {}}, "filled": {"price": 0.5}}, "filled.price"),
+    ],
+)
+def test_a_declared_share_must_be_one_that_can_be_counted(more, key):
+    """No share beyond 0 to 1, and none of what does not land, is dropped, or has its name masked."""
+    with pytest.raises(ContractError) as found:
+        parse_contract(
+            yaml.safe_dump({"source": "shop", "format": "jsonl", "schema_version": 2, **more}), file="shop.yaml"
+        )
+    assert found.value.key == key
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"filled": {"price": 0.95, "purchase_amount_usd": 1, "user_id": 1.0}},
+        {"pii": {"columns": {"price": "mask"}}, "filled": {"price": 0.5, "purchase_amount_usd": 0.1}},
+        {"pii": {"columns": {"mail": "drop"}, "unnamed": "keep"}, "filled": {"price": 0.5}},
+    ],
+)
+def test_a_declared_share_of_what_is_kept_is_taken(more):
+    """By field or by landed name; of a masked column too, whose values are counted as masks."""
+    text = yaml.safe_dump({"source": "shop", "format": "jsonl", "schema_version": 2, **more})
+    assert parse_contract(text, file="shop.yaml").filled == more["filled"]
