@@ -45,6 +45,8 @@ CASES = [
         [0, 0.25, None],
         [0.26, 1],
     ),
+    ("validated_events", "contract_expectations_hold", "broken_contract_rules", [0], [1, 7]),
+    ("validated_events", "contract_expectations_that_warn_hold", "broken_warning_rules", [0], [1, 7]),
     ("validated_events", "duplicate_share_is_within_tolerance", "duplicate_share", [0, 0.1, None], [0.1001, 1]),
     ("validated_events", "duplicates_are_identical", "differing_duplicates", [0], [1, 9]),
     (
@@ -160,6 +162,8 @@ def test_outcomes_say_what_was_found_and_expected():
         "order_within_an_instant_is_stated": "unstated_order_share = 0, expected 0..0.001",
         "few_rows_are_mostly_valid": "rejected_share_of_few_rows = 0, expected 0..0.05",
         "each_event_type_is_mostly_valid": "largest_rejected_share_of_an_event_type = 0, expected 0..0.25",
+        "contract_expectations_hold": "broken_contract_rules = 0, expected 0",
+        "contract_expectations_that_warn_hold": "broken_warning_rules = 0, expected 0",
         "duplicate_share_is_within_tolerance": "duplicate_share = no rows, expected 0..0.1",
         "duplicates_are_identical": "differing_duplicates = 0, expected 0",
         "ids_are_not_placeholders": "placeholder_ids = 0, expected 0",
