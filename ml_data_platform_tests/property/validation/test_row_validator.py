@@ -107,7 +107,8 @@ def test_positions_and_totals_equal_the_oracle_for_any_chunks(rows, cuts):
     for outcome in validator.outcomes():
         bad = len(expected[outcome.name])
         assert (outcome.evaluated, outcome.unexpected) == (len(rows), bad)
-        assert outcome.passed is (20 * bad <= len(rows))
+        # Two stray rows exceed no share.
+        assert outcome.passed is (bad < 3 or 20 * bad <= len(rows))
         assert len(outcome.examples) == min(5, bad)
 
 
