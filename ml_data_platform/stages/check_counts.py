@@ -14,6 +14,7 @@ import duckdb
 from ml_data_platform.errors import bounded
 from ml_data_platform.events.check_report import BrokenRule, DayCounts, FieldCounts, TypeCounts, UndatedRows
 from ml_data_platform.events.contracts import SourceContract
+from ml_data_platform.events.ids import ANONYMOUS_PREFIX
 from ml_data_platform.events.landed_paths import landed_text
 from ml_data_platform.events.masking_plan import ROW_KEY
 from ml_data_platform.events.schemas import EVENT_TYPES
@@ -206,9 +207,10 @@ def unknown_columns(engine: duckdb.DuckDBPyConnection, contract: SourceContract)
 
 def shared_sessions(engine: duckdb.DuckDBPyConnection) -> tuple[int, int]:
     """Return the number of sessions that hold several users, and of all sessions."""
+    is_known = f"NOT starts_with(user_id, {sql_literal(ANONYMOUS_PREFIX)})"
     found = engine.execute(
-        """SELECT count(*) FILTER (users > 1), count(*) FROM (
-            SELECT count(DISTINCT user_id) AS users FROM checked WHERE session_uuid IS NOT NULL GROUP BY session_uuid)"""
+        f"""SELECT count(*) FILTER (users > 1), count(*) FROM (
+            SELECT count(DISTINCT user_id) FILTER ({is_known}) AS users FROM checked WHERE session_uuid IS NOT NULL GROUP BY session_uuid)"""
     ).fetchall()[0]
     return found[0], found[1]
 

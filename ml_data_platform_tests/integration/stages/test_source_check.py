@@ -249,6 +249,11 @@ ADVICE = {
         "1 of 1 sessions hold several users",
     ),
     "repeated ids": ([event(n % 9) for n in range(40)], JSONL, "31 of 40 rows repeat others by their event id"),
+    "sessions per user": (
+        [event(n, session_uuid="s") for n in range(40)],
+        JSONL,
+        "columns: {session_uuid: [user_id, session_uuid]}",
+    ),
     "no users": ([event(n, user_id=None) for n in range(40)], JSONL, "40 rows have no user_id; they are rejected"),
 }
 
@@ -308,3 +313,11 @@ def test_text_of_a_producer_cannot_draw_on_the_terminal(check):
     report, _ = check([event(n, event_type="\x1b[31mred\x07") for n in range(5)], JSONL)
     assert list(report.event_types) == [r"\x1b[31mred\x07"]
     assert "\x1b" not in str(report)
+
+
+def test_anonymous_rows_that_are_admitted_are_no_users_of_one_session(check):
+    """Forty rows without a user in one session are good where the contract admits them, and nothing is suggested."""
+    rows = [event(n, user_id=None, session_uuid="s") for n in range(40)]
+    report, suggestions = check(rows, JSONL + "ids: {anonymous: admit}\n")
+    assert (report.is_good, report.shared_sessions, report.sessions) == (True, 0, 1)
+    assert not any("users" in suggestion for suggestion in suggestions)
