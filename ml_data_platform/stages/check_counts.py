@@ -18,7 +18,7 @@ from ml_data_platform.events.ids import ANONYMOUS_PREFIX
 from ml_data_platform.events.landed_paths import landed_text
 from ml_data_platform.events.masking_plan import ROW_KEY
 from ml_data_platform.events.schemas import EVENT_TYPES
-from ml_data_platform.events.sql_text import sql_identifier
+from ml_data_platform.events.sql_text import sql_identifier, sql_literal
 from ml_data_platform.stages.contract_findings import ContractRules
 from ml_data_platform.stages.event_order import unstated_order
 from ml_data_platform.storage import duck
