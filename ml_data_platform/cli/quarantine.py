@@ -157,8 +157,8 @@ def wanted_part(
     from ml_data_platform.stages.quarantine import Wanted, require_reason
 
     settings, days = root_and_days(root, sources, first, last)
-    require_reason(reason)
     contracts = load_sources(settings)
+    require_reason(reason, contracts)
     known = sorted({*contracts, *contracts.broken})
     if source and source not in known:
         raise SettingsError(

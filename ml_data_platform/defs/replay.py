@@ -71,7 +71,7 @@ def replay(
         KeyboardInterrupt: Ctrl-C was pressed.
         SettingsError: Nothing is quarantined for such a reason.
     """
-    require_reason(wanted.reason)
+    require_reason(wanted.reason, platform.contracts)
     found = prepare_replay(platform, wanted)
     applied = apply_replay(platform, found, why, on_file)
     built = BackfillReport()
@@ -110,7 +110,7 @@ def replay_quarantined(location: Callable[[], dg.Definitions]) -> dg.JobDefiniti
         opened = platform.open()
         try:
             wanted = Wanted(config.reason, config.source, _day(config.first_day), _day(config.last_day))
-            require_reason(wanted.reason)
+            require_reason(wanted.reason, opened.contracts)
             if config.dry_run:
                 found = prepare_replay(opened, wanted)
                 return dg.Output(found.rows, metadata=_facts(found))

@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import datetime as dt
 import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import duckdb
 
 from ml_data_platform.errors import SettingsError
+from ml_data_platform.events.contracts import SourceContract
 from ml_data_platform.events.parsing import UNDATED_REASONS
 from ml_data_platform.events.schemas import QUARANTINED_EVENTS
 from ml_data_platform.stages.decisions import too_late
@@ -109,21 +110,23 @@ def list_quarantine(platform: Platform, wanted: Wanted) -> list[Group]:
     return sorted(groups)
 
 
-def known_reasons() -> tuple[str, ...]:
-    """Return what ``Wanted.reason`` may say, kinds first."""
+def known_reasons(contracts: Mapping[str, SourceContract]) -> tuple[str, ...]:
+    """Return what ``Wanted.reason`` may say, kinds first; rules of contracts come last of the rules."""
     rules = [rule.name for rule in rules_for("validated_events") if rule.scope == "row"]
+    rules += sorted(name for contract in contracts.values() for name in contract.expect)
     named = (*KINDS, FILE_REFUSED, FILE_UNREADABLE, *rules, UNIQUE, *UNDATED_REASONS)
     return tuple(dict.fromkeys(named))
 
 
-def require_reason(reason: str) -> None:
+def require_reason(reason: str, contracts: Mapping[str, SourceContract]) -> None:
     """Refuse a reason that nothing is quarantined for.
 
     Raises:
         SettingsError: There is no such reason; the nearest one is named.
     """
-    if reason and reason not in known_reasons():
-        close = difflib.get_close_matches(reason, known_reasons(), n=1)
+    known = known_reasons(contracts)
+    if reason and reason not in known:
+        close = difflib.get_close_matches(reason, known, n=1)
         raise SettingsError(
             "nothing is quarantined for such a reason",
             remedy=f"Did you mean {close[0]}?"

@@ -13,6 +13,7 @@ import pytest
 
 from ml_data_platform.stages import flow
 from ml_data_platform_tests.byte_scan import Needles, scan
+from ml_data_platform_tests.command_line import CommandLine
 from ml_data_platform_tests.pipeline_root import PipelineRoot, day, settings_for
 
 HOLD, WARN = "contract_expectations_hold", "contract_expectations_that_warn_hold"
@@ -400,3 +401,31 @@ def test_the_usual_rules_of_a_shop_stand_in_the_readme(place):
     ours = {at: set(names) & set(spoilt) for (_, at), names in place.rejected().items()}
     assert ours == {at: {name} for at, name in enumerate(spoilt, start=1)}
     assert len(place.published()) == len(rows) - len(spoilt)
+
+
+def test_rejected_rows_are_found_by_the_name_of_their_rule(place):
+    """The quarantine is asked for by a rule of a contract as by one of the platform; a mistyped name is corrected."""
+    place.say(ONE.format(", tolerance: 1"))
+    place.land(rows_of([BAD]))
+    place.build()
+    cli = CommandLine(place.folder)
+    asked = ("quarantine", "list", "--root", "root", "--sources", "root/sources", "--reason")
+    (group,) = json.loads(cli.ok(*asked, "users_are_named_as_ours", "--json").out)
+    assert (group["reason"], group["source"], group["rows"]) == ("users_are_named_as_ours", "s", 1)
+    mistyped = cli(*asked, "users_are_named_as_our")
+    assert mistyped.status == 1
+    assert "users_are_named_as_ours" in mistyped.text
+
+
+def test_a_file_is_judged_by_the_rules_before_it_lands(place):
+    """`sources check` tells each rule that rows break with its rows and a value, and what would be published."""
+    place.say(ONE.format(", tolerance: 0.5") + "\n" + UNIQUE.replace("column: order", "column: code"))
+    write_rows(place.folder / "rows.jsonl", "jsonl", rows_of([BAD, {"code": "xyz"}]))
+    cli = CommandLine(place.folder)
+    answer = json.loads(cli("sources", "check", "rows.jsonl", "--contract", "root/sources/s.yaml", "--json").out)
+    report = answer.get("report", answer)
+    assert report["rules"]["users_are_named_as_ours"]["rows"] == 1
+    assert report["rules"]["users_are_named_as_ours"]["examples"] == ["row 1: guest"]
+    assert report["rules"]["orders_are_unique"]["rows"] == 2
+    (found,) = report["days"].values()
+    assert (found["landed"], found["rejected"], found["valid"]) == (4, 2, 2)
