@@ -165,7 +165,8 @@ def land_ready(
     """Land the named paths, or what lies ready in the landing folder, and say what came of it.
 
     Returns:
-        False where a file was refused or waits for a broken contract, or too many of its rows reach no day.
+        False where a file was refused, too many of its rows reach no day, or, without named paths, a contract is broken
+        or gone.
     """
     from ml_data_platform.stages.contract_notices import contract_notices
     from ml_data_platform.stages.decisions import find_landed, replace_landed, retracted_among
@@ -228,8 +229,8 @@ def land_ready(
             _say_replaced(replaced)
         if left is not None:
             _say_left(left, settings, platform.contracts)
-    is_waiting = left is not None and platform.contracts.broken.keys() & set(left.unknown_folders)
-    return not refused and not verdicts.red and not is_waiting
+    # Of a named source, only its own contract matters, and that is known to be good here.
+    return not refused and not verdicts.red and not (lacking and not paths)
 
 
 def _say_landed(counts: Mapping[str, int], places: Sequence[str]) -> None:

@@ -43,6 +43,10 @@ from ml_data_platform.events.schema_versions import LABEL_FIELD, SEQUENCE_FIELD,
 
 __all__ = ["LABEL_FIELD", "SEQUENCE_FIELD", "SourceContract"]
 
+READING_VERSION = 2
+"""Raised when bytes are read that were not read before, or otherwise: kept files are then read again once. A file that leads
+to the same rows makes no day dirty."""
+
 
 class SourceContract(ContractPart):
     """What one producer lands and how it is read. See the attributes for the YAML keys.
@@ -289,6 +293,7 @@ class SourceContract(ContractPart):
         facts: dict[str, Any] = {
             **self.model_dump(mode="json", include=set(read), exclude_defaults=True),
             "routed": routed,
+            "reading": READING_VERSION,
             "start_date": start_date.isoformat(),
             **self._versions_apart(SchemaRegistry.routing_effect),
         }
