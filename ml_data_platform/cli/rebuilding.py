@@ -45,15 +45,22 @@ def rebuild(
     """
     from ml_data_platform.datasets.run_manifest import find_run
     from ml_data_platform.stages.platform import open_platform
-    from ml_data_platform.stages.rebuilding import compare_roots, copy_landed, days_of, prepare_root
+    from ml_data_platform.stages.rebuilding import (
+        compare_roots,
+        copy_landed,
+        days_of,
+        prepare_root,
+        require_read_as_now,
+    )
 
     original = require_root(settings_of(root))
     run = find_run(original.models_folder, model) if model else None
     tag = run.version if run else version
     before = repository_of(original).version(tag) if tag else None
+    source = open_platform(original)
+    require_read_as_now(source)
     prepare_root(original, load_settings(os.environ, Path.cwd(), root=target))
     rebuilt = load_settings(os.environ, Path.cwd(), root=target)
-    source = open_platform(original)
     with screen.progress("copying") as (bar, task):
         copied = copy_landed(
             source.store.objects,

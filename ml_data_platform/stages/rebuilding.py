@@ -23,6 +23,7 @@ from ml_data_platform.errors import SettingsError
 from ml_data_platform.events.planning import Status, plan
 from ml_data_platform.events.schemas import RAW_EVENTS
 from ml_data_platform.settings import OWN_SOURCES, SETTINGS_FILE, Settings
+from ml_data_platform.stages.landed_files import waiting_files
 from ml_data_platform.stages.platform import Platform
 from ml_data_platform.stages.state import TABLES, read_state
 from ml_data_platform.storage.keys import FILE_ID, PII, USER_ID, key_path
@@ -116,6 +117,21 @@ def _copy_keys(folder: Path, target: Path) -> None:
             copy.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             copy.touch(mode=0o600)
             copy.write_bytes(key.read_bytes())
+
+
+def require_read_as_now(original: Platform) -> None:
+    """Check that all files were read as their contracts are read now: what is computed anew is computed so.
+
+    Raises:
+        SettingsError: Some were read by an earlier contract or an earlier reader.
+    """
+    outdated = waiting_files(original).outdated
+    if outdated:
+        raise SettingsError(
+            "files of the root were landed when their contracts, or the platform, read them otherwise",
+            remedy="Run `ml-data-platform land` and `backfill` there first; kept bytes are then read again.",
+            files=outdated,
+        )
 
 
 def copy_landed(original: ObjectStore, target: ObjectStore, progress: Progress) -> int:
