@@ -61,21 +61,22 @@ def id_text_sql(text: str, absent: Iterable[str]) -> str:
     """Return SQL for the id that a text writes, NULL where it stands for none.
 
     An integer that is written as a decimal, as data frames do with a column that has once held a null, is the integer.
+    Blanks around an id, with which databases fill up columns of fixed width, are none of it.
 
     Args:
         text: SQL column of the text.
         absent: `absent_texts` of the contract.
     """
-    exact = f"TRY_CAST({text} AS DOUBLE)"
+    bare = trimmed_sql(text)
+    exact = f"TRY_CAST({bare} AS DOUBLE)"
     written = (
-        f"CASE WHEN NOT contains({text}, '.') AND NOT contains({text}, 'e+') THEN {text} "
-        f"WHEN regexp_full_match({text}, {sql_literal(_DECIMAL)}) THEN split_part({text}, '.', 1) "
-        f"WHEN regexp_full_match({text}, {sql_literal(_EXPONENT)}) AND {exact} = trunc({exact}) "
-        f"AND abs({exact}) <= {LARGEST_EXACT_INTEGER} THEN CAST(CAST({exact} AS BIGINT) AS VARCHAR) ELSE {text} END"
+        f"CASE WHEN NOT contains({text}, '.') AND NOT contains({text}, 'e+') THEN {bare} "
+        f"WHEN regexp_full_match({bare}, {sql_literal(_DECIMAL)}) THEN split_part({bare}, '.', 1) "
+        f"WHEN regexp_full_match({bare}, {sql_literal(_EXPONENT)}) AND {exact} = trunc({exact}) "
+        f"AND abs({exact}) <= {LARGEST_EXACT_INTEGER} THEN CAST(CAST({exact} AS BIGINT) AS VARCHAR) ELSE {bare} END"
     )
-    trimmed = f"lower({trimmed_sql(written)})"
     nothing = ", ".join(sql_literal(each) for each in ("", *absent))
-    return f"CASE WHEN {trimmed} NOT IN ({nothing}) THEN {written} END"
+    return f"CASE WHEN lower({written}) NOT IN ({nothing}) THEN {written} END"
 
 
 def trimmed_sql(text: str) -> str:
@@ -86,14 +87,14 @@ def trimmed_sql(text: str) -> str:
 
 def id_text(text: str, absent: Iterable[str]) -> str | None:
     """Return what `id_text_sql` gives for a text."""
+    text = text.strip(BLANKS)
     if re.fullmatch(_DECIMAL, text):
         text = text.partition(".")[0]
     elif re.fullmatch(_EXPONENT, text):
         exact = float(text)
         if exact.is_integer() and abs(exact) <= LARGEST_EXACT_INTEGER:
             text = str(int(exact))
-    trimmed = text.strip(BLANKS).lower()
-    return None if not trimmed or trimmed in absent else text
+    return None if not text or text.lower() in absent else text
 
 
 def placeholder_sql(text: str, words: Iterable[str], *, is_whole: bool = True) -> str:

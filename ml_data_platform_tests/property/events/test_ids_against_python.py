@@ -102,6 +102,19 @@ def test_what_id_texts_say_is_the_same_in_sql_and_in_python(evaluate, texts):
     assert evaluate(id_text_sql("text", ABSENT), texts) == [id_text(text, ABSENT) for text in texts]
 
 
+@pytest.mark.parametrize("text", ["u1", "u1   ", " u1", "\tu1\r", "\u00a0u1\u200b", "\ufeffu1"])
+def test_blanks_around_an_id_are_none_of_it(evaluate, text):
+    """A column of fixed width, filled up with blanks, has the ids of one without; blanks within an id stay."""
+    assert evaluate(id_text_sql("text", ABSENT), [text, "u 1"]) == ["u1", "u 1"]
+    assert id_text(text, ABSENT) == "u1"
+
+
+@pytest.mark.parametrize("text", [" 1000.0 ", "1000 ", "1000.00\t"])
+def test_an_integer_is_read_through_its_blanks(evaluate, text):
+    """What is around a number does not hide that it is one."""
+    assert evaluate(id_text_sql("text", ABSENT), [text]) == ["1000"] == [id_text(text, ABSENT)]
+
+
 def test_null_ids_stay_null(evaluate):
     """No platform id is made up for a row whose producer gave none."""
     assert evaluate(user_id_sql("d", "text"), [None]) == [None]
