@@ -22,7 +22,7 @@ from ml_data_platform.events.registry_file import (
     load_registry,
     version_forms,
 )
-from ml_data_platform.events.yaml_text import read_yaml
+from ml_data_platform.events.yaml_text import read_yaml, regular_bytes
 
 __all__ = ["SHIPPED_SOURCES", "Contracts", "SourceContract", "load_contract", "load_contracts", "parse_contract"]
 
@@ -128,7 +128,7 @@ def load_contract(path: Path, registry: SchemaRegistry = SHIPPED_REGISTRY) -> So
         ContractError: The file cannot be read, is no YAML, repeats a key, or says what a contract may not.
     """
     try:
-        content = path.read_bytes()
+        content = regular_bytes(path)
     except OSError as cause:
         raise ContractError(f"The source contract cannot be read: {cause.strerror}.", file=str(path)) from cause
     contract = parse_contract(content, file=str(path), registry=registry)

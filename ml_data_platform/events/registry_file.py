@@ -19,7 +19,7 @@ from ml_data_platform.events.evolution import renamed_fields, verify_upcasts
 from ml_data_platform.events.registry import CANONICAL_VERSION, SchemaRegistry
 from ml_data_platform.events.schema_versions import EventField, SchemaVersion, Upcast
 from ml_data_platform.events.version_entries import VersionsFile, default_markers, entry_problems, steps_to
-from ml_data_platform.events.yaml_text import read_yaml
+from ml_data_platform.events.yaml_text import read_yaml, regular_bytes
 
 SHIPPED_SOURCES = Path(__file__).parent.parent / "sources"
 VERSIONS_FILE = "schema_versions.yaml"
@@ -121,7 +121,7 @@ def _error(problems: list[Problem] | tuple[Problem, ...], file: str) -> Contract
 
 def _content(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return regular_bytes(path)
     except OSError as cause:
         raise ContractError(f"The file of schema versions cannot be read: {cause.strerror}.", file=str(path)) from cause
 

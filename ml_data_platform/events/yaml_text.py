@@ -5,7 +5,10 @@ Belongs here: from bytes to mappings, lists and scalars. Does not belong here: w
 
 from __future__ import annotations
 
+import errno
+import stat
 from collections.abc import Hashable, Iterator
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -14,6 +17,17 @@ from ml_data_platform.events.contract_errors import Problem, contract_error
 
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 20
+
+
+def regular_bytes(path: Path) -> bytes:
+    """Return what is in a file; a FIFO that nobody writes to, or a device without an end, is not waited for.
+
+    Raises:
+        OSError: It cannot be read, or is no regular file.
+    """
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError(errno.EINVAL, "it is no regular file")
+    return path.read_bytes()
 
 
 def read_yaml(content: bytes | str, file: str) -> object:

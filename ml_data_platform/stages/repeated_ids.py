@@ -53,7 +53,8 @@ def differing_duplicates(connection: duckdb.DuckDBPyConnection) -> Repeats:
         SELECT l.event_id, l.source_file, l.source_row, losers.kept_source_file, losers.kept_source_row,
             list_filter([{cases}], lambda name: name IS NOT NULL) AS differing_columns
         FROM judged l JOIN losers USING (file_row_number)
-        JOIN judged w ON w.source_file = losers.kept_source_file AND w.source_row = losers.kept_source_row
+        JOIN judged w ON w.source = l.source AND w.source_file = losers.kept_source_file
+            AND w.source_row = losers.kept_source_row
         WHERE len(differing_columns) > 0"""
     )
     (count,) = connection.execute("SELECT count(*) FROM differing").fetchall()[0]

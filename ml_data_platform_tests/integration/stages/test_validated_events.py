@@ -150,6 +150,15 @@ def test_a_duplicate_with_other_content_is_a_warning_that_names_what_differs(jud
     )
 
 
+def test_a_duplicate_is_not_compared_with_a_row_of_another_source(judge):
+    """Two sources that landed the same bytes have rows of the same file and number."""
+    rows = [landed_row(number) for number in range(20)] + [landed_row(100, event_id="twice")]
+    rows.append({**rows[-1], "source_row": 101})
+    others = [{**of_globo(number), "source_file": "a" * 64} for number in [*range(20), 100, 101]]
+    result, _ = judge(rows + others)
+    assert outcome(result, "duplicates_are_identical").passed
+
+
 def test_the_same_event_in_another_version_is_no_difference(judge):
     """v1 has no client_version and an own column; a value that both have is compared all the same."""
     newer = landed_row(2, event_id="same", client_version="7.1")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import datetime as dt
+import os
 import pickle
 
 import pytest
@@ -299,6 +300,18 @@ def test_hidden_files_are_no_contracts(tmp_path):
     contracts = load_contracts(tmp_path)
     assert list(contracts) == ["shop"]
     assert not contracts.broken
+
+
+@pytest.mark.parametrize("name", ["shop.yaml", "schema_versions.yaml"])
+def test_a_fifo_among_the_contracts_is_not_waited_for(tmp_path, name):
+    """It would hold up every command for ever; it is broken like any file that cannot be read."""
+    (tmp_path / "mall.yaml").write_text(yaml.safe_dump({**CSV, "source": "mall"}))
+    os.mkfifo(tmp_path / name)
+    contracts = load_contracts(tmp_path)
+    source = "shop" if name == "shop.yaml" else "mall"
+    with pytest.raises(ContractError, match="cannot be read: it is no regular file"):
+        contracts.of(source)
+    assert ("mall" in contracts) == (source == "shop")
 
 
 @pytest.mark.parametrize("link", [False, True])
