@@ -71,6 +71,8 @@ def test_the_checks_are_named_after_what_holds(page: Page, first_life: FirstLife
 
     expect(page.get_by_text(f"Checks ({len(first_life.seen.checks['validated_events'])})")).to_be_visible()
     expect(page.get_by_text("event_ids_are_unique").first).to_be_visible()
-    expect(page.get_by_text("Of no source do over 5 % of the day's raw rows fail a row rule").first).to_be_visible()
+    expect(
+        page.get_by_text("Of no source do over 5 % of the day's raw rows, and 3 or more, fail a row rule").first
+    ).to_be_visible()
     expect(page.get_by_text("blocking", exact=True).first).to_be_visible()
     expect(page.get_by_text("observed_value").first).to_be_visible()

@@ -30,7 +30,12 @@ def test_the_command_line_sees_the_checks_of_the_ui(first_life: FirstLife, secon
     days = {each["day"]: each for each in json.loads(second_life.status.stdout)["days"]}
 
     checks_of_a_day = sum(len(first_life.seen.checks[asset]) for asset in TABLES)
-    assert days[GOOD_DAYS[0]]["checks"] == {"passed": checks_of_a_day, "failed": [], "warned": []}
+    assert days[GOOD_DAYS[0]]["checks"] == {
+        "passed": checks_of_a_day,
+        "failed": [],
+        "warned": [],
+        "found": {},
+    }
     assert "validated_events: rejected_share_is_within_tolerance" in days[POISONED]["checks"]["failed"]
     assert days[POISONED]["status"] == "blocked"
 

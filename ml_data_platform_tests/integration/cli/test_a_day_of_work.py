@@ -39,6 +39,7 @@ DAY_KEYS = LATENESS_KEYS | {
     "partitions",
     "decisions",
     "checks",
+    "unusual_fields",
 }
 
 
@@ -109,6 +110,8 @@ def test_status_shows_what_a_reader_of_the_files_counts(demo: CommandLine) -> No
         "unreadable_files",
         "refused_files",
         "masking_notices",
+        "contract_notices",
+        "retracted_files",
         "unusable_rows",
     }
     files = len(list((demo.folder / "root" / "landing" / "demo_shop").iterdir()))
@@ -183,7 +186,7 @@ def test_a_late_file_dirties_its_days_and_no_others(copy: CommandLine) -> None:
     assert set(plan[0]) == {"asset", "day", "status", "reasons", "blocked_by"} | LATENESS_KEYS - {"watermarks"}
     assert _without_watermarks(copy.ok("backfill", "--root", "root", "--dry-run", "--json").out) == plan
     report = json.loads(copy.ok("backfill", "--root", "root", "--json").out)
-    assert set(report) == {"runs", "built", "failed", "blocked", "not_complete"}
+    assert set(report) == {"runs", "built", "failed", "blocked", "not_complete", "contract_notices"}
     assert {"asset": "validated_events", "day": DAY} in report["built"]
     assert _published_rows(copy.folder, "validated_events", DAY) == before + 1
     assert json.loads(copy.ok("plan", "--root", "root", "--json").out) == []

@@ -26,7 +26,7 @@ COMMANDS = (
         "dev",
         "demo",
     ),
-    *("verify", "gc", "rebuild"),
+    *("verify", "gc", "rebuild", "suites"),
     *("sources", "quarantine", "version"),
 )
 OF_SOURCES = ("list", "show", "check", "infer", "diff")
