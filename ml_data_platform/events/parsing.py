@@ -28,6 +28,7 @@ from ml_data_platform.events.sql_text import (
     sql_literal,
 )
 from ml_data_platform.events.time_formats import read_formatted_instant
+from ml_data_platform.events.usable_rows import CUT_OFF
 
 __all__ = [
     "UNDATED_REASONS",
@@ -44,6 +45,7 @@ UNDATED_REASONS: Mapping[str, str] = MappingProxyType(
     {
         "malformed_row": "the line cannot be read as an object",
         "wrong_field_count": "the row has more or fewer cells than the header",
+        CUT_OFF: "the file ends in the middle of the row: it was cut off, nobody knows how many rows are missing",
         "schema_version_unknown": "the row names no schema version that exists",
         "event_time_missing": "the row has no event time",
         "event_time_unreadable": "the event time is not written as the contract says",

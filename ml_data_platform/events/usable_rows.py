@@ -19,6 +19,10 @@ TOLERATED = UnusableRows()
 """What holds where a source has no contract any more."""
 
 
+CUT_OFF = "cut_off"
+"""Why the last row of a file reaches no day: the file ends in the middle of it."""
+
+
 class Level(StrEnum):
     """How bad it is."""
 
@@ -105,12 +109,13 @@ def judge_counts(rows: int, undated: Mapping[str, int], tolerated: UnusableRows)
         tolerated: What its contract tolerates.
 
     Returns:
-        Red also where no judged row is usable, whatever is tolerated; a file without rows is not judged.
+        Red also where no judged row is usable, or where the file was cut off, whatever is tolerated; a file without rows
+        is not judged.
     """
     unusable, expected = split_reasons(undated, tolerated)
     bad, judged = sum(unusable.values()), rows - sum(expected.values())
     share = share_of(judged, bad)
-    if bad and (bad == judged or (share >= tolerated.red and bad >= tolerated.red_rows)):
+    if CUT_OFF in unusable or (bad and (bad == judged or (share >= tolerated.red and bad >= tolerated.red_rows))):
         return Level.RED
     return Level.WARN if share >= tolerated.warn else Level.OK
 
@@ -152,7 +157,8 @@ def said_of(rows: int, expected: Mapping[str, int], unusable: Mapping[str, int])
     """Return how many rows reach no day, and why."""
     judged, bad = rows - sum(expected.values()), sum(unusable.values())
     share = share_of(judged, bad)
-    return f"{bad:,} of {judged:,} rows ({share:.2%}) reach no day: {counted_reasons(unusable)}"
+    missing = "; the file was cut off, more rows are missing: send it whole" if CUT_OFF in unusable else ""
+    return f"{bad:,} of {judged:,} rows ({share:.2%}) reach no day: {counted_reasons(unusable)}{missing}"
 
 
 def counted_reasons(reasons: Mapping[str, int]) -> str:

@@ -19,6 +19,7 @@ import pyarrow as pa
 from ml_data_platform.errors import LandingError
 from ml_data_platform.landing.chunks import (
     CHUNK,
+    CUT_OFF,
     MALFORMED_ROW,
     MAX_CHUNK_CHARACTERS,
     MAX_CHUNK_ROWS,
@@ -32,6 +33,14 @@ from ml_data_platform.landing.lines import read_blocks, unparsed
 from ml_data_platform.landing.text_content import as_utf8
 
 MAX_FIELD_CHARACTERS = 131_072
+
+# How many lines within a record tell that a quote is unpaired, and how many percent of them look like rows of the file:
+# an address has fewer lines or other commas, and a text has commas here and there.
+MIN_LINES_WITHIN = 3
+MIN_PERCENT_LIKE_ROWS = 90
+
+
+_Defect = tuple[int, str, str]
 
 
 @dataclass
@@ -73,6 +82,9 @@ class DelimitedReader:
     ) -> None:
         # set each time, so that what is a row does not depend on what else runs in this process
         csv.field_size_limit(MAX_FIELD_CHARACTERS)
+        self.header: list[str] = []
+        self._delimiter, self._quote = delimiter, quote
+        self._escaped = re.compile(rf"{re.escape(escape)}.", re.DOTALL) if escape is not None else None
         self._feed = LineFeed(read_blocks(as_utf8(stream)))
         lines: Iterator[str] = self._feed
         if escape is not None:
@@ -86,7 +98,8 @@ class DelimitedReader:
         """Read the rows behind the header.
 
         A record that breaks the quoting rules costs its first physical line only: reading goes on with
-        the next line. Lines without any character are no records.
+        the next line. So does one of ``MIN_LINES_WITHIN + 2`` lines or more that each look like a row: its quote opens
+        no cell, it is unpaired. Lines without any character are no records.
 
         Args:
             connection: An engine to build JSON text with; the name ``landed_cells`` is used in it.
@@ -119,6 +132,9 @@ class DelimitedReader:
         while True:
             try:
                 for row in parser:
+                    if len(feed.record) >= MIN_LINES_WITHIN + 2 and self._is_of_rows(feed.record):
+                        yield feed.refuse_first_line()
+                        continue
                     feed.start_record()
                     if row:
                         yield row
@@ -126,6 +142,23 @@ class DelimitedReader:
                 yield feed.refuse_first_line()
             else:
                 return
+
+    def _is_of_rows(self, lines: Sequence[str]) -> bool:
+        """Return whether the lines of one record are rows, which a stray quote and the next one make a cell."""
+        commas = len(self.header) - 1
+        if commas < 1:
+            return False
+        first, *within, last = (self._escaped.sub("", line) if self._escaped else line for line in lines)
+        alike = sum(line.count(self._delimiter) == commas for line in within)
+        if not (self._quote in first and self._quote in last) or 100 * alike < MIN_PERCENT_LIKE_ROWS * len(within):
+            return False
+        # What stands in quotes before the cell that is not closed, and behind the one that is not opened, counts as a cell.
+        *before, opened = self._cells(first)
+        closed, *behind = self._cells(self._quote + last)
+        return {len(before) + opened.count(self._delimiter), len(behind) + closed.count(self._delimiter)} == {commas}
+
+    def _cells(self, line: str) -> list[str]:
+        return next(csv.reader([line], delimiter=self._delimiter, quotechar=self._quote))
 
     def _read_header(self, limits: Limits) -> list[str]:
         record = next(self._records(), None)
@@ -137,7 +170,7 @@ class DelimitedReader:
         return record
 
     def _chunk(self, batch: _Batch, connection: duckdb.DuckDBPyConnection) -> pa.Table:
-        width = len(self.header)
+        width, ended_within_line = len(self.header), self._feed.ended_within_line
         if not batch.malformed and set(map(len, batch.rows)) == {width}:
             try:
                 return _good_rows(self.header, batch.numbers, batch.rows, connection)
@@ -154,9 +187,20 @@ class DelimitedReader:
             else:
                 good_numbers.append(number)
                 good_rows.append(row)
+        if ended_within_line:
+            defects = _with_cut_off(defects, batch, width)
         wrong = pa.Table.from_pylist([dict(zip(CHUNK.names, defect, strict=True)) for defect in defects], schema=CHUNK)
         good = _good_rows(self.header, good_numbers, good_rows, connection)
         return pa.concat_tables([good, wrong]).sort_by("source_row").combine_chunks()
+
+
+def _with_cut_off(defects: list[_Defect], batch: _Batch, width: int) -> list[_Defect]:
+    """Return the defects of a file's last rows, where no line feed ends the last: one that lacks cells was cut off."""
+    number = max([*batch.numbers[-1:], *batch.malformed])
+    row = [] if number in batch.malformed else batch.rows[-1]
+    if len(row) > width or (len(row) == width and is_text(row[-1])):
+        return defects
+    return [(each, text, CUT_OFF if each == number else defect) for each, text, defect in defects]
 
 
 def _escapes_doubled(escape: str, special: str) -> Callable[[str], str]:

@@ -6,7 +6,8 @@ object is good JSON (``jsonl``).
 Commas, blanks and record separators (RFC 7464) may stand between objects. What stands there otherwise, e.g. the number in
 ``[1, {}]``, is a piece too, which is no object. Behind an object without an end reading goes on with the next line that
 begins as the objects before it did. Where there is no such line, the rest is one piece, if it holds one object at most; if
-it holds more, nobody knows how many, and the file is refused.
+it holds more, nobody knows how many, and the file is refused. Where the rest is the beginning of an object or array, the
+file was cut off.
 """
 
 from __future__ import annotations
@@ -81,11 +82,25 @@ def objects_in(line: bytes) -> list[bytes] | None:
     return None if is_other or not all(piece[:1] == b"{" and piece[-1:] == b"}" for piece in pieces) else pieces
 
 
+def is_cut_off(line: bytes) -> bool:
+    """Return whether a file's last line, which no line feed ends, ends in the middle of an object or array."""
+    documents = Documents(Rejoined(line, BytesIO()))
+    try:
+        for _ in documents.pieces():
+            pass
+    except LandingError:
+        return False
+    return documents.is_cut_off
+
+
 class Documents:
     """The pieces of a content: its objects, and what stands where an object should.
 
     Args:
         content: UTF-8 from its start, without a byte order mark.
+
+    Attributes:
+        is_cut_off: The piece that was read last is the content's last, and the content ends in the middle of it.
     """
 
     def __init__(self, content: Readable) -> None:
@@ -97,6 +112,7 @@ class Documents:
         self._indent: bytes | None = None
         self._read = 0
         self._read_again = 0
+        self.is_cut_off = False
 
     def pieces(self) -> Iterator[tuple[int, bytes]]:
         """Read on.
@@ -119,6 +135,7 @@ class Documents:
                 line, shown = self._line, self._data[self._at :][:_SHOWN_BYTES]
                 skipped = self._skip_broken()
                 is_broken = skipped is None
+                self.is_cut_off = is_broken and self._ends_within(shown, is_in_array=is_in_array)
                 yield line, shown[:skipped].rstrip(_BLANKS)
                 continue
             if first == b"{":
@@ -127,6 +144,7 @@ class Documents:
             self._go_to(end)
         if is_in_array and not is_broken:
             # The end of the array is missing, and maybe more.
+            self.is_cut_off = True
             yield self._line, b"["
 
     def _skip_separators(self) -> bool:
@@ -178,6 +196,13 @@ class Documents:
             )
         return None
 
+    def _ends_within(self, piece: bytes, *, is_in_array: bool) -> bool:
+        """Return whether the content ends in the middle of its last piece; else it lost a quote or bracket elsewhere."""
+        if not is_in_array and not self._data.endswith(b"\n"):
+            return True
+        last = self._data.rstrip(_BLANKS)[-1:]
+        return (is_in_array or b"\n" in piece.rstrip(_BLANKS)) and _is_beginning(piece, last)
+
     def _note_indent(self) -> None:
         before = _BEFORE_ON_LINE.search(self._data[max(0, self._at - _MAX_INDENT) : self._at])
         if before is not None:
@@ -203,6 +228,20 @@ class Documents:
         kept = max(0, self._at - _MAX_INDENT)
         self._data, self._at = self._data[kept:] + data, self._at - kept
         return bool(data)
+
+
+def _is_beginning(piece: bytes, last: bytes) -> bool:
+    """Return whether each bracket of a piece closes one that it opened; where a string has no end, ask its last byte."""
+    opened: list[bytes] = []
+    for token in _TOKEN.finditer(piece):
+        found = token[0]
+        if found in (b"{", b"["):
+            opened.append(found)
+        elif found == b'"':
+            return last not in (b"}", b"]")
+        elif found in (b"}", b"]") and (not opened or opened.pop() + found not in (b"{}", b"[]")):
+            return False
+    return True
 
 
 def _after_separators(data: bytes, at: int) -> int:

@@ -18,8 +18,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ml_data_platform.landing.chunks import CHUNK, MALFORMED_ROW, MAX_CHUNK_CHARACTERS, MAX_CHUNK_ROWS
-from ml_data_platform.landing.json_documents import Documents, begins_document, objects_in
+from ml_data_platform.landing.chunks import CHUNK, CUT_OFF, MALFORMED_ROW, MAX_CHUNK_CHARACTERS, MAX_CHUNK_ROWS
+from ml_data_platform.landing.json_documents import Documents, begins_document, is_cut_off, objects_in
 from ml_data_platform.landing.lines import (
     BLOCK_BYTES,
     MAX_ROW_BYTES,
@@ -76,7 +76,7 @@ def read_json_lines(stream: BufferedIOBase, connection: duckdb.DuckDBPyConnectio
     rows = _Rows(connection)
     if begins_document(head):
         content.read(len(UTF8_MARK) if head.startswith(UTF8_MARK) else 0)
-        yield from rows.of_pieces(Documents(content).pieces())
+        yield from rows.of_documents(Documents(content))
     else:
         yield from rows.of_lines(read_blocks(content))
 
@@ -97,22 +97,27 @@ class _Rows:
             for start in range(0, len(lines), MAX_CHUNK_ROWS):
                 numbers = places[start : start + MAX_CHUNK_ROWS] + block.first_line
                 chunk = self._of_lines(numbers.tolist(), lines[start : start + MAX_CHUNK_ROWS])
+                is_last = start + MAX_CHUNK_ROWS >= len(lines) and not block.data.endswith(b"\n")
                 if chunk.num_rows:
-                    yield chunk
+                    yield _with_cut_off(chunk) if is_last and is_cut_off(lines[-1]) else chunk
 
-    def of_pieces(self, pieces: Iterator[tuple[int, bytes]]) -> Iterator[pa.Table]:
+    def of_documents(self, documents: Documents) -> Iterator[pa.Table]:
         numbers: list[int] = []
         part: list[bytes] = []
         characters = 0
-        for number, piece in pieces:
+        for number, piece in documents.pieces():
             numbers.append(number)
             part.append(piece)
             characters += len(piece)
             if len(part) >= MAX_CHUNK_ROWS or characters >= MAX_CHUNK_CHARACTERS:
-                yield self._chunk(self._numbered(numbers), part)
+                yield self._of_documents(documents, numbers, part)
                 numbers, part, characters = [], [], 0
         if part:
-            yield self._chunk(self._numbered(numbers), part)
+            yield self._of_documents(documents, numbers, part)
+
+    def _of_documents(self, documents: Documents, numbers: list[int], part: list[bytes]) -> pa.Table:
+        chunk = self._chunk(self._numbered(numbers), part)
+        return _with_cut_off(chunk) if documents.is_cut_off else chunk
 
     def _of_lines(self, numbers: list[int], lines: list[bytes]) -> pa.Table:
         chunk = self._chunk(numbers, lines)
@@ -205,6 +210,13 @@ def _flagged(classified: pa.Table, finding: str) -> list[tuple[int, str]]:
 def _defective(numbers: list[int], lines: list[bytes]) -> pa.Table:
     texts = [unparsed(line) for line in lines]
     return pa.table([numbers, texts, [MALFORMED_ROW] * len(numbers)], schema=CHUNK)
+
+
+def _with_cut_off(chunk: pa.Table) -> pa.Table:
+    """Return the last rows of a file that ends in the middle of a row."""
+    *before, defect = chunk["defect"].to_pylist()
+    defects = pa.array([*before, CUT_OFF if defect is not None else None], pa.string())
+    return chunk.set_column(2, CHUNK.field("defect"), defects).combine_chunks()
 
 
 def _is_utf8(line: bytes) -> bool:

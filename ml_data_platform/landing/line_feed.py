@@ -48,6 +48,13 @@ class LineFeed:
         self.characters = 0
         self._characters_read = 0
         self._characters_again = 0
+        self._last = "\n"
+
+    @property
+    def ended_within_line(self) -> bool:
+        """Whether the file's last line, which no line feed ends, is the last one of the record that was read last."""
+        is_whole = self._last.endswith("\n") or not self._last.strip("\r")
+        return not (is_whole or self._again or self.record)
 
     def __iter__(self) -> LineFeed:
         return self
@@ -98,6 +105,7 @@ class LineFeed:
             # only a line feed ends a line, as in the numbering of JSON lines
             self._lines = io.StringIO(self._text, newline="\n")
         self._characters_read += len(line)
+        self._last = line
         return line
 
     def _next_filled_line(self) -> str | None:

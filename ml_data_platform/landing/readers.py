@@ -77,7 +77,7 @@ def open_rows(
         The names of its columns, None where each row has its own; and tables of at most 131,072 rows and about 16 MiB
         of text, in file order, with ``source_row`` (int64, 1-based; CSV: number of the record behind the header, JSON
         lines: number of the physical line, Parquet: number of the row), ``landed`` (JSON object as text) and ``defect``
-        (null, ``malformed_row`` or ``wrong_field_count``).
+        (null, ``malformed_row``, ``wrong_field_count`` or, of the last row, ``cut_off``).
 
     Raises:
         LandingError: The file as a whole is not what the contract says: damaged gzip or Parquet, another

@@ -103,6 +103,45 @@ def test_malformed_lines_and_arrays(cli: CommandLine) -> None:
     assert (told.status, "1 of 4 rows (25.00%) reach no day: 1 wrong_field_count" in told.text) == (1, True)
 
 
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+@pytest.mark.parametrize("masks", [False, True])
+def test_a_file_that_was_cut_off_is_red(cli: CommandLine, form: str, masks: bool) -> None:
+    """One row in 400 says it, whatever is tolerated, masked or not; the rows before it are published all the same."""
+    said = {"pii": {"columns": {"who": "mask"}}} if masks else {}
+    write_contract(cli.folder, form, unusable_rows={"warn": 1, "red": 1, "red_rows": 1000}, **said)
+    path = write(cli.folder / f"cut.{form}", rows(400))
+    path.write_bytes(path.read_bytes().rstrip()[:-25])
+    told = land(cli, path)
+    assert told.status == 1, told
+    assert "1 of 400 rows (0.25%) reach no day: 1 cut_off; the file was cut off" in told.text
+    (file,) = verdicts(cli, 1)["files"]
+    assert (file["level"], file["reasons"]) == ("red", {"cut_off": 1})
+    assert len(json.loads(cli.ok("quarantine", "show", "--reason", "cut_off", "--json").out)["rows"]) == 1
+    cli.ok("backfill")
+    assert published(cli) == 399
+    stored = (cli.folder / ".platform").rglob("*.parquet")
+    assert any(b"masked_" in each.read_bytes() for each in stored) == masks
+
+
+def test_a_json_array_that_was_cut_off_and_a_stray_quote(cli: CommandLine) -> None:
+    """An array without its end is red although each object of it is good; a stray quote costs one row of 400, not 200."""
+    write_contract(cli.folder, "jsonl")
+    array = cli.folder / "array.json"
+    array.write_text("[\n" + ",\n".join(map(json.dumps, rows(240))) + ",\n")
+    told = land(cli, array)
+    assert (told.status, "1 of 241 rows (0.41%) reach no day: 1 cut_off; the file was" in told.text) == (1, True)
+    array.write_text(json.dumps(rows(241, name="b"), indent=2))
+    assert land(cli, array).status == 0
+    write_contract(cli.folder, "csv")
+    path = write(cli.folder / "quotes.csv", rows(400, name="c"))
+    lines = path.read_text().splitlines(keepends=True)
+    lines[100], lines[300] = '"' + lines[100], lines[300].replace(",view", '",view')
+    path.write_text("".join(lines))
+    told = land(cli, path)
+    assert (told.status, "landed 1 file with 400 rows" in told.text) == (0, True), told
+    assert json.loads(cli.ok("quarantine", "list", "--reason", "malformed_row", "--json").out)
+
+
 @pytest.mark.parametrize(
     ("good", "bad", "status", "told"),
     [(199, 1, 0, ""), (99, 1, 0, "warned"), (81, 19, 0, "warned"), (80, 20, 1, "failed")],

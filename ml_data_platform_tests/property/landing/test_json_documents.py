@@ -99,7 +99,10 @@ def test_every_layout_gives_the_same_rows(engine, rows, layout, block):
     share=st.floats(0, 1),
 )
 def test_an_array_that_is_cut_off_never_passes(engine, rows, layout, share):
-    """Wherever an array ends too early, what is whole is a row, and one malformed row at least tells the rest."""
+    """Wherever an array ends too early, what is whole is a row, and one row tells that the rest is missing.
+
+    Where the last bytes may as well be the array's end, behind a quote that is lost, that row is a malformed one.
+    """
     whole = LAYOUTS[layout](rows).rstrip().encode()
     cut = whole[: int(share * (len(whole) - 1))]
     try:
@@ -109,6 +112,8 @@ def test_an_array_that_is_cut_off_never_passes(engine, rows, layout, share):
     good = [landed for _, landed, defect in found if defect is None]
     assert good == rows[: len(good)]
     assert len(found) - len(good) == bool(cut)
+    if cut and not cut.rstrip().endswith((b"}", b"]")):
+        assert found[-1][2] == "cut_off"
 
 
 def test_a_broken_object_costs_itself_where_lines_tell_the_next():
@@ -134,9 +139,12 @@ def test_a_broken_object_costs_itself_where_lines_tell_the_next():
         ('[\n{"a":1}, tail\n{"a":2}]', [1, "tail", 2]),
         ('[\n{"a":1},\n"a":2,"b":{"a":9}},\n{"a":3}]', [1, '"a":2,"b":{"a":9}},', 3]),
         ('[{"a":1},{"a":NaN},{"a":2,},{"a":3,"a":4},{"a":5}]', [1, '{"a":NaN}', '{"a":2,}', '{"a":3,"a":4}', 5]),
-        ('[{"a":1},{"a":2}', [1, 2, "["]),
-        ('[{"a":1},{"a":', [1, '{"a":']),
-        ('[{"a":1},{"a":"x', [1, '{"a":"x']),
+        ('[{"a":1},{"a:2}]', [1, '{"a:2}]']),
+        ('[{"a":1},{"a":{"b":2}]', [1, '{"a":{"b":2}]']),
+        ('{"a":1}{"a":2}{"a":\n', [1, 2, '{"a":']),
+        ('{"a":1}\n{"a":\n', [1, '{"a":']),
+        ('{"a":1}\nno', [1, "no"]),
+        ('{"a":1}\n{"a":NaN}', [1, '{"a":NaN}']),
         ("[1, 2]", ["1", "2"]),
         ('{"a":1}\n{"a":2}{"a":3}\n{"a":4}\nno\n[{"a":5}]\n[]\n{"a":6},\n', [1, 2, 3, 4, "no", 5, "[]", 6]),
         ('{"a":1}\n{"a":2} x {"a":3}\n', [1, '{"a":2} x {"a":3}']),
@@ -151,6 +159,31 @@ def test_what_is_no_object_is_a_malformed_row(text, expected):
         found = rows_of(engine, text)
     assert [landed.get("_unparsed", landed.get("a")) for _, landed, _ in found] == expected
     assert [defect for _, _, defect in found] == [None if isinstance(e, int) else "malformed_row" for e in expected]
+
+
+@pytest.mark.parametrize(
+    ("text", "rest"),
+    [
+        ('[{"a":1},{"a":2}', "["),
+        ('[\n{"a":1},\n{"a":2},\n', "["),
+        ('[{"a":1},{"a":2},{"a":', '{"a":'),
+        ('[{"a":1},{"a":2},{"a":"x', '{"a":"x'),
+        ('[{"a":1},{"a":2},{"a":[{"b":1}]', '{"a":[{"b":1}]'),
+        ('[{"a":1},{"a":2},nul', "["),
+        ('{"a":1}\n{"a":2}\n{"a":"}', '{"a":"}'),
+        ('{"a":1}\n{"a":2}\n{"a":[{"b":1}', '{"a":[{"b":1}'),
+        ('{"a":1}\n{"a":2}\n{"a":7}{"a":', '{"a":7}{"a":'),
+        ('{"a":1}{"a":2}{"a":{"b":1}', '{"a":{"b":1}'),
+        ('{\n"a":1\n}\n{\n"a":2\n}\n{\n"a":3,\n', '{\n"a":3,'),
+        (b'{"a":1}\n{"a":2}\n{"a":"\xc3', '{"a":"\\xc3'),
+    ],
+)
+def test_the_row_in_the_middle_of_which_a_file_ends_is_cut_off(text, rest):
+    """In an array, behind each other and one to a line the last row says that the file has no end."""
+    with duckdb.connect() as engine:
+        *good, (_, landed, defect) = rows_of(engine, text)
+    assert [(row["a"], found) for _, row, found in good if "_unparsed" not in row][:2] == [(1, None), (2, None)]
+    assert (landed["_unparsed"], defect) == (rest, "cut_off")
 
 
 def test_undecodable_bytes_cost_one_object():

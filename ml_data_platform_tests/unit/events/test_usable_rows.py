@@ -70,6 +70,16 @@ def test_a_file_without_a_usable_row_is_red_whatever_is_tolerated() -> None:
     ]
 
 
+def test_a_file_that_was_cut_off_is_red_whatever_is_tolerated() -> None:
+    """One row tells it, and stands for nobody knows how many."""
+    lenient = UnusableRows(warn=1, red=1, red_rows=1_000)
+    assert judge_counts(1_000_000, {"cut_off": 1}, lenient) is Level.RED
+    assert judge_counts(1_000_000, {"malformed_row": 1}, lenient) is Level.OK
+    said = refusal_of(contract(on_unusable="refuse_file"), 400, {"cut_off": 1})
+    assert said is not None
+    assert "1 cut_off; the file was cut off, more rows are missing: send it whole" in said
+
+
 def test_reasons_that_are_meant_are_not_judged() -> None:
     """Rows before the first day are judged, unless the contract says that they are meant; the share is of the others."""
     undated = {EARLY: 90, "malformed_row": 1}

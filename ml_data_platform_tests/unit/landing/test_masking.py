@@ -145,7 +145,7 @@ def test_sentinels_are_not_masked():
     assert "masked_" in masked("{columns: {user_id: mask}}", '{"user_id":-1}')
 
 
-@pytest.mark.parametrize("defect", ["malformed_row", "wrong_field_count"])
+@pytest.mark.parametrize("defect", ["malformed_row", "wrong_field_count", "cut_off"])
 def test_rows_with_a_defect_leave_their_size_only(defect):
     """Of a row in which personal data may stand anywhere, its size and a mask are left."""
     found = json.loads(masked("{}", '{"a":"x@y.z","_extra_fields":["1","2"]}', defect))

@@ -86,6 +86,27 @@ def test_csv_broken_quoting_costs_one_line(tmp_path):
     assert got[3][1] == {"_unparsed": 'u,"s"x,k,4'}
 
 
+@pytest.mark.parametrize("contract", [CSV, CSV.model_copy(update={"csv": CSV.csv.model_copy(update={"escape": "\\"})})])
+def test_csv_that_ends_within_a_row_is_cut_off(tmp_path, contract):
+    """A last row without a line feed that lacks cells or the end of a quote is cut off; one that is whole is a row."""
+
+    def last(end: bytes) -> str | None:
+        defects = [row[2] for row in read(tmp_path, HEADER + b"u,s,k,1\nu,s\n" + end, contract)]
+        assert defects[:2] == [None, "wrong_field_count"]
+        return defects[-1]
+
+    for end in (b"u", b"u,s,k", b'u,s,k,"2', b'u,s,"k\nk', b'u,"s"', b"u,s,k,\xc3", b"\xff"):
+        assert last(end) == "cut_off", end
+    for end in (b"u,s,k,", b"u,s,k,2", b'u,s,k,"2"', b"u,s,k,2\r"):
+        assert last(end) is None, end
+    assert last(b"u,s,k,2,3") == "wrong_field_count"
+    assert last(b"u,\xff,k,2") == "malformed_row"
+    assert last(b"") == "wrong_field_count"
+    assert last(b"\r") == "wrong_field_count"
+    assert last(b"u,s,k\n") == "wrong_field_count"
+    assert last(b'u,s,"k\n') == "malformed_row"
+
+
 def test_csv_quotes_that_never_pair_up_refuse_the_file(tmp_path):
     """Each line closes the quote before it and opens another: the file is refused instead of read for hours."""
     with pytest.raises(LandingError, match=r"do not pair up.*csv\.quote"):
