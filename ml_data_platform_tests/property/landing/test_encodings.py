@@ -102,7 +102,7 @@ def test_what_is_cut_or_alone_costs_its_row(place):
         "user,session,kind,at\nu,s,k,1\nu,".encode("utf-16-le") + lone + ",k,2\nu,s,k,3\nu,s,k,4".encode("utf-16-le")
     )
     found = rows_of(place, CSV, cells + b"x")
-    assert [defect for _, _, defect in found] == [None, "malformed_row", None, "malformed_row"]
+    assert [defect for _, _, defect in found] == [None, "malformed_row", None, "cut_off"]
 
 
 def test_a_mark_alone_is_no_row(place):
