@@ -40,6 +40,7 @@ from ml_data_platform.events.masking_plan import plan_facts
 from ml_data_platform.events.registry import SchemaRegistry
 from ml_data_platform.events.registry_file import SHIPPED_REGISTRY
 from ml_data_platform.events.schema_versions import LABEL_FIELD, SEQUENCE_FIELD, FieldType
+from ml_data_platform.events.schemas import EVENT_TYPES
 
 __all__ = ["LABEL_FIELD", "SEQUENCE_FIELD", "SourceContract"]
 
@@ -238,6 +239,11 @@ class SourceContract(ContractPart):
     def _id_fields(self, version: int) -> list[str]:
         canonical = self.registry.canonical_columns(version)
         return [name for name, column in canonical.items() if column == "event_id"]
+
+    @property
+    def known_event_types(self) -> dict[str, str]:
+        """Text of an event type to the canonical type that it means; the contract's word counts before the platform's."""
+        return {**{name: name for name in EVENT_TYPES}, **self.event_type.mapping}
 
     @property
     def absent_ids(self) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from ml_data_platform.events.broken_rules import broken_before_masking, without_broken_rules
 from ml_data_platform.events.contract_model import LABEL_FIELD, SourceContract
-from ml_data_platform.events.id_texts import PLACEHOLDERS, absent_texts, id_text_sql, placeholder_sql
+from ml_data_platform.events.id_texts import PLACEHOLDERS, absent_texts, id_text_sql, placeholder_sql, trimmed_sql
 from ml_data_platform.events.identity import (
     POSITION_COLUMNS,
     composite_sql,
@@ -37,7 +37,6 @@ from ml_data_platform.events.number_marks import plain_number
 from ml_data_platform.events.readings import read_value
 from ml_data_platform.events.registry_file import SHIPPED_REGISTRY
 from ml_data_platform.events.schema_versions import ID_COLUMNS, FieldType
-from ml_data_platform.events.schemas import EVENT_TYPES
 from ml_data_platform.events.sql_text import by_version, present, sql_literal
 
 MAX_SHOWN = 200
@@ -281,8 +280,7 @@ def _user_id(contract: SourceContract) -> str:
 
 
 def _canonical_columns(contract: SourceContract, at: Mapping[str, int]) -> str:
-    known = {**{name: name for name in EVENT_TYPES}, **contract.event_type.mapping}
-    event_type, unknown = _event_type(known, contract.event_type.default)
+    event_type, unknown = _event_type(contract.known_event_types, contract.event_type.default)
     unreadable = {name: f"left(CASE WHEN value_{name} IS NULL THEN text_{name} END, {MAX_SHOWN})" for name in _CHECKED}
     is_unlabelled = f"text_{LABEL_FIELD} IS NULL" if contract.label is not None else "false"
     columns = {
@@ -333,9 +331,12 @@ def _placeholder(contract: SourceContract, at: Mapping[str, int]) -> str:
 
 
 def _event_type(known: Mapping[str, str], default: str | None) -> tuple[str, str]:
+    """The canonical type and the text that is none; blanks around a text, as in columns of fixed width, are none of it."""
     cases = " ".join(f"WHEN {sql_literal(landed)} THEN {sql_literal(meant)}" for landed, meant in known.items())
+    bare = trimmed_sql("text_event_type")
+    found = f"coalesce(CASE text_event_type {cases} END, CASE {bare} {cases} END"
     if default is not None:
-        return f"CASE text_event_type {cases} ELSE {sql_literal(default)} END", "CAST(NULL AS VARCHAR)"
+        return f"{found}, {sql_literal(default)})", "CAST(NULL AS VARCHAR)"
     listed = ", ".join(sql_literal(landed) for landed in known)
-    unknown = f"CASE WHEN text_event_type NOT IN ({listed}) THEN text_event_type END"
-    return f"CASE text_event_type {cases} ELSE text_event_type END", unknown
+    unknown = f"CASE WHEN text_event_type NOT IN ({listed}) AND {bare} NOT IN ({listed}) THEN text_event_type END"
+    return f"{found}, text_event_type)", unknown

@@ -17,7 +17,15 @@ from decimal import Decimal
 import duckdb
 
 from ml_data_platform.events.contracts import SourceContract
-from ml_data_platform.events.field_presence import FieldProfile, SourceProfile, unusual_fields
+from ml_data_platform.events.field_presence import (
+    MAX_TEXTS,
+    EventTypes,
+    FieldProfile,
+    SourceProfile,
+    unusual_fields,
+    unusual_types,
+)
+from ml_data_platform.events.id_texts import BLANKS, trimmed_sql
 from ml_data_platform.events.landed_paths import landed_kind, landed_text
 from ml_data_platform.events.lateness import ONE_DAY
 from ml_data_platform.events.masking_plan import ROW_KEY
@@ -31,7 +39,7 @@ from ml_data_platform.validation.outcomes import is_within_tolerance
 PROFILE, FEW = "fields", "fields_empty_in_few_rows"
 """Keys of the verdict of ``quarantined_events``: the profiles, and the lines `DeclaredShares.few`."""
 MAX_ROWS = 20_000
-MAX_OTHER_COLUMNS = 200
+MAX_OTHER_COLUMNS, MAX_TEXT = 200, 60
 Profiles = Mapping[str, SourceProfile]
 _NUMBER = r"^\s*[+-]?(\d+([.,]\d+)?|[.,]\d+)([eE][+-]?\d+)?\s*$"
 
@@ -84,7 +92,33 @@ def _profile(connection: duckdb.DuckDBPyConnection, contract: SourceContract, co
     for place, kind, found in connection.execute(query).fetchall():
         of_field = kinds[places[place]]
         of_field[kind] = of_field.get(kind, 0) + found
-    return SourceProfile(rows, {name: _field(found, rows, len(columns[name]) == 1) for name, found in kinds.items()})
+    fields = {name: _field(found, rows, len(columns[name]) == 1) for name, found in kinds.items()}
+    return SourceProfile(rows, fields, _event_types(connection, contract, mapped.get("event_type", ()), chosen))
+
+
+def _event_types(
+    connection: duckdb.DuckDBPyConnection, contract: SourceContract, columns: Sequence[str], chosen: str
+) -> EventTypes | None:
+    """Return the event types of the rows that are looked at; none where no column has them."""
+    if not columns:
+        return None
+    found = f"coalesce({', '.join(present(landed_text(column, is_flat=contract.is_flat)) for column in columns)}, NULL)"
+    meant = contract.known_event_types
+    connection.execute(
+        f"""CREATE OR REPLACE TEMP TABLE type_texts AS
+        SELECT text, list_contains($known, text) OR list_contains($known, {trimmed_sql("text")}) AS is_known,
+            count(*) AS rows FROM (SELECT {found} AS text {chosen}) GROUP BY ALL""",
+        {"known": list(meant)},
+    )
+    known: dict[str, int] = {}
+    for text, rows in connection.execute("SELECT text, rows FROM type_texts WHERE is_known ORDER BY 1").fetchall():
+        name = meant.get(text) or meant[text.strip(BLANKS)]
+        known[name] = known.get(name, 0) + rows
+    others = connection.execute(
+        f"""SELECT coalesce(left(text, {MAX_TEXT}), '(nothing)') AS text, sum(rows)::BIGINT AS rows FROM type_texts
+        WHERE is_known IS DISTINCT FROM true GROUP BY 1 ORDER BY rows DESC, text"""
+    ).fetchall()
+    return EventTypes(dict(sorted(known.items())), sum(rows for _, rows in others), dict(others[:MAX_TEXTS]))
 
 
 def _chosen_rows(source: str, step: int) -> str:
@@ -193,12 +227,13 @@ def earlier_profiles(store: TableStore, day: dt.date) -> dict[dt.date, Profiles]
 
 
 def unusual_on(day: dt.date, today: Profiles, before: Mapping[dt.date, Profiles]) -> tuple[str, ...]:
-    """Return what is unusual about the fields of a day, against its days among the 7 before, by source."""
+    """Return what is unusual about the fields and events of a day, against its days among the 7 before, by source."""
     days = [before[of] for back in range(1, DAYS_OF_HISTORY + 1) if (of := day - back * ONE_DAY) in before]
     return tuple(
         line
         for source, profile in sorted(today.items())
-        for line in unusual_fields(source, profile, [of[source] for of in days if source in of])
+        for earlier in [[of[source] for of in days if source in of]]
+        for line in (*unusual_fields(source, profile, earlier), *unusual_types(source, profile, earlier))
     )
 
 

@@ -74,18 +74,13 @@ class SourceShares:
         """The largest share of a source; none where there are no rows."""
         return max((self._share(source) for source in self.rows), default=None)
 
-    def largest_of(self, fewest: int, below: int | None = None) -> float | None:
+    def largest_of(self, fewest: int) -> float | None:
         """Return the largest share of the sources with so many affected rows; 0 where none has, none without rows.
 
         Args:
             fewest: Affected rows of a source from which on its share counts.
-            below: Affected rows from which on it does not; None: all count.
         """
-        shares = [
-            self._share(source)
-            for source in self.rows
-            if fewest <= self.affected.get(source, 0) and (below is None or self.affected.get(source, 0) < below)
-        ]
+        shares = [self._share(source) for source in self.rows if fewest <= self.affected.get(source, 0)]
         return max(shares, default=0.0) if self.rows else None
 
     @property

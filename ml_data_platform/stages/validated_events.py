@@ -25,6 +25,7 @@ from ml_data_platform.stages.contract_rules import settle
 from ml_data_platform.stages.event_order import kept_events, unstated_order
 from ml_data_platform.stages.field_profiles import FEW, PROFILE, Profiles, declared_shares, profile_fields, unusual_on
 from ml_data_platform.stages.id_findings import find_in_ids
+from ml_data_platform.stages.rejected_rows import rejected_rows
 from ml_data_platform.stages.repeated_ids import differing_duplicates
 from ml_data_platform.stages.result import EngineLimits, SourceShares, StageResult, most_unusual_ratio
 from ml_data_platform.stages.row_judgement import judge_rows
@@ -36,7 +37,12 @@ from ml_data_platform.storage.table_store import PartitionRef, TableStore
 from ml_data_platform.validation.outcomes import ROWS_TO_EXCEED_A_SHARE, CheckOutcome
 from ml_data_platform.validation.rules import Rule
 from ml_data_platform.validation.runner import check_metrics
-from ml_data_platform.validation.table_rules import CONTRACT_RULES_HOLD, REJECTED_SHARE, WARNING_RULES_HOLD
+from ml_data_platform.validation.table_rules import (
+    CONTRACT_RULES_HOLD,
+    NEARLY_ALL_VALID,
+    REJECTED_SHARE,
+    WARNING_RULES_HOLD,
+)
 
 CODE_VERSION = "3"
 ROWS_TO_JUDGE_A_TYPE = 30
@@ -97,6 +103,7 @@ def build(
         tolerant = {rule.name: expected.tolerant(rule.tolerance) for rule in rules if rule.tolerance_kind == "limit"}
         counts, metrics = _measure(connection, day, raw.rows(), published, quarantine, tolerant=tolerant)
         rejected, duplicate, rows = _by_source(connection, mapped, published, quarantine, tolerant)
+        lost = rejected_rows(connection, tolerant.get(NEARLY_ALL_VALID, ()))
         differing = differing_duplicates(connection)
         unstated = unstated_order(connection, contracts)
         fields = profile_fields(connection, contracts)
@@ -108,7 +115,7 @@ def build(
     metrics["differing_duplicates"] = differing.events
     is_strict = any(rule.name == REJECTED_SHARE and rule.tolerance == 0 for rule in rules)
     metrics["rejected_share"] = rejected.largest_of(1 if is_strict else ROWS_TO_EXCEED_A_SHARE)
-    metrics["rejected_share_of_few_rows"] = rejected.largest_of(1, ROWS_TO_EXCEED_A_SHARE)
+    metrics["rejected_share_or_whole_event_type"] = lost.largest
     metrics["broken_contract_rules"] = len(expected.broken(blocking=True))
     metrics["broken_warning_rules"] = len(expected.broken(blocking=False))
     metrics["duplicate_share"] = duplicate.largest
@@ -116,7 +123,7 @@ def build(
         **of_ids.examples,
         "differing_duplicates": differing.examples,
         "rejected_share": rejected.lines,
-        "rejected_share_of_few_rows": rejected.lines,
+        "rejected_share_or_whole_event_type": lost.lines,
         "broken_contract_rules": tuple(count.line for count in expected.broken(blocking=True)),
         "broken_warning_rules": tuple(count.line for count in expected.broken(blocking=False)),
         "duplicate_share": duplicate.lines,

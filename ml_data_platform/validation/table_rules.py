@@ -48,6 +48,7 @@ def _volume_rule(asset: str, description: str) -> Rule:
 NO_ROWS_ARE_TOO_LATE = "no_rows_are_too_late"
 FIELDS_AS_BEFORE = "fields_are_filled_as_on_the_days_before"
 REJECTED_SHARE = "rejected_share_is_within_tolerance"
+NEARLY_ALL_VALID = "nearly_all_rows_are_valid"
 CONTRACT_RULES_HOLD, WARNING_RULES_HOLD = "contract_expectations_hold", "contract_expectations_that_warn_hold"
 
 PARTITION_RULES = (
@@ -114,7 +115,7 @@ PARTITION_RULES = (
         "validated_events",
         FIELDS_AS_BEFORE,
         "unusual_fields",
-        "No field of a source is emptied, filled otherwise or of another kind than on its days among the 7 before.",
+        "No field of a source is emptied or filled otherwise, and no event type gone, against its days among the 7 before.",
         kind="limit",
         blocking=False,
         is_about_arrival=True,
@@ -127,11 +128,11 @@ PARTITION_RULES = (
     ),
     _table_rule(
         "validated_events",
-        "few_rows_are_mostly_valid",
-        "rejected_share_of_few_rows",
-        "Of no source are one or two rows rejected that make over 5 % of its day: too few to refuse the day for.",
+        NEARLY_ALL_VALID,
+        "rejected_share_or_whole_event_type",
+        "Of no source are over 1 % of the day's rows rejected, nor all rows of an event type with 3 or more (counts as 1).",
         kind="limit",
-        tolerance=0.05,
+        tolerance=0.01,
         blocking=False,
         when_null="no rows",
     ),

@@ -90,6 +90,42 @@ def test_unknown_event_types_alone_do_not_refuse_a_day(judge):
     assert len(rejected) == 40
 
 
+@pytest.mark.parametrize(
+    ("broken", "of_type", "rows", "told"),
+    [
+        (
+            6,
+            6,
+            300,
+            (1.0, "demo_shop: all 6 rows of event type purchase are rejected: purchase_amounts_are_in_range in 6"),
+        ),
+        (
+            3,
+            3,
+            900,
+            (1.0, "demo_shop: all 3 rows of event type purchase are rejected: purchase_amounts_are_in_range in 3"),
+        ),
+        (4, 9, 300, (4 / 300, "demo_shop: 4 of 300 rows are rejected: purchase by purchase_amounts_are_in_range in 4")),
+        (3, 9, 300, None),
+        (2, 2, 300, None),
+        (0, 9, 300, None),
+    ],
+)
+def test_a_day_that_loses_rows_is_warned_of(judge, broken, of_type, rows, told):
+    """From 1 % of the rows on, or where all of a type are lost, however few; the day is published all the same."""
+    amounts = [-1] * broken + [1] * (of_type - broken)
+    landed = [
+        landed_row(number, event_type="purchase", purchase_amount_usd=each) for number, each in enumerate(amounts)
+    ]
+    result, files = judge(landed + [landed_row(number) for number in range(of_type, rows)])
+    assert not result.is_blocked
+    assert len(files["data.parquet"]) == rows - broken
+    (check,) = [each for each in result.checks if each.name == "nearly_all_rows_are_valid"]
+    assert check.passed is (told is None)
+    if told is not None:
+        assert (pytest.approx(check.value), check.examples[0]) == told
+
+
 def test_few_broken_rows_are_quarantined_and_the_day_is_published(judge):
     """Ten broken views among a thousand rows are within tolerance; each raw row ends in exactly one place."""
     rows = [landed_row(number, **({"user_id": None} if number % 100 == 0 else {})) for number in range(1000)]

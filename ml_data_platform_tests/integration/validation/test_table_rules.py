@@ -37,7 +37,13 @@ CASES = [
     ("validated_events", "fields_are_filled_as_on_the_days_before", "unusual_fields", [0], [1, 12]),
     ("validated_events", "declared_fields_are_filled", "declared_fields_not_filled", [0], [1, 3]),
     ("validated_events", "order_within_an_instant_is_stated", "unstated_order_share", [0, 0.001], [0.0011, 1]),
-    ("validated_events", "few_rows_are_mostly_valid", "rejected_share_of_few_rows", [0, 0.05, None], [0.0501, 1]),
+    (
+        "validated_events",
+        "nearly_all_rows_are_valid",
+        "rejected_share_or_whole_event_type",
+        [0, 0.01, None],
+        [0.0101, 1],
+    ),
     (
         "validated_events",
         "each_event_type_is_mostly_valid",
@@ -160,7 +166,7 @@ def test_outcomes_say_what_was_found_and_expected():
         "fields_are_filled_as_on_the_days_before": "unusual_fields = 0, expected 0",
         "declared_fields_are_filled": "declared_fields_not_filled = 0, expected 0",
         "order_within_an_instant_is_stated": "unstated_order_share = 0, expected 0..0.001",
-        "few_rows_are_mostly_valid": "rejected_share_of_few_rows = 0, expected 0..0.05",
+        "nearly_all_rows_are_valid": "rejected_share_or_whole_event_type = 0, expected 0..0.01",
         "each_event_type_is_mostly_valid": "largest_rejected_share_of_an_event_type = 0, expected 0..0.25",
         "contract_expectations_hold": "broken_contract_rules = 0, expected 0",
         "contract_expectations_that_warn_hold": "broken_warning_rules = 0, expected 0",

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import random
 
 import pytest
 
-from ml_data_platform.events.field_presence import FieldProfile, SourceProfile, unusual_fields
+from ml_data_platform.events.field_presence import (
+    EventTypes,
+    FieldProfile,
+    SourceProfile,
+    unusual_fields,
+    unusual_types,
+)
 
 AMOUNT = FieldProfile(50, "number", 50)
 
@@ -100,6 +107,46 @@ def test_a_profile_survives_being_stored() -> None:
     """What is read is what was kept."""
     whole = profile(50, note=AMOUNT, gone=FieldProfile())
     assert SourceProfile.from_json(whole.to_json()) == whole
+    typed = SourceProfile(9, {}, EventTypes({"purchase": 4}, 5, {"order": 5}))
+    assert SourceProfile.from_json(json.loads(json.dumps(typed.to_json()))) == typed
+    assert SourceProfile.from_json({"rows": 3, "fields": {}}).types is None
+
+
+def events(rows: int, purchases: int, **texts: int) -> SourceProfile:
+    """Return a day of so many rows, purchases and texts under the default; the rest are views."""
+    other = sum(texts.values())
+    return SourceProfile(
+        rows, {}, EventTypes({"page_view": rows - purchases - other, "purchase": purchases}, other, texts)
+    )
+
+
+@pytest.mark.parametrize(
+    ("today", "before", "is_told"),
+    [
+        (events(60, 0, order=6), [events(60, 6)], True),
+        (events(60, 0, order=6), [events(60, 6, order=1)], False),
+        (events(60, 0), [events(60, 6)], False),
+        (events(60, 0), [events(60, 6)] * 3, True),
+        (events(60, 1), [events(60, 6)] * 3, False),
+        (events(60, 0), [events(60, 2), events(60, 12), events(60, 9)], False),
+        (events(60, 0), [events(60, 2)] * 7, False),
+        (events(20, 0), [events(60, 6)] * 7, False),
+        (events(60, 0, order=3), [events(60, 3)] * 3, True),
+        (events(60, 0, order=3), [events(60, 3)], False),
+        (events(2_000, 0), [events(2_000, 100)], True),
+        (events(60, 0, order=6), [SourceProfile(60)] * 3, False),
+        (SourceProfile(60), [events(60, 6)] * 3, False),
+        (events(60, 0, order=6), [events(60, 6, **{f"t{at}": 1 for at in range(20)})], False),
+        (events(60, 6, order=50), [events(60, 6)] * 3, True),
+        (events(60, 6, order=5), [events(60, 6)] * 3, False),
+        (events(60, 6), [events(60, 6, order=50)] * 3, False),
+    ],
+)
+def test_an_event_type_is_missed_where_it_was_usual(
+    today: SourceProfile, before: list[SourceProfile], is_told: bool
+) -> None:
+    """By habit of some days, or by a new text in its place; not where it is rare, or days were few or uneven."""
+    assert bool(unusual_types("s", today, before)) is is_told
 
 
 def test_fields_that_follow_the_mix_of_events_are_no_alarm() -> None:

@@ -27,7 +27,7 @@ def test_the_largest_share_is_that_of_one_source() -> None:
 def test_few_rows_of_a_source_are_judged_apart() -> None:
     """One or two affected rows do not count as a share of their own day, nor hide that of another source."""
     shares = SourceShares({"big": 100, "small": 2, "tiny": 1}, {"big": 7, "small": 1, "tiny": 1})
-    assert (shares.largest_of(3), shares.largest_of(1, 3), shares.largest_of(1)) == (0.07, 1.0, 1.0)
+    assert (shares.largest_of(3), shares.largest_of(1)) == (0.07, 1.0)
     assert SourceShares({"a": 10}, {}).largest_of(3) == 0
     assert SourceShares({}, {}).largest_of(3) is None
 

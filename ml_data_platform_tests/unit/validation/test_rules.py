@@ -38,7 +38,7 @@ WARNINGS = {
     ("validated_events", "row_count_is_in_line_with_the_previous_7_days"),
     ("validated_events", "duplicate_share_is_within_tolerance"),
     ("validated_events", "duplicates_are_identical"),
-    ("validated_events", "few_rows_are_mostly_valid"),
+    ("validated_events", "nearly_all_rows_are_valid"),
     ("validated_events", "fields_are_filled_as_on_the_days_before"),
     ("validated_events", "order_within_an_instant_is_stated"),
     ("validated_events", "contract_expectations_that_warn_hold"),
