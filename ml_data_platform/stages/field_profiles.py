@@ -97,7 +97,7 @@ def _profile(connection: duckdb.DuckDBPyConnection, contract: SourceContract, co
 
 
 def _event_types(
-    connection: duckdb.DuckDBPyConnection, contract: SourceContract, columns: Sequence[str], chosen: str
+    connection: duckdb.DuckDBPyConnection, contract: SourceContract, columns: Sequence[str], relation: str
 ) -> EventTypes | None:
     """Return the event types of the rows that are looked at; none where no column has them."""
     if not columns:
@@ -107,7 +107,7 @@ def _event_types(
     connection.execute(
         f"""CREATE OR REPLACE TEMP TABLE type_texts AS
         SELECT text, list_contains($known, text) OR list_contains($known, {trimmed_sql("text")}) AS is_known,
-            count(*) AS rows FROM (SELECT {found} AS text {chosen}) GROUP BY ALL""",
+            count(*) AS rows FROM (SELECT {found} AS text {relation}) GROUP BY ALL""",
         {"known": list(meant)},
     )
     known: dict[str, int] = {}
