@@ -131,7 +131,7 @@ def test_a_column_of_the_file_itself_comes_first(tmp_path):
     )
     (file,) = land_named(platform, "shop", [path])
     assert sorted(str(row["region"]) for row in landed_rows(tmp_path)) == ["None", "own"]
-    assert dict(file.record.undated) == {"event_time_missing": 1, "malformed_row": 1}
+    assert dict(file.record.undated) == {"event_time_missing": 1, "cut_off": 1}
     assert all("hour" not in row for row in landed_rows(tmp_path))
     land_named(second, "shop", [path])
     assert all(row["hour"] == "10" for row in landed_rows(tmp_path / "second"))
