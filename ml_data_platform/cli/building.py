@@ -26,7 +26,8 @@ from ml_data_platform.settings import Settings
 
 if TYPE_CHECKING:
     from ml_data_platform.defs.backfill import BackfillReport, Progress
-    from ml_data_platform.stages.summary import LandingSummary
+    from ml_data_platform.defs.history import CheckCounts
+    from ml_data_platform.stages.summary import DaySummary, LandingSummary
 
 LAYER_NAMES = ("events", "features", "training partitions")
 ALL_DAYS = Days(None, None)
@@ -206,7 +207,8 @@ def status(
 ) -> None:
     """Show per day the rows of every stage, the checks, and whether anything is to be done, and why.
 
-    Exits with 1 while a landed file is red: it has more rows that reach no day than its contract tolerates.
+    Exits with 1 while one of the days is refused by a blocking check, or blocked; and while a landed file is red: it has
+    more rows that reach no day than its contract tolerates. What a backfill would build is no reason.
     """
     settings, days = root_and_days(root, sources, first, last)
     if not show_status(settings, days, as_json=as_json):
@@ -214,7 +216,11 @@ def status(
 
 
 def show_status(settings: Settings, days: Days = ALL_DAYS, *, as_json: bool = False) -> bool:
-    """Print the status of a root; returns whether no landed file is red and every source has its contract."""
+    """Print the status of a root.
+
+    Returns:
+        Whether no landed file is red, every source has its contract, and none of the days is refused or blocked.
+    """
     from ml_data_platform.defs.field_checks import KEY, unusual_fields_now
     from ml_data_platform.defs.history import check_counts
     from ml_data_platform.defs.instance import open_instance
@@ -228,6 +234,7 @@ def show_status(settings: Settings, days: Days = ALL_DAYS, *, as_json: bool = Fa
     with open_instance(settings) as instance:
         unusual = unusual_fields_now(platform)
         checks = check_counts(instance, {KEY: {day.isoformat(): not lines for day, lines in unusual.items()}})
+    is_well = _is_well(landing) and not any(_is_held_up(each, checks.get(each.day.isoformat())) for each in summaries)
     if as_json:
         rows = []
         for each in summaries:
@@ -236,7 +243,7 @@ def show_status(settings: Settings, days: Days = ALL_DAYS, *, as_json: bool = Fa
             lines = list(unusual.get(each.day, ()))
             rows.append({**each.to_json(), "checks": found, "unusual_fields": lines})
         screen.print_json({"root": str(settings.root), "landing": landing.to_json(), "days": rows})
-        return _is_well(landing)
+        return is_well
     tables.print_landing(landing)
     if summaries:
         tables.print_days(summaries, checks)
@@ -250,8 +257,16 @@ def show_status(settings: Settings, days: Days = ALL_DAYS, *, as_json: bool = Fa
         screen.say("\nWhat differs from what it should be built from", style="bold")
         tables.print_decisions(open_ones, limit=20)
         tables.print_refused_days(tables.refused_days(open_ones))
-    return _is_well(landing)
+    return is_well
 
 
 def _is_well(landing: LandingSummary) -> bool:
     return not landing.contract_notices and not landing.verdicts.red
+
+
+def _is_held_up(summary: DaySummary, counts: CheckCounts | None) -> bool:
+    """Tell whether something of a day is blocked, or is not published because a blocking check refused it last."""
+    refused = {name.partition(":")[0] for name in counts.failed} if counts else set()
+    return any(
+        each.status is Status.BLOCKED or (each.status in OPEN and each.asset in refused) for each in summary.decisions
+    )

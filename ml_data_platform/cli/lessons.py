@@ -205,7 +205,10 @@ LESSONS: Mapping[str, tuple[str, ...]] = {
             " lateness_p50_seconds, lateness_p99_seconds, lateness_max_seconds, day_state, watermarks, duplicate_rows, rejected_rows, label_rate, partitions (per table rows, generation), decisions"
             " (as in `plan`), checks (passed, failed, warned, found), unusual_fields (emptied or of another kind than before)."
         ),
-        "Exit status: 0 shown, 1 a landed file is red or a source lacks its contract (see README) or an error is printed, 2 wrong arguments.",
+        (
+            "Exit status: 0 shown, 1 a day shown is refused by a blocking check or blocked, a landed file is red, a source lacks"
+            " its contract (see README), or an error is printed, 2 wrong arguments."
+        ),
     ),
     "replay": (
         "Example: ml-data-platform replay --reason event_types_are_known --dry-run",

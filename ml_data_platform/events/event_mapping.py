@@ -9,7 +9,7 @@ texts that are scalars; texts that are ids; values per schema version, upcast; t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from ml_data_platform.events.broken_rules import broken_before_masking, without_broken_rules
 from ml_data_platform.events.contract_model import LABEL_FIELD, SourceContract
@@ -321,13 +321,25 @@ def _placeholder(contract: SourceContract, at: Mapping[str, int]) -> str:
     for version in contract.versions:
         taken = _taken(contract, version)
         told = (
-            f"{sql_literal(name + ': ')} || ({placeholder_sql(f't{at[column]}', words, is_whole=is_whole)})"
+            f"{sql_literal(name + ': ')} || ({_placeholder_of(contract, version, name, at, words)})"
             for name in ID_COLUMNS
-            for is_whole in [len(taken.get(name, ())) == 1 or _is_first_of(contract, version, name)]
-            for column in taken.get(name, ())
+            if name in taken
         )
         found[version] = f"coalesce({', '.join(told)}, NULL)"
     return by_version(found)
+
+
+def _placeholder_of(
+    contract: SourceContract, version: int, name: str, at: Mapping[str, int], words: Collection[str]
+) -> str:
+    """What stands in place of one id; of the first of several columns that is one, only that column counts."""
+    places = [at[column] for column in _taken(contract, version)[name]]
+    is_first_of = _is_first_of(contract, version, name)
+    told = {place: placeholder_sql(f"t{place}", words, is_whole=is_first_of or len(places) == 1) for place in places}
+    of_any = f"coalesce({', '.join(told.values())}, NULL)"
+    if not is_first_of:
+        return of_any
+    return f"CASE {' '.join(f'WHEN i{place} IS NOT NULL THEN {told[place]}' for place in places)} ELSE {of_any} END"
 
 
 def _event_type(known: Mapping[str, str], default: str | None) -> tuple[str, str]:

@@ -9,6 +9,7 @@ import datetime as dt
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from ml_data_platform.events.lateness import ONE_DAY
 from ml_data_platform.events.planning import UPSTREAM, Decision, State, Status, expected_days, plan
 from ml_data_platform.landing.masking_state import masking_notices
 from ml_data_platform.stages.contract_notices import contract_notices
@@ -228,8 +229,10 @@ def summarise_days(platform: Platform, wanted: Iterable[dt.date] | None = None) 
             landed[day] = landed.get(day, 0) + rows
     heads = {asset: platform.store.heads(asset) for asset in TABLES}
     decisions: dict[dt.date, list[Decision]] = {day: [] for day in days}
-    for decision in plan(state, days):
-        decisions[decision.day].append(decision)
+    # What reads a neighbour that is only to be built waits for it; left out of the plan, the neighbour would block it.
+    for decision in plan(state, {day + offset * ONE_DAY for day in days for offset in (-1, 0, 1)}):
+        if decision.day in decisions:
+            decisions[decision.day].append(decision)
     return [
         _summarise(
             day,

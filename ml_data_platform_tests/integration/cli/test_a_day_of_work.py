@@ -203,7 +203,9 @@ def test_a_refused_day_is_an_exit_status_and_says_where_its_rows_are(copy: Comma
     assert "data/quarantined_events" in result.out
     assert "Traceback" not in result.out + result.err
     assert _published_rows(copy.folder, "quarantined_events", DAY) >= 40
-    assert "blocked" in copy.ok("status", "--root", "root").out
+    for more in ((), ("--json",)):
+        status = copy("status", "--root", "root", *more)
+        assert (status.status, "blocked" in status.out) == (1, True)
 
 
 def _without_watermarks(answer: str) -> list[dict[str, Any]]:

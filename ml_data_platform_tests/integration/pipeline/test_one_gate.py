@@ -213,8 +213,27 @@ def test_the_alarm_names_the_feature(root: PipelineRoot, instance: dg.DagsterIns
     assert said.status == 1
     assert auc in said.text
     shown = command("status", *at)
+    assert shown.status == 1
     assert auc in shown.text
     assert "session_event_count has" not in said.text + shown.text
+
+
+def test_status_tells_scripts_of_a_refused_day(landed: PipelineRoot, tmp_path: Path) -> None:
+    """Exit status 0 while the days are only to be built, 1 once one is refused, 0 for the others and once it is built."""
+    landed.copied(tmp_path / "root")
+    command, at = CommandLine(tmp_path), ("--root", tmp_path / "root")
+    settings = tmp_path / "root" / "platform.yaml"
+    settings.write_text(f"start_date: {day(1)}\n", encoding="utf-8")
+    command.ok("status", *at)
+    command.ok("status", *at, "--from", day(3), "--to", day(3))
+    assert command("backfill", *at).status == 1
+    for more in ((), ("--json",), ("--from", LEAKY, "--to", LEAKY)):
+        assert command("status", *at, *more).status == 1
+    command.ok("status", *at, "--from", day(1), "--to", day(1))
+    command.ok("status", *at, "--from", day(3), "--to", day(3))
+    settings.write_text(f"start_date: {day(1)}\naccepted_features: {json.dumps(ACCEPTED)}\n", encoding="utf-8")
+    command.ok("backfill", *at)
+    command.ok("status", *at)
 
 
 def test_an_accepted_feature_lets_the_day_through_and_touches_no_other(

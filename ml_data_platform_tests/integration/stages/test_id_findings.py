@@ -92,6 +92,37 @@ def test_what_the_contract_lists_is_known(findings, said, is_told):
     assert failed(outcomes) == ({PLACEHOLDERS} if is_told else set())
 
 
+@pytest.mark.parametrize(
+    ("login", "cookie", "told"),
+    [
+        ("NULL", "c", ()),
+        ("", "c", ()),
+        ("u", "NULL", ()),
+        ("u", "anonymous", ()),
+        ("NULL", "anonymous", ("anonymous",)),
+        ("anonymous", "c", ("anonymous",)),
+        ("NULL", "", ("null",)),
+        ("undefined", "NULL", ("undefined",)),
+    ],
+)
+def test_of_the_first_of_several_columns_the_one_that_is_the_id_counts(findings, login, cookie, told):
+    """A marker beside an id that stands in for it is what the contract means; without any id, or as the id, it is told."""
+    rows = [
+        {
+            "user_id": ...,
+            "login": f"{login}{number}" if login == "u" else login,
+            "cookie": f"{cookie}{number}" if cookie == "c" else cookie,
+        }
+        for number in range(3)
+    ]
+    others = [{"user_id": ..., "login": f"l{number}", "cookie": f"k{number}"} for number in range(97)]
+    outcomes, files = findings([*rows, *others], "columns: {user_id: {first_of: [login, cookie]}}")
+    assert outcomes[PLACEHOLDERS].examples == tuple(f"shop: 3 rows with user_id: {text}" for text in told)
+    assert outcomes[PLACEHOLDERS].passed is (not told)
+    is_absent = (login, cookie) in {("NULL", ""), ("undefined", "NULL")}
+    assert len(files["data.parquet"]) == (97 if is_absent else 100)
+
+
 def test_zero_is_somebody_in_a_log_that_counts_from_it(findings):
     """User 0 with as many rows as the others is a user; with many times theirs it is told."""
     outcomes, _ = findings([{"user_id": number % 30, "session_uuid": number % 30} for number in range(300)])
