@@ -91,6 +91,7 @@ def _repeat(rebuilt: Settings, tag: str, run_id: str | None, original: Settings)
     from ml_data_platform.datasets.rebuilding import compare_models, compare_versions_of_roots, config_of, request_of
     from ml_data_platform.datasets.run_manifest import find_run
     from ml_data_platform.stages.platform import open_platform
+    from ml_data_platform.stages.retraction import retracted_inputs
     from ml_data_platform.stages.settled_days import unsettled_days
     from ml_data_platform.stages.unusable_rows import judge_landed
 
@@ -103,6 +104,7 @@ def _repeat(rebuilt: Settings, tag: str, run_id: str | None, original: Settings)
         now=platform.clock(),
         unsettled=unsettled_days(platform),
         verdicts=judge_landed(platform).files,
+        retracted=retracted_inputs(platform),
         memory_limit=rebuilt.memory_limit,
         threads=rebuilt.threads,
     ).manifest

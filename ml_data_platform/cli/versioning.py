@@ -68,13 +68,14 @@ def cut(
 ) -> None:
     """Cut a version of what is published now: an immutable set of days that training may use.
 
-    Days whose blocking checks fail are left out. Where a landed file of its days is red (see `status`), there is no
+    Days whose blocking checks fail are left out. A day that still holds rows of a retracted file is to be built first. Where a landed file of its days is red (see `status`), there is no
     version unless --accept-unusable says why that may be. Only files that changed since the last version are copied and pushed.
     Where nothing changed, the last version is the answer. Stopped half-way there is no version: cut again.
     """
     from ml_data_platform.datasets.dataset_versions import cut_version, preview_version
     from ml_data_platform.datasets.selection import DATASETS, Request
     from ml_data_platform.stages.platform import open_platform
+    from ml_data_platform.stages.retraction import retracted_inputs
     from ml_data_platform.stages.settled_days import unbuilt_days, unsettled_days
     from ml_data_platform.stages.unusable_rows import judge_landed
     from ml_data_platform.training.folds import parse_choice
@@ -88,8 +89,11 @@ def cut(
     chosen_folds, accepted = parse_choice(folds, accept), settings.accepted_features
     request = Request(chosen, days.first, days.last, chosen_folds, accept_unusable, accepted)
     now, unsettled, verdicts = platform.clock(), unsettled_days(platform), judge_landed(platform).files
+    gone = retracted_inputs(platform)
     if dry_run:
-        result = preview_version(repository, platform.store, request, now=now, unsettled=unsettled, verdicts=verdicts)
+        result = preview_version(
+            repository, platform.store, request, now=now, unsettled=unsettled, verdicts=verdicts, retracted=gone
+        )
     else:
         with screen.progress("cutting") as (bar, task):
             result = cut_version(
@@ -99,6 +103,7 @@ def cut(
                 now=now,
                 unsettled=unsettled,
                 verdicts=verdicts,
+                retracted=gone,
                 memory_limit=settings.memory_limit,
                 threads=settings.threads,
                 wait_seconds=wait,

@@ -12,7 +12,7 @@ tag: the commit point.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -23,7 +23,7 @@ from ml_data_platform.datasets.manifest import DATA, FOLDS, FoldFacts, Manifest
 from ml_data_platform.datasets.repository import VersionsRepository, snapshot_of_tag
 from ml_data_platform.datasets.selection import Request, Selection, select_partitions
 from ml_data_platform.datasets.snapshots import remove_unnamed_snapshots, snapshot_id, snapshot_of, write_snapshot
-from ml_data_platform.datasets.spanned_files import spanned_files
+from ml_data_platform.datasets.spanned_files import require_none_retracted, spanned_files
 from ml_data_platform.datasets.stored_folds import answers, deal_folds
 from ml_data_platform.datasets.version_facts import commit_message, describe_version, path_of
 from ml_data_platform.datasets.workspace import Wanted
@@ -64,6 +64,7 @@ def cut_version(
     now: dt.datetime,
     unsettled: Collection[str] = (),
     verdicts: Collection[FileVerdict] = (),
+    retracted: Mapping[str, Mapping[str, str]] = {},
     memory_limit: str = "1GB",
     threads: int = 2,
     wait_seconds: float = WAIT_SECONDS,
@@ -78,6 +79,7 @@ def cut_version(
         now: The present, aware; later than the newest version's instant, or one second after it is used.
         unsettled: Days of which rows may still arrive within their producers' time.
         verdicts: The verdicts on all landed files that count.
+        retracted: UTC day to the inputs of its ``raw_events`` that were retracted, each to a name of the file.
         memory_limit: Bound of the query engine.
         threads: Its threads.
         wait_seconds: How long to wait for another cut.
@@ -85,8 +87,8 @@ def cut_version(
 
     Raises:
         VersionsBusyError: Another cut did not end in time.
-        VersionError: There is no day to be cut, too many rows of its files reach no day and nobody accepted that, an
-            event id occurs twice, or git or DVC failed.
+        VersionError: There is no day to be cut, one holds rows of a retracted file, too many rows of its files reach
+            no day and nobody accepted that, an event id occurs twice, or git or DVC failed.
         SplitError: The folds that are asked for would tear users apart, or there are too few users or rows.
         CorruptVersionError: Bytes differ from what their names say, here or in the remote.
     """
@@ -101,6 +103,7 @@ def cut_version(
         remove_unnamed_snapshots(store, named, repository.notes / "snapshots")
         selection = select_partitions(store, request)
         _require_days(selection)
+        require_none_retracted(store, selection.days, retracted)
         spanned = spanned_files(verdicts, [chosen.day for chosen in selection.days], request.accept_unusable)
         progress("pin", f"{len(selection.days)} days", 0, 0)
         snapshot = write_snapshot(store, snapshot_of(store, selection), repository.notes / "snapshots")
@@ -137,14 +140,17 @@ def preview_version(
     now: dt.datetime,
     unsettled: Collection[str] = (),
     verdicts: Collection[FileVerdict] = (),
+    retracted: Mapping[str, Mapping[str, str]] = {},
 ) -> Cut:
     """Say what a cut would hold; nothing is written anywhere.
 
     Raises:
-        VersionError: There is no day to be cut, or too many rows of its files reach no day and nobody accepted that.
+        VersionError: There is no day to be cut, one holds rows of a retracted file, or too many rows of its files
+            reach no day and nobody accepted that.
     """
     selection = select_partitions(store, request)
     _require_days(selection)
+    require_none_retracted(store, selection.days, retracted)
     spanned = spanned_files(verdicts, [chosen.day for chosen in selection.days], request.accept_unusable)
     snapshot = snapshot_id(snapshot_of(store, selection))
     newest = repository.newest()

@@ -1,4 +1,4 @@
-"""The landed files that a version spans: how many of their rows reach no day, and who accepted that.
+"""The landed files that a version spans: that they count, how many of their rows reach no day, and who accepted that.
 
 Belongs here: which files have to do with the days of a version, what it records of them, and refusing a cut. Does not
 belong here: the verdict on a file (``events.usable_rows``), and choosing days (``selection``).
@@ -7,11 +7,13 @@ belong here: the verdict on a file (``events.usable_rows``), and choosing days (
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from ml_data_platform.datasets.manifest import SpannedFile, SpannedFiles, SpannedSource
+from ml_data_platform.datasets.selection import FEATURES, ChosenDay, features_of, generation_with
 from ml_data_platform.errors import VersionError, bounded
 from ml_data_platform.events.usable_rows import FileVerdict, Level
+from ml_data_platform.storage.table_store import TableStore
 
 MAX_FILES = 20
 SHOWN_FILES = 3
@@ -44,6 +46,51 @@ def spanned_files(verdicts: Collection[FileVerdict], days: Collection[str], acce
         sources=tuple(_source(name, found) for name in sorted({each.source for each in found})),
         worst=tuple(_file(each) for each in worst[:MAX_FILES]),
     )
+
+
+def require_none_retracted(
+    store: TableStore, days: Iterable[ChosenDay], retracted: Mapping[str, Mapping[str, str]]
+) -> None:
+    """Require that no chosen generation holds rows of a file that does not count any more.
+
+    Args:
+        store: The root's tables.
+        days: The chosen days.
+        retracted: UTC day to the inputs of its ``raw_events`` that were retracted, each to a name of the file.
+
+    Raises:
+        VersionError: One does: its day was not built since.
+    """
+    held: dict[str, list[str]] = {}
+    for chosen in days:
+        gone = retracted.get(chosen.day)
+        if gone:
+            inputs = _landed_inputs(store, chosen)
+            names = [name for key, name in sorted(gone.items()) if key in inputs]
+            held.update({chosen.day: names} if names else {})
+    if held:
+        files = sorted({name for names in held.values() for name in names})
+        raise VersionError(
+            "days still hold rows of landed files that were taken back or replaced",
+            remedy="Run backfill, then cut again; or name other days with --from and --to.",
+            days=_some(sorted(held)),
+            files=bounded(_some(files), 300),
+        )
+
+
+def _landed_inputs(store: TableStore, chosen: ChosenDay) -> Collection[str]:
+    """Return the inputs of the raw events that the rows of a chosen day come from."""
+    content, day = features_of(next(iter(chosen.partitions.values()))), chosen.day
+    record = generation_with(store, FEATURES, day, content)
+    for asset in ("validated_events", "raw_events"):
+        key = f"{asset}/{day}"
+        record = generation_with(store, asset, day, record.inputs.get(key, "")) if record else None
+    return record.inputs if record else ()
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - SHOWN_FILES} more" if len(names) > SHOWN_FILES else ""
+    return ", ".join(names[:SHOWN_FILES]) + more
 
 
 def _spanned(verdicts: Collection[FileVerdict], days: frozenset[str]) -> list[FileVerdict]:

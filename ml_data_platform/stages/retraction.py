@@ -44,6 +44,20 @@ class RetractedFile:
         return f"retracted{replaced} at {self.standing.decided_at}: {self.standing.reason}"
 
 
+def retracted_inputs(platform: Platform) -> dict[str, dict[str, str]]:
+    """Return UTC day to the inputs of its ``raw_events`` that no longer count, each to the source and name of its file.
+
+    Those are the files with rows of that day that were retracted, also in favour of another.
+    """
+    found: dict[str, dict[str, str]] = {}
+    for each in retracted_files(platform):
+        record = each.record
+        for day in {*record.rows_per_day, *record.too_late}:
+            key = f"landed_files/{record.source}/{record.sha256}"
+            found.setdefault(day, {})[key] = f"{record.source}/{record.name}"
+    return found
+
+
 @dataclass(frozen=True)
 class Turn:
     """What retracting or reinstating a file does, or would do.

@@ -13,6 +13,7 @@ from ml_data_platform.datasets.selection import DATASETS, Request
 from ml_data_platform.defs.daily import OWNERS
 from ml_data_platform.defs.resources import PlatformResource
 from ml_data_platform.settings import Settings
+from ml_data_platform.stages.retraction import retracted_inputs
 from ml_data_platform.stages.settled_days import unsettled_days
 from ml_data_platform.stages.unusable_rows import judge_landed
 from ml_data_platform.storage.layout import parse_day
@@ -79,6 +80,7 @@ def dataset_versions() -> dg.AssetsDefinition:
             now=opened.clock(),
             unsettled=unsettled_days(opened),
             verdicts=judge_landed(opened).files,
+            retracted=retracted_inputs(opened),
             memory_limit=opened.settings.memory_limit,
             threads=opened.settings.threads,
             progress=lambda step, what, done, total: context.log.debug("%s %s %s/%s", step, what, done, total),

@@ -100,6 +100,37 @@ def test_a_file_is_taken_back(good: PipelineRoot, root: PipelineRoot, tmp_path: 
     assert [version.rows for version in repository_of(root).versions()] == [held.rows, after.rows]
 
 
+def test_no_version_holds_rows_of_a_retracted_file(
+    root: PipelineRoot, instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    """Refused until its day is built throughout; other days can be cut; so it is where another file replaced it."""
+    command, at = CommandLine(tmp_path), ("--root", "root")
+    command.ok("version", "cut", *at, "--dry-run")
+    command.ok("retract", "bad.jsonl", *at, *OF, *WHY)
+    for more in ((), ("--dry-run",)):
+        refused = command("version", "cut", *at, *more)
+        assert refused.status == 1
+        assert all(part in refused.text for part in ("bad.jsonl", str(day(2)), "Run backfill"))
+        assert str(day(1)) not in refused.text
+    command.ok("version", "cut", *at, "--dry-run", "--from", day(1), "--to", day(1))
+    # Built half-way, the training partitions are those of before.
+    assert root.run(day(2), ["raw_events", "validated_events"], instance).success
+    assert command("version", "cut", *at, "--dry-run").status == 1
+    assert root.backfill().is_successful
+    rows = json.loads(command.ok("version", "cut", *at, "--json").out)["rows"]
+
+    wrong = root.drop("wrong.jsonl", shop_lines(day(2), 5, name="wrong")).record
+    assert wrong is not None
+    assert root.backfill().is_successful
+    right = tmp_path / "right.jsonl"
+    right.write_text("".join(json.dumps(line) + "\n" for line in shop_lines(day(2), 7, name="right")))
+    command.ok("land", right, *at, *OF, "--replaces", wrong.sha256)
+    refused = command("version", "cut", *at)
+    assert (refused.status, "wrong.jsonl" in refused.text) == (1, True)
+    assert root.backfill().is_successful
+    assert json.loads(command.ok("version", "cut", *at, "--json").out)["rows"] == rows + 7
+
+
 def test_the_same_bytes_stay_retracted_until_they_are_reinstated(
     good: PipelineRoot, root: PipelineRoot, tmp_path: Path
 ) -> None:
