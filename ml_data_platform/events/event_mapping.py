@@ -9,11 +9,11 @@ texts that are scalars; texts that are ids; values per schema version, upcast; t
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from ml_data_platform.events.broken_rules import broken_before_masking, without_broken_rules
 from ml_data_platform.events.contract_model import LABEL_FIELD, SourceContract
-from ml_data_platform.events.id_texts import PLACEHOLDERS, absent_texts, id_text_sql, placeholder_sql, trimmed_sql
+from ml_data_platform.events.id_texts import PLACEHOLDERS, absent_texts, id_text_sql, placeholder_of_sql, trimmed_sql
 from ml_data_platform.events.identity import (
     POSITION_COLUMNS,
     composite_sql,
@@ -321,25 +321,13 @@ def _placeholder(contract: SourceContract, at: Mapping[str, int]) -> str:
     for version in contract.versions:
         taken = _taken(contract, version)
         told = (
-            f"{sql_literal(name + ': ')} || ({_placeholder_of(contract, version, name, at, words)})"
+            f"{sql_literal(name + ': ')} || ({placeholder_of_sql(places, words, is_first_of=is_first_of)})"
             for name in ID_COLUMNS
             if name in taken
+            for places, is_first_of in [([at[each] for each in taken[name]], _is_first_of(contract, version, name))]
         )
         found[version] = f"coalesce({', '.join(told)}, NULL)"
     return by_version(found)
-
-
-def _placeholder_of(
-    contract: SourceContract, version: int, name: str, at: Mapping[str, int], words: Collection[str]
-) -> str:
-    """What stands in place of one id; of the first of several columns that is one, only that column counts."""
-    places = [at[column] for column in _taken(contract, version)[name]]
-    is_first_of = _is_first_of(contract, version, name)
-    told = {place: placeholder_sql(f"t{place}", words, is_whole=is_first_of or len(places) == 1) for place in places}
-    of_any = f"coalesce({', '.join(told.values())}, NULL)"
-    if not is_first_of:
-        return of_any
-    return f"CASE {' '.join(f'WHEN i{place} IS NOT NULL THEN {told[place]}' for place in places)} ELSE {of_any} END"
 
 
 def _event_type(known: Mapping[str, str], default: str | None) -> tuple[str, str]:

@@ -7,7 +7,7 @@ agree. Does not belong here: what platform ids are made of (ids), and which colu
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from ml_data_platform.events.evolution import LARGEST_EXACT_INTEGER
 from ml_data_platform.events.sql_text import sql_literal
@@ -114,3 +114,18 @@ def placeholder_sql(text: str, words: Iterable[str], *, is_whole: bool = True) -
         f"CASE WHEN {trimmed} IN ({listed}) THEN {trimmed} WHEN {text}[1] = '<' THEN '<…' "
         f"{zeros}WHEN contains({text}, 'E+') AND regexp_full_match({text}, {sql_literal(rounded)}) THEN '…E+…' END"
     )
+
+
+def placeholder_of_sql(places: Sequence[int], words: Iterable[str], *, is_first_of: bool) -> str:
+    """Return SQL for what the id of some columns is a placeholder by; NULL where it is none.
+
+    Args:
+        places: Their texts are ``t<n>``, the ids that these write ``i<n>``.
+        words: Texts as `absent_texts` gives them.
+        is_first_of: The first of them that is an id is the id, and only that column counts; else they are its parts.
+    """
+    words = tuple(words)
+    told = {at: placeholder_sql(f"t{at}", words, is_whole=is_first_of or len(places) == 1) for at in places}
+    of_any = f"coalesce({', '.join(told.values())}, NULL)"
+    chosen = " ".join(f"WHEN i{at} IS NOT NULL THEN {text}" for at, text in told.items())
+    return f"CASE {chosen} ELSE {of_any} END" if is_first_of else of_any
