@@ -230,9 +230,12 @@ def summarise_days(platform: Platform, wanted: Iterable[dt.date] | None = None) 
     heads = {asset: platform.store.heads(asset) for asset in TABLES}
     decisions: dict[dt.date, list[Decision]] = {day: [] for day in days}
     # What reads a neighbour that is only to be built waits for it; left out of the plan, the neighbour would block it.
-    for decision in plan(state, {day + offset * ONE_DAY for day in days for offset in (-1, 0, 1)}):
-        if decision.day in decisions:
-            decisions[decision.day].append(decision)
+    around = plan(state, {day + offset * ONE_DAY for day in days for offset in (-1, 0, 1)})
+    waiting = {(each.asset, each.day): each for each in around if each.status is Status.WAITING}
+    for decision in plan(state, days):
+        is_blocked = decision.status is Status.BLOCKED
+        shown = waiting.get((decision.asset, decision.day), decision) if is_blocked else decision
+        decisions[decision.day].append(shown)
     return [
         _summarise(
             day,
