@@ -22,7 +22,7 @@ VALUES = (
     "{curly} %s %(x)s [0-9]* @hash32(1)",
     "zero\0byte",
     "line\nfeed\ttab\rreturn",
-    "\u202eright to left ünïcodé 🦆 \u2028",
+    "\u202eright to left ünïcodé 🦆 \u2028.",
     "x" * 200,
 )
 """No value may end a literal, name a parameter, or be cut."""
