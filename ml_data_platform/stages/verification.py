@@ -6,7 +6,7 @@ Belongs here: the order of the looks, and mending what needs a contract. Does no
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ml_data_platform.errors import PlatformError, RecordError
@@ -21,6 +21,9 @@ from ml_data_platform.storage.ledger import LedgerRecord
 from ml_data_platform.storage.mending import mend
 from ml_data_platform.storage.scrub import Progress, Scrub
 from ml_data_platform.storage.scrub_landed import OUTSIDE_OF_TABLES, foreign_files, scrub_landed
+
+Look = Callable[[Platform, bool], Iterable[Defect]]
+"""A further look at what lies beside the tables: it is told whether to repair, and marks what it repaired."""
 
 _FRAGMENTS = frozenset(OUTSIDE_OF_TABLES)
 _OBJECTS = frozenset({Kind.OBJECT_MISSING, Kind.OBJECT_ALTERED})
@@ -53,7 +56,13 @@ class Verification:
         }
 
 
-def verify(platform: Platform, *, is_repair: bool = False, on_progress: Progress = lambda *_: None) -> Verification:
+def verify(
+    platform: Platform,
+    *,
+    is_repair: bool = False,
+    on_progress: Progress = lambda *_: None,
+    further: Sequence[Look] = (),
+) -> Verification:
     """Read everything under a root again, and compare objects, log, view, ledger and kept bytes.
 
     Args:
@@ -61,6 +70,7 @@ def verify(platform: Platform, *, is_repair: bool = False, on_progress: Progress
         is_repair: Mend what the log and the kept bytes allow. Nothing foreign is touched, nothing is deleted that
             cannot be had again.
         on_progress: Called with what is read, how many files are done and how many there are.
+        further: Looks at what other layers keep: versions, models, the history of runs.
     """
     scrub = Scrub(platform.store.objects, platform.store.log, platform.settings.threads, on_progress)
     assets = scrub.assets()
@@ -73,6 +83,7 @@ def verify(platform: Platform, *, is_repair: bool = False, on_progress: Progress
     if is_repair:
         defects = mend(platform.store.objects, platform.store.log, defects)
         defects = [_mend_landed(platform, defect, records) for defect in defects]
+    defects += [defect for look in further for defect in look(platform, is_repair)]
     return Verification(tuple(defects), scrub.counts)
 
 
