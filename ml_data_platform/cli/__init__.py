@@ -14,6 +14,7 @@ from ml_data_platform.cli import (
     rebuilding,
     replaying,
     retracting,
+    screen,
     serving,
     sourcing,
     suites,
@@ -22,7 +23,7 @@ from ml_data_platform.cli import (
     verifying,
     versioning,
 )
-from ml_data_platform.cli.boundary import OneMessage
+from ml_data_platform.cli.boundary import OneMessage, unforeseen_errors
 from ml_data_platform.cli.lessons import lesson
 
 app = typer.Typer(
@@ -69,4 +70,6 @@ app.add_typer(versioning.app)
 
 def main() -> None:
     """Run the command line."""
-    app()
+    screen.guard_other_text()
+    with unforeseen_errors():
+        app()

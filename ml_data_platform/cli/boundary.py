@@ -6,6 +6,10 @@ Belongs here: turning errors into messages. Does not belong here: raising them.
 from __future__ import annotations
 
 import errno
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import typer
@@ -13,6 +17,7 @@ from typer.core import TyperGroup
 
 from ml_data_platform.cli import screen
 from ml_data_platform.errors import PlatformError
+from ml_data_platform.events.untrusted_text import plain
 
 FAILED = 1
 STOPPED = 130
@@ -30,10 +35,16 @@ class OneMessage(TyperGroup):
         # Typer puts groups before commands; a newcomer needs the commands first.
         self.commands = dict(sorted(self.commands.items(), key=lambda item: isinstance(item[1], TyperGroup)))
 
+    def make_context(self, *arguments: Any, **options: Any) -> Any:
+        """Read the arguments."""
+        with _harmless_usage():
+            return super().make_context(*arguments, **options)
+
     def invoke(self, ctx: Any) -> Any:
         """Run the command that the arguments name."""
         try:
-            return super().invoke(ctx)
+            with _harmless_usage():
+                return super().invoke(ctx)
         except PlatformError as error:
             screen.fail(str(error))
             raise typer.Exit(FAILED) from error
@@ -45,3 +56,25 @@ class OneMessage(TyperGroup):
         except KeyboardInterrupt as error:
             screen.fail("stopped; what is published stays, and running the command again goes on from there")
             raise typer.Exit(STOPPED) from error
+
+
+@contextmanager
+def _harmless_usage() -> Iterator[None]:
+    """Let messages on wrong arguments, which quote them and which typer prints, hold no control characters."""
+    try:
+        yield
+    except Exception as error:
+        # The class is in a private module of typer; what it prints is this attribute.
+        if hasattr(error, "format_message"):
+            error.message = plain(str(error.message))  # type: ignore[attr-defined]
+        raise
+
+
+@contextmanager
+def unforeseen_errors() -> Iterator[None]:
+    """Print the traceback of an error that nobody foresaw: its text may quote anything."""
+    try:
+        yield
+    except Exception:  # noqa: BLE001 - all that is done with it is to print it
+        screen.print_traceback(traceback.format_exc())
+        sys.exit(FAILED)

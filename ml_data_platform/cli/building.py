@@ -254,7 +254,8 @@ def show_status(settings: Settings, days: Days = ALL_DAYS, *, as_json: bool = Fa
         say_nothing_landed(settings)
     open_ones = [each for summary in summaries for each in summary.decisions if each.status in OPEN]
     if open_ones:
-        screen.say("\nWhat differs from what it should be built from", style="bold")
+        screen.leave_line()
+        screen.say("What differs from what it should be built from", style="bold")
         tables.print_decisions(open_ones, limit=20)
         tables.print_refused_days(tables.refused_days(open_ones))
     return is_well

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 import typer
 from rich import box
-from rich.markup import escape
 from rich.table import Table
 
 from ml_data_platform.cli import screen, tables
@@ -19,6 +18,8 @@ from ml_data_platform.cli.options import days_between, require_start
 from ml_data_platform.settings import Settings
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from ml_data_platform.stages.pull_report import PulledFile, PullReport
 
 COLOURS = {"landed": "green", "new": "cyan", "changed": "cyan", "failed": "red", "rejected": "red", "unreadable": "red"}
@@ -97,8 +98,8 @@ def _as_json(source: str, report: PullReport, *, is_dry_run: bool) -> dict[str, 
         "pulled": [
             {
                 "day": file.day.isoformat(),
-                "name": screen.printable(file.name),
-                "location": screen.printable(file.location),
+                "name": file.name,
+                "location": file.location,
                 "size_bytes": file.size_bytes,
                 "outcome": file.outcome,
                 "reason": file.reason,
@@ -123,16 +124,16 @@ def _print_report(report: PullReport, *, is_dry_run: bool) -> None:
         day = seen.day.isoformat()
         files = [file for file in report.files if file.day == seen.day]
         if seen.failure:
-            table.add_row(day, _plain(seen.address), "", "", f"[red]failed[/]: {_plain(seen.failure)}")
+            table.add_row(day, seen.address, "", "", screen.coloured(("failed", "red"), f": {seen.failure}"))
         elif not files:
-            table.add_row(day, _plain(seen.address), "", "", "nothing there (yet)")
+            table.add_row(day, seen.address, "", "", "nothing there (yet)")
         unchanged = [file for file in files if file.outcome == "unchanged"]
         for file in files:
             if file.outcome != "unchanged" or len(unchanged) <= SHOWN_UNCHANGED:
                 table.add_row(day, *_cells(file))
         if len(unchanged) > SHOWN_UNCHANGED:
             table.add_row(day, f"… {len(unchanged):,} files", "", "", "unchanged")
-    screen.out.print(table)
+    screen.show(table)
     counts = report.counts
     if is_dry_run:
         due = counts.get("new_files", 0) + counts.get("changed_files", 0)
@@ -146,16 +147,10 @@ def _print_report(report: PullReport, *, is_dry_run: bool) -> None:
     tables.print_refused(report.refused)
 
 
-def _cells(file: PulledFile) -> tuple[str, str, str, str]:
+def _cells(file: PulledFile) -> tuple[str, str, str, Text]:
     record = file.landed.record if file.landed else None
     colour = COLOURS.get(file.outcome, "")
-    outcome = f"[{colour}]{file.outcome}[/]" if colour else file.outcome
     size = f"{file.size_bytes:,}" if file.size_bytes is not None else "?"
-    reason = f": {_plain(file.reason)}" if file.reason else ""
+    reason = f": {file.reason}" if file.reason else ""
     reason += f", replaces {', '.join(old[:12] for old in file.replaced)}" if file.replaced else ""
-    return _plain(file.name), size, f"{record.rows:,}" if record else "", f"{outcome}{reason}"
-
-
-def _plain(text: str) -> str:
-    """Return a text in which the table sees no markup."""
-    return escape(screen.printable(text))
+    return file.name, size, f"{record.rows:,}" if record else "", screen.coloured((file.outcome, colour), reason)

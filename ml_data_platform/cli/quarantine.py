@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich import box
-from rich.markup import escape
 from rich.table import Table
 
 from ml_data_platform.cli import screen
@@ -107,10 +106,10 @@ def print_groups(groups: list[Group]) -> None:
         table.add_column(name, justify="right" if name == "rows" else "left", overflow="fold")
     for group in groups[:SHOWN_GROUPS]:
         place = " ".join(filter(None, (group.day, bounded(group.file, 60))))
-        refused = " [red]refused[/]" if group.kind in {"rejected", "duplicate"} and group.detail else ""
+        refused = " refused" if group.kind in {"rejected", "duplicate"} and group.detail else ""
         rows = f"{group.rows:,}" if group.kind != "file" else "-"
-        table.add_row(group.reason, group.source, f"{escape(screen.printable(place))}{refused}", rows)
-    screen.out.print(table)
+        table.add_row(group.reason, group.source, screen.coloured(place, (refused, "red")), rows)
+    screen.show(table)
     if len(groups) > SHOWN_GROUPS:
         screen.say(f"… and {screen.counted(len(groups) - SHOWN_GROUPS, 'line')} more; --json prints all", style="dim")
     for kind, text in _PLACES.items():

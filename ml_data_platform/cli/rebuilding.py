@@ -135,7 +135,7 @@ def _print(copied: int, compared: Comparison, repeated: dict[str, Repetition]) -
             table.add_column(name)
         for each in compared.differences[:MAX_SHOWN]:
             table.add_row(each.asset, each.day, each.what, each.why or "-")
-        screen.out.print(table)
+        screen.show(table)
     for name, made in repeated.items():
         word = "the same" if made.is_same else "not the same"
         screen.say(f"{name} {made.before}, again {made.after}: {word}", style="green" if made.is_same else "red")

@@ -102,8 +102,8 @@ def dev(
     quiet = ["-W", "ignore:Function `dev_command` is superseded"]
     command = [sys.executable, *quiet, "-m", "dagster", "dev", "-w", str(home / WORKSPACE_FILE)]
     command += ["--host", HOST, "--port", str(port)]
-    screen.err.print(f"root: {settings.root}", markup=False, soft_wrap=True)
-    screen.err.print(f"the UI opens at http://{HOST}:{port} in some seconds (Ctrl-C ends it)", soft_wrap=True)
+    screen.aside(f"root: {settings.root}")
+    screen.aside(f"the UI opens at http://{HOST}:{port} in some seconds (Ctrl-C ends it)")
     # In any other folder with a dagster.yaml, such as the checkout, Dagster warns that it does not use that one.
     os.chdir(home)
     os.execve(sys.executable, command, environment)  # noqa: S606 - no shell is wanted
@@ -159,7 +159,8 @@ def demo(
     tables.print_report(report)
     _announce(4, "status", of_root)
     is_usable = building.show_status(settings)
-    screen.say("\nThe tables are plain Parquet in ", tail=_from_here(settings.root / "data"))
+    screen.leave_line()
+    screen.say("The tables are plain Parquet in ", tail=_from_here(settings.root / "data"))
     opener = shlex.join(["ml-data-platform", "dev", *of_root])
     screen.say(f"Open the UI over them: make dev (or {opener}), http://{HOST}:{DEFAULT_PORT}")
     if not (is_landed and report.is_successful and is_usable):
@@ -168,7 +169,8 @@ def demo(
 
 def _announce(number: int, command: str, arguments: list[object] | list[str]) -> None:
     line = shlex.join(["ml-data-platform", command, *map(str, arguments)])
-    screen.say(f"\n{number}/4 ", style="bold", tail=line)
+    screen.leave_line()
+    screen.say(f"{number}/4 ", style="bold", tail=line)
 
 
 def _generate(settings: Settings, start: dt.date, days: int, events_per_day: int, seed: int) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from rich import box
 from rich.table import Table
 
-from ml_data_platform.cli.screen import counted, out, printable, say
+from ml_data_platform.cli.screen import coloured, counted, note, say, show
 from ml_data_platform.events.schema_versions import Add, Remove, Rename, Step
 from ml_data_platform.settings import OWN_SOURCES
 
@@ -55,7 +55,7 @@ def print_sources(contracts: Sequence[SourceContract]) -> None:
     for contract in contracts:
         versions = ", ".join(map(str, contract.versions))
         table.add_row(contract.source, contract.format, versions, contract.unknown_columns, contract.description)
-    out.print(table)
+    show(table)
 
 
 def print_contract(contract: SourceContract) -> None:
@@ -68,7 +68,7 @@ def print_contract(contract: SourceContract) -> None:
         for name, columns in fields.items():
             joint = " or " if contract.is_first_of(name) else " + "
             table.add_row(name, joint.join(columns), canonical.get(name, "attributes"))
-        out.print(table)
+        show(table)
     # Its default is a long list, which says nothing of this source.
     unsaid = {"ids"} - contract.model_fields_set
     for name, value in contract.model_dump(mode="json", exclude={"source", "description", "columns", *unsaid}).items():
@@ -132,8 +132,10 @@ def _print_days(report: CheckReport) -> None:
         if len(days) > SHOWN_DAYS and at == SHOWN_DAYS // 2:
             table.add_row("…", f"{len(days) - SHOWN_DAYS} more", "", "", "", "")
         counts = (found.landed, found.valid, found.duplicates, found.rejected)
-        table.add_row(day.isoformat(), *(f"{count:,}" for count in counts), f"[red]{', '.join(found.refused_by)}[/]")
-    out.print(table)
+        table.add_row(
+            day.isoformat(), *(f"{count:,}" for count in counts), coloured((", ".join(found.refused_by), "red"))
+        )
+    show(table)
 
 
 def _print_fields(report: CheckReport) -> None:
@@ -141,12 +143,10 @@ def _print_fields(report: CheckReport) -> None:
         return
     table = _table("canonical column", "from", "filled", "unreadable", "examples")
     for name, found in report.fields.items():
-        unreadable = f"[red]{found.unreadable / report.dated:.1%}[/]" if found.unreadable else "-"
+        unreadable = coloured((f"{found.unreadable / report.dated:.1%}", "red")) if found.unreadable else "-"
         filled = f"{found.filled / report.dated:.1%}"
-        table.add_row(
-            name, _plain(", ".join(found.columns)) or "-", filled, unreadable, _plain(", ".join(found.examples))
-        )
-    out.print(table)
+        table.add_row(name, ", ".join(found.columns) or "-", filled, unreadable, ", ".join(found.examples))
+    show(table)
 
 
 def _print_findings(report: CheckReport) -> None:
@@ -198,8 +198,6 @@ def step_text(step: Step) -> str:
 
 def print_next_steps(draft: Draft, file: Path, target: Path | None, settings: Settings) -> None:
     """Print, beside the draft, what to do with it."""
-    from ml_data_platform.cli.screen import note
-
     for lack in draft.missing:
         note(f"the draft is no contract yet, for want of {lack}")
     doubts = sum(remark.is_doubt for found in draft.remarks.values() for remark in found)
@@ -227,11 +225,6 @@ def _table(*names: str, numbers: int = 0) -> Table:
     for at, name in enumerate(names):
         table.add_column(name, justify="right" if 0 < at <= numbers else "left", overflow="fold")
     return table
-
-
-def _plain(text: str) -> str:
-    """Return landed text without anything that the terminal would take for markup."""
-    return printable(text).replace("[", r"\[")
 
 
 def _inline(value: Any) -> str:

@@ -137,7 +137,7 @@ def infer(
         # A file that is no contract would make every command refuse the whole folder.
         target = target.with_suffix(source_tables.INCOMPLETE)
     if target is None:
-        screen.out.out(text, end="", highlight=False)
+        screen.print_document(text)
     else:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text, encoding="utf-8")

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING
 from rich import box
 from rich.table import Table
 
-from ml_data_platform.cli.screen import counted, out, say
+from ml_data_platform.cli.screen import coloured, counted, fits, say, show
 from ml_data_platform.events.planning import Decision, Status
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from ml_data_platform.defs.backfill import BackfillReport
     from ml_data_platform.defs.history import CheckCounts
     from ml_data_platform.stages.day_lateness import DayLateness
@@ -26,7 +28,6 @@ CHECK = "landed_rows_are_usable"
 COLOURS = {Status.CLEAN: "green", Status.DIRTY: "yellow", Status.WAITING: "yellow", Status.BLOCKED: "red"}
 NOTHING_TO_DO = "every partition is built from what it should be built from"
 SHOWN_FILES = 5
-UNBOUNDED = 1_000
 SHOWN_CHECKS = 20
 COUNTS: Mapping[str, Callable[[DaySummary], int | None]] = {
     "landed": lambda day: day.landed_rows,
@@ -54,9 +55,9 @@ def print_days(days: Sequence[DaySummary], checks: Mapping[str, CheckCounts]) ->
     """Print one line per day and a line of totals, then the checks that failed."""
     for left_out in DISPENSABLE:
         table = _day_table(days, checks, left_out)
-        if out.measure(table, options=out.options.update(max_width=UNBOUNDED)).maximum <= out.width:
+        if fits(table):
             break
-    out.print(table)
+    show(table)
     if left_out:
         say(f"left out for lack of columns: {', '.join(left_out)}; a wider terminal or --json shows all", style="dim")
     failed = [(day.day.isoformat(), checks.get(day.day.isoformat())) for day in days]
@@ -83,14 +84,14 @@ def _day_table(days: Sequence[DaySummary], checks: Mapping[str, CheckCounts], le
         table.add_column(name, justify="right", footer=footer, no_wrap=True)
     table.add_column("state", no_wrap=True)
     for day in days:
-        cells = {name: _number(count(day)) for name, count in COUNTS.items()}
+        cells: dict[str, Text | str] = {name: _number(count(day)) for name, count in COUNTS.items()}
         cells["label"] = f"{day.label_rate:.2%}" if day.label_rate is not None else "-"
         cells["checks"] = _checks(checks.get(day.day.isoformat()))
         cells["day"] = day.lateness.state.value if day.lateness.state else "-"
         cells[DELAYS] = "/".join(_duration(seconds) for seconds in day.lateness.seconds.values()) or "-"
         cells["gen"] = str(day.generations["validated_events"] or "-")
         colour = COLOURS.get(day.status, "dim")
-        table.add_row(day.day.isoformat(), *(cells[name] for name in shown), f"[{colour}]{day.status.value}[/]")
+        table.add_row(day.day.isoformat(), *(cells[name] for name in shown), coloured((day.status.value, colour)))
     return table
 
 
@@ -105,11 +106,11 @@ def _duration(seconds: float) -> str:
     return f"{seconds:.0f}s"
 
 
-def _checks(counts: CheckCounts | None) -> str:
+def _checks(counts: CheckCounts | None) -> Text | str:
     if counts is None:
         return "-"
     colour = "red" if counts.failed else "yellow" if counts.warned else "green"
-    return f"[{colour}]{counts.passed}/{counts.passed + len(counts.failed) + len(counts.warned)}[/]"
+    return coloured((f"{counts.passed}/{counts.passed + len(counts.failed) + len(counts.warned)}", colour))
 
 
 def print_landing(landing: LandingSummary) -> None:
@@ -203,8 +204,8 @@ def print_decisions(decisions: Sequence[Decision], limit: int = 40) -> None:
     for (day, status, reasons), assets in list(grouped.items())[:limit]:
         more = f"; and {len(reasons) - 3} more" if len(reasons) > 3 else ""
         colour = COLOURS.get(status, "dim")
-        table.add_row(day, ", ".join(assets), f"[{colour}]{status.value}[/]", "; ".join(reasons[:3]) + more)
-    out.print(table)
+        table.add_row(day, ", ".join(assets), coloured((status.value, colour)), "; ".join(reasons[:3]) + more)
+    show(table)
     if len(grouped) > limit:
         say(f"… and {counted(len(grouped) - limit, 'line')} more; --json prints all", style="dim")
 

@@ -72,8 +72,8 @@ def trace(
 
 
 def _lines(node: Node, prefix: str = "") -> Iterator[str]:
-    """Yield the lines of a tree, however long: an id may hold anything, so no markup is read in them."""
-    yield _visible(f"{prefix}{node.kind} {node.name}{_facts(node.facts)}")
+    """Yield the lines of a tree, however long."""
+    yield f"{prefix}{node.kind} {node.name}{_facts(node.facts)}"
     shown = [list(_lines(child)) for child in node.children[:SHOWN]]
     if len(node.children) > SHOWN:
         shown.append([f"… and {len(node.children) - SHOWN} more; --json prints all"])
@@ -82,11 +82,6 @@ def _lines(node: Node, prefix: str = "") -> Iterator[str]:
         yield ("└── " if is_last else "├── ") + lines[0]
         for line in lines[1:]:
             yield ("    " if is_last else "│   ") + line
-
-
-def _visible(text: str) -> str:
-    """Return a text without characters that move the cursor, or worse."""
-    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
 def _facts(facts: dict[str, Any] | Any) -> str:

@@ -139,7 +139,7 @@ def _print(trained: TrainedModel) -> None:
     for name, score in run.metrics.items():
         interval = "-" if score["low"] is None else f"{score['low']:.4f} to {score['high']:.4f}"
         table.add_row(name, "-" if score["value"] is None else f"{score['value']:.4f}", interval)
-    screen.out.print(table)
+    screen.show(table)
     screen.say(
         f"{run.rows['train']:,} rows learnt from, {run.rows['test']:,} tested; {run.positives['test']:,} of these positive"
     )

@@ -152,9 +152,9 @@ def _print_verification(found: Verification, *, is_repair: bool) -> None:
         table.add_column(column, overflow="fold")
     for defect in found.defects[:MAX_SHOWN]:
         kind = f"{defect.kind.value} (repaired)" if defect.is_repaired else defect.kind.value
-        where = screen.printable(f"{defect.key}: {defect.detail}" if defect.detail else defect.key)
+        where = f"{defect.key}: {defect.detail}" if defect.detail else defect.key
         table.add_row(kind, defect.asset, defect.day, where)
-    screen.out.print(table)
+    screen.show(table)
     if len(found.defects) > MAX_SHOWN:
         screen.say(f"… and {len(found.defects) - MAX_SHOWN:,} more; --json names all")
     for kind in dict.fromkeys(defect.kind for defect in found.open):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rich import box
 from rich.table import Table
 
-from ml_data_platform.cli.screen import counted, out, say
+from ml_data_platform.cli.screen import counted, say, show
 
 if TYPE_CHECKING:
     from ml_data_platform.datasets.checkout import Verification
@@ -81,7 +81,7 @@ def print_versions(found: Sequence[tuple[Manifest, Sequence[str]]]) -> None:
             _rate(version.label_rate),
             _state(version, restated),
         )
-    out.print(table)
+    show(table)
 
 
 def print_version(version: Manifest, restated: Sequence[str], *, with_days: bool) -> None:
@@ -106,7 +106,7 @@ def print_version(version: Manifest, restated: Sequence[str], *, with_days: bool
             state = "restated since" if day.day in restated else "provisional" if day.is_provisional else "as published"
             immature = "-" if day.immature_rows is None else f"{day.immature_rows:,}"
             table.add_row(day.day, f"{day.rows:,}", immature, _rate(rate), state)
-        out.print(table)
+        show(table)
     elif restated:
         say(f"restated since: {_some(restated)}", style="yellow")
     _print_left_out(version.left_out)
@@ -128,7 +128,7 @@ def print_difference(difference: VersionDifference) -> None:
             table.add_row(day.day, f"{day.rows_added:,}", f"{day.rows_removed:,}", f"{day.rows_changed:,}")
         totals = difference.totals
         table.add_row("all", *(f"{totals[f'rows_{name}']:,}" for name in ("added", "removed", "changed")))
-        out.print(table)
+        show(table)
         changed = ", ".join(f"{name} {count:,}" for name, count in difference.columns_changed.items())
         if changed:
             say(f"changed values by column: {changed}")
@@ -158,7 +158,7 @@ def _print_folds(folds: FoldFacts) -> None:
         table.add_row(f"{part.fold}", f"{part.users:,}", f"{part.rows:,}", _rate(part.label_rate))
     torn = f"; {folds.accepts}" if folds.accepts else ""
     say(f"folds stored with it: {folds.name}, {folds.dir_md5}.dir{torn}")
-    out.print(table)
+    show(table)
 
 
 def _print_facts(version: Manifest) -> None:
