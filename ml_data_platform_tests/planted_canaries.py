@@ -81,7 +81,8 @@ class Planting:
             dict(twice),
             dict(twice),
             self.row("rejected", amount=-5.0, kind="purchase"),
-            self.row("undated", at="never"),
+            self.row("undated", at=self.loose("no time")),
+            self.row("unparsed", amount=self.loose("no amount"), kind=self.loose("no type")),
             self.row("escaped", email=self.loose("escaped") + ODD),
         ]
 
@@ -156,6 +157,7 @@ def parquet_file(planting: Planting) -> bytes:
         ip = row.pop("ip")
         row["client"] = {"ip": ip, "agent": planting.loose("struct")}
         row["tags"] = [planting.loose("list")]
+        row["amount"] = None if row["amount"] is None else str(row["amount"])
     rows.append({**rows[0], "id": "long", "unknown": planting.loose("long") + "x" * 1_100_000})
     table = pa.Table.from_pylist(rows)
     pairs = pa.array([[(planting.loose("map key"), 1)]] * len(rows), pa.map_(pa.string(), pa.int64()))

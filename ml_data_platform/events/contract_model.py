@@ -36,6 +36,7 @@ from ml_data_platform.events.contract_problems import contract_problems
 from ml_data_platform.events.expectations import Expectation, RuleName, judged_before_masking
 from ml_data_platform.events.id_texts import absent_texts
 from ml_data_platform.events.landed_paths import top_names
+from ml_data_platform.events.masking_plan import parsed_as as how_parsed
 from ml_data_platform.events.masking_plan import plan_facts
 from ml_data_platform.events.registry import SchemaRegistry
 from ml_data_platform.events.registry_file import SHIPPED_REGISTRY
@@ -279,7 +280,12 @@ class SourceContract(ContractPart):
         return {"versions": apart} if apart else {}
 
     def routing_hash(
-        self, start_date: date, masked_with: str | None = None, judged_by: Mapping[str, str] | None = None
+        self,
+        start_date: date,
+        masked_with: str | None = None,
+        *,
+        judged_by: Mapping[str, str] | None = None,
+        parsed_as: Mapping[str, Any] | None = None,
     ) -> str:
         """Return the SHA-256 hex of what decides how a file is read, what is kept, and on which day a row falls.
 
@@ -288,6 +294,8 @@ class SourceContract(ContractPart):
             masked_with: Id of the key of the masks; without meaning where the contract has no ``pii`` section.
             judged_by: Rules by which rows were judged before they were masked, see
                 ``expectations.judged_before_masking``; by default those of the contract.
+            parsed_as: How values were read that stayed where they parsed, see ``masking_plan.parsed_as``; by default as
+                the contract says.
         """
         read = ("format", "csv", "schema_version", "event_time")
         routed = {
@@ -319,6 +327,9 @@ class SourceContract(ContractPart):
             judged = judged_before_masking(self) if judged_by is None else judged_by
             if judged:
                 facts["pii"]["judged_by"] = dict(judged)
+            parsed = how_parsed(self) if parsed_as is None else parsed_as
+            if parsed:
+                facts["pii"]["parsed_as"] = dict(parsed)
         return _hash(facts)
 
 

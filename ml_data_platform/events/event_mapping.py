@@ -117,7 +117,7 @@ def _versioned_columns(contract: SourceContract, at: Mapping[str, int]) -> str:
         taken = _taken(contract, version)
         described = contract.registry.versions[version].fields
         landed = {name: f"t{at[column]}" for name, column in contract.fields(version).items() if column in at}
-        read = {name: _read(contract, text, described[name].type) for name, text in landed.items()}
+        read = {name: read_field(contract, text, described[name].type) for name, text in landed.items()}
         current_value = contract.registry.canonical_values(read, version)
         for name in _READ:
             null = f"CAST(NULL AS {_CANONICAL[name].sql_type})"
@@ -154,7 +154,8 @@ def _taken(contract: SourceContract, version: int) -> dict[str, tuple[str, ...]]
     }
 
 
-def _read(contract: SourceContract, text: str, kind: FieldType) -> str:
+def read_field(contract: SourceContract, text: str, kind: FieldType) -> str:
+    """Return SQL for the value that a text of a field of this type writes, NULL where it writes none."""
     if kind is FieldType.NUMBER and contract.format == "csv":
         text = plain_number(text, thousands=contract.csv.thousands, decimal=contract.csv.decimal)
     # The event time was read when the row was dated.

@@ -62,23 +62,33 @@ def top_names(column: str, *, is_flat: bool) -> tuple[str, ...]:
 
 def landed_text(column: str, *, is_flat: bool) -> str:
     """Return SQL for the text of a column of the row ``landed``, NULL where it is absent or null."""
-    texts = [_text_at(place) for place in places(column, is_flat=is_flat)]
+    texts = [text_at(place) for place in places(column, is_flat=is_flat)]
     return texts[0] if len(texts) == 1 else f"coalesce({', '.join(texts)})"
 
 
 def landed_kind(column: str, *, is_flat: bool) -> str:
     """Return SQL for the JSON type of the value whose text `landed_text` is."""
     found = places(column, is_flat=is_flat)
-    kinds = {place: f"json_type({_document(place)}, {_pointer(place)})" for place in found}
-    filled = [f"CASE WHEN {_text_at(place)} IS NOT NULL THEN {kinds[place]} END" for place in found]
+    kinds = {place: kind_at(place) for place in found}
+    filled = [f"CASE WHEN {text_at(place)} IS NOT NULL THEN {kinds[place]} END" for place in found]
     return kinds[found[0]] if len(found) == 1 else f"coalesce({', '.join(filled)})"
+
+
+def text_at(place: Place) -> str:
+    """Return SQL for the text at one place of the row ``landed``, NULL where it is absent or null."""
+    return f"json_extract_string({_document(place)}, {_pointer(place)})"
+
+
+def kind_at(place: Place) -> str:
+    """Return SQL for the JSON type of the value at one place."""
+    return f"json_type({_document(place)}, {_pointer(place)})"
 
 
 def landed_value(column: str, *, is_flat: bool) -> str:
     """Return SQL for the JSON value whose text `landed_text` is."""
     found = places(column, is_flat=is_flat)
     values = {place: f"json_extract({_document(place)}, {_pointer(place)})" for place in found}
-    filled = [f"CASE WHEN {_text_at(place)} IS NOT NULL THEN {values[place]} END" for place in found]
+    filled = [f"CASE WHEN {text_at(place)} IS NOT NULL THEN {values[place]} END" for place in found]
     return values[found[0]] if len(found) == 1 else f"coalesce({', '.join(filled)})"
 
 
@@ -99,7 +109,7 @@ def texts_query(columns: Sequence[str], beside: str, relation: str, *, is_flat: 
     texts, at = [], 1
     for column, each in own.items():
         candidates = [f"found[{at + number:d}]" for number in range(len(each))]
-        candidates += [_text_at(place) for place in places(column, is_flat=is_flat) if place.text]
+        candidates += [text_at(place) for place in places(column, is_flat=is_flat) if place.text]
         texts.append(f"coalesce({', '.join(candidates)})" if len(candidates) > 1 else candidates[0])
         at += len(each)
     return f"SELECT {beside}, {sql_list(texts)} AS texts FROM (SELECT *, {found} AS found FROM {relation})"
@@ -151,10 +161,6 @@ def _splits(parts: Sequence[str]) -> list[tuple[str, ...]]:
             bounds = [0, *cuts, len(parts)]
             found.append(tuple(".".join(parts[a:b]) for a, b in pairwise(bounds)))
     return found
-
-
-def _text_at(place: Place) -> str:
-    return f"json_extract_string({_document(place)}, {_pointer(place)})"
 
 
 def _pointer(place: Place) -> str:

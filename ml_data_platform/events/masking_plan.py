@@ -128,6 +128,36 @@ def plan_facts(contract: SourceContract) -> dict[str, Any] | None:
     }
 
 
+def parsed_as(contract: SourceContract) -> dict[str, Any]:
+    """Return how a contract reads the values that stay where they parse, as JSON-able values."""
+    described = contract.registry.versions
+    kinds = {
+        f"{column} {version}": described[version].fields[name].type.value
+        for version in contract.versions
+        for name, columns in contract.field_columns(version).items()
+        for column in columns
+    }
+    declared = contract.schema_version
+    return {
+        "kinds": kinds,
+        "event_time": contract.event_time.model_dump(mode="json", exclude_defaults=True),
+        "event_types": sorted(contract.known_event_types),
+        "numbers": [contract.csv.thousands, contract.csv.decimal],
+        "versions": list(contract.versions) if isinstance(declared, VersionColumn) else [],
+    }
+
+
+def with_masked(rule: PathRule, paths: Collection[tuple[str, ...]]) -> PathRule:
+    """Return a rule by which also what stands at these paths is masked; empty paths stand for the value itself."""
+    if () in paths:
+        return PathRule("mask", {}, rule.is_id)
+    below: dict[str, list[tuple[str, ...]]] = {}
+    for path in paths:
+        below.setdefault(path[0], []).append(path[1:])
+    within = {key: with_masked(rule.within.get(key) or PathRule(), rest) for key, rest in below.items()}
+    return PathRule(rule.action, {**rule.within, **within}, rule.is_id)
+
+
 def plan_differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """Return in words what `plan_facts` of two times differ in, at most one entry per column."""
     was, becomes = _actions(before), _actions(now)

@@ -91,7 +91,7 @@ def routing_query(
 
     version = _row_version(contract, at, markers)
     text = by_version({number: _joined([at[column] for column in columns]) for number, columns in timed.items()})
-    instant = by_version({number: _read_time(contract, versions[number]) for number in contract.versions})
+    instant = by_version({number: read_time(contract, versions[number]) for number in contract.versions})
     reason = _undated_reason(contract, versions, start_date=start_date, latest=latest)
     return f"""
 SELECT source_row,
@@ -137,19 +137,20 @@ def _joined(texts: Sequence[str]) -> str:
     return f"CASE WHEN {is_whole} THEN concat_ws(' ', {', '.join(texts)}) END"
 
 
-def _read_time(contract: SourceContract, version: SchemaVersion) -> str:
+def read_time(contract: SourceContract, version: SchemaVersion, text: str = "event_time_landed") -> str:
+    """Return SQL for the instant that a text writes in rows of a version, NULL where it writes none."""
     said = contract.event_time
-    iso = read_iso_instant("event_time_landed", said.zone)
+    iso = read_iso_instant(text, said.zone)
     if version.fields[version.time_field].type is FieldType.EPOCH_INSTANT:
-        epoch = read_epoch_instant("event_time_landed", said.epoch_unit)
+        epoch = read_epoch_instant(text, said.epoch_unit)
         # Parquet has instants of its own, which land as ISO-8601 whatever the version writes.
         return f"coalesce({epoch}, {iso})" if contract.format == "parquet" else epoch
     read = [
         iso
         if written_as == ISO
-        else read_epoch_instant("event_time_landed", said.epoch_unit)
+        else read_epoch_instant(text, said.epoch_unit)
         if written_as == EPOCH
-        else read_formatted_instant("event_time_landed", written_as, said.zone)
+        else read_formatted_instant(text, written_as, said.zone)
         for written_as in said.formats
     ]
     return read[0] if len(read) == 1 else f"coalesce({', '.join(read)})"

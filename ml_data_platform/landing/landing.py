@@ -166,7 +166,10 @@ def is_outdated(record: LedgerRecord, contract: SourceContract, start_date: date
     That the key of the masks was changed, or a rule on what is masked, does not count: only the landed file could be
     masked and judged again.
     """
-    return record.routing_hash != contract.routing_hash(start_date, record.masked_with, record.judged_by)
+    as_masked = contract.routing_hash(
+        start_date, record.masked_with, judged_by=record.judged_by, parsed_as=record.parsed_as
+    )
+    return record.routing_hash not in {as_masked, contract.routing_hash(start_date, record.masked_with)}
 
 
 def show_undated(record: LedgerRecord, objects: ObjectStore, standing: Standing = UNDECIDED) -> None:

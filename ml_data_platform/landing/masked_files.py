@@ -24,15 +24,16 @@ from ml_data_platform.errors import LandingError, PlatformError, SettingsError
 from ml_data_platform.events.alike_names import alike_names
 from ml_data_platform.events.contracts import SourceContract
 from ml_data_platform.events.expectations import judged_before_masking
-from ml_data_platform.events.masking_plan import BROKEN_RULES_KEY, masking_plan, plan_facts
+from ml_data_platform.events.masking_plan import BROKEN_RULES_KEY, parsed_as, plan_facts
 from ml_data_platform.events.path_columns import PathValues, content_hash_with
 from ml_data_platform.landing.chunks import CHUNK
 from ml_data_platform.landing.column_names import refuse_unknown_columns, require_columns
 from ml_data_platform.landing.keeping import COPY_BYTES, Kept, open_unchanging, read_through
 from ml_data_platform.landing.limits import LIMITS, Limits
 from ml_data_platform.landing.lines import is_without_content
-from ml_data_platform.landing.masking import Masker, MaskingKeys
+from ml_data_platform.landing.masking import MaskingKeys
 from ml_data_platform.landing.readers import open_rows
+from ml_data_platform.landing.unparsed_values import masker_of
 from ml_data_platform.storage.duck import connect_without_files
 from ml_data_platform.storage.durability import file_sha256
 from ml_data_platform.storage.layout import Layout
@@ -78,7 +79,7 @@ def keep_masked(
     with objects.scratch() as folder, open_unchanging(path, is_own=is_own, below=below) as handle:
         sha256 = landed_id(read_through(handle, path), contract, keys)
         target = folder / "masked.parquet"
-        write_masked(path, contract, keys, target, judge=judge, limits=limits, path_values=path_values)
+        unparsed_rows = write_masked(path, contract, keys, target, judge=judge, limits=limits, path_values=path_values)
         opened, named = os.fstat(handle), path.stat(follow_symlinks=is_own)
         if (opened.st_dev, opened.st_ino) != (named.st_dev, named.st_ino):
             raise LandingError(
@@ -90,13 +91,19 @@ def keep_masked(
         is_new = objects.put_object(Layout.raw_key(kept_sha256), target, sha256=kept_sha256, size_bytes=size)
     values = path_values or {}
     own = content_hash_with(sha256, values)
-    return Kept(own, size, is_new, kept_sha256, masking_facts(contract, keys), values)
+    return Kept(own, size, is_new, kept_sha256, masking_facts(contract, keys, unparsed_rows), values)
 
 
-def masking_facts(contract: SourceContract, keys: MaskingKeys) -> dict[str, Any]:
-    """Return what the ledger records of how a contract's rows are masked with these keys."""
+def masking_facts(contract: SourceContract, keys: MaskingKeys, unparsed_rows: int) -> dict[str, Any]:
+    """Return what the ledger records of how a contract's rows were masked, and in how many a value did not parse."""
     judged = judged_before_masking(contract)
-    return {"key_id": keys.key_id, "plan": plan_facts(contract), **({"judged_by": judged} if judged else {})}
+    return {
+        "key_id": keys.key_id,
+        "plan": plan_facts(contract),
+        "parsed_as": parsed_as(contract),
+        "unparsed_rows": unparsed_rows,
+        **({"judged_by": judged} if judged else {}),
+    }
 
 
 def landed_id(content: Iterator[bytes], contract: SourceContract, keys: MaskingKeys) -> str:
@@ -133,15 +140,14 @@ def write_masked(
     judge: BrokenRules | None = None,
     limits: Limits = LIMITS,
     path_values: PathValues | None = None,
-) -> None:
-    """Write the masked rows of a file.
+) -> int:
+    """Write the masked rows of a file; returns in how many of them a value did not parse and was masked for that.
 
     Raises:
         LandingError: The file cannot be read as its contract says; the message quotes nothing of it.
     """
-    refusal: LandingError | None = None
     try:
-        _write(path, contract, keys, target, judge=judge, limits=limits, path_values=path_values or {})
+        return _write(path, contract, keys, target, judge=judge, limits=limits, path_values=path_values or {})
     except LandingError as error:
         refusal = without_quotes(error)
     except (PlatformError, OSError):
@@ -151,9 +157,8 @@ def write_masked(
             f"The file cannot be read: {type(error).__name__}.",
             remedy="Its source masks personal data, so no more is said here; look at the producer's own copy.",
         )
-    if refusal is not None:
-        # Not within the handler: an error that was being handled would travel along, with its message.
-        raise refusal
+    # Not within the handler: an error that was being handled would travel along, with its message.
+    raise refusal
 
 
 def without_quotes(error: LandingError) -> LandingError:
@@ -171,14 +176,13 @@ def _write(
     judge: BrokenRules | None,
     limits: Limits,
     path_values: PathValues,
-) -> None:
-    plan = masking_plan(contract)
-    assert plan is not None
+) -> int:
+    masker = masker_of(contract, keys)
+    assert masker is not None
     if judge is None and judged_before_masking(contract):
         raise SettingsError(
             "Rows with rules on what is masked are masked without being judged.", source=contract.source
         )
-    masker = Masker(plan, keys)
     has_content = not is_without_content(path)
     names: list[str] | None = None
     with pq.ParquetWriter(target, CHUNK, compression="zstd") as writer:
@@ -204,6 +208,7 @@ def _write(
                     writer.write_table(_with_broken_rules(masker.mask_chunk(chunk), broken))
         facts = {"columns": names, "has_content": has_content}
         writer.add_key_value_metadata({_FACTS_KEY: json.dumps(facts)})
+    return masker.unparsed_rows
 
 
 def _with_broken_rules(masked: pa.Table, broken: Sequence[Sequence[str]]) -> pa.Table:

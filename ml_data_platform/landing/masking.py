@@ -15,9 +15,10 @@ import hmac
 import json
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from json.decoder import scanstring  # type: ignore[attr-defined]
+from types import MappingProxyType
 from typing import Literal, TypeVar
 
 import pyarrow as pa
@@ -26,9 +27,13 @@ from ml_data_platform.events.contract_parts import MaskingAction
 from ml_data_platform.events.evolution import LARGEST_EXACT_INTEGER
 from ml_data_platform.events.id_texts import id_text
 from ml_data_platform.events.identity import POSITION_COLUMNS
-from ml_data_platform.events.masking_plan import ROW_KEY, MaskingPlan, PathRule
+from ml_data_platform.events.masking_plan import ROW_KEY, MaskingPlan, PathRule, with_masked
 from ml_data_platform.landing.chunks import CHUNK, MALFORMED_ROW, WRONG_FIELD_COUNT
 from ml_data_platform.landing.distinct_names import EXTRA_FIELDS_KEY, UNPARSED_KEY
+
+Path = tuple[str, ...]
+FindUnparsed = Callable[[pa.Table], Mapping[int, frozenset[Path]]]
+"""From a chunk of rows as they land to the paths of the values that do not parse, by position of the row in the chunk."""
 
 PREFIX = "masked_"
 MASK_HEX_DIGITS = 32
@@ -47,6 +52,7 @@ _NOTHING = frozenset({"null", '""'})
 # A position that is dropped tells no event from another, and one that is masked is known by its name.
 _POSITIONS = frozenset(json.dumps(name) for name in POSITION_COLUMNS)
 _KEPT = PathRule("keep")
+_NO_PATHS: frozenset[Path] = frozenset()
 _Action = MaskingAction | Literal["mask_id", "within"]
 _Key = TypeVar("_Key")
 _Value = TypeVar("_Value")
@@ -78,10 +84,19 @@ class Masker:
     Args:
         plan: What becomes of each value.
         keys: The keys of the root.
+        find_unparsed: Finds the values that do not parse as the fields they stand in, which are masked too.
+
+    Attributes:
+        unparsed_rows: Rows so far with a value that did not parse.
     """
 
-    def __init__(self, plan: MaskingPlan, keys: MaskingKeys) -> None:
+    def __init__(
+        self, plan: MaskingPlan, keys: MaskingKeys, find_unparsed: FindUnparsed = lambda _chunk: MappingProxyType({})
+    ) -> None:
         self.plan = plan
+        self.unparsed_rows = 0
+        self._find_unparsed = find_unparsed
+        self._roots: dict[frozenset[Path], PathRule] = {frozenset(): plan.root}
         self._secret = keys.secret
         self._absent_ids = frozenset(plan.absent_ids)
         self._remembered: dict[str, str] = {}
@@ -99,8 +114,10 @@ class Masker:
             The same rows, of the same schema. Of a row with a defect, where personal data may stand anywhere, only its
             length and a mask of it are left. A row that is nested too deeply to be looked through becomes malformed.
         """
-        defects = chunk["defect"].to_pylist()
-        masked = [self._row(text, defect) for text, defect in zip(chunk["landed"].to_pylist(), defects, strict=True)]
+        unparsed = self._find_unparsed(chunk)
+        self.unparsed_rows += len(unparsed)
+        rows = zip(chunk["landed"].to_pylist(), chunk["defect"].to_pylist(), strict=True)
+        masked = [self._row(text, defect, unparsed.get(at, _NO_PATHS)) for at, (text, defect) in enumerate(rows)]
         texts = pa.array([text for text, _ in masked], pa.string())
         found = pa.array([defect for _, defect in masked], pa.string())
         return pa.table([chunk["source_row"].combine_chunks(), texts, found], schema=CHUNK)
@@ -116,12 +133,12 @@ class Masker:
         message = b"\0".join((purpose.encode(), self.plan.domain.encode(), text.encode("utf-8", "surrogatepass")))
         return PREFIX + hmac.digest(self._secret, message, "sha256").hex()[:MASK_HEX_DIGITS]
 
-    def _row(self, text: str, defect: str | None) -> tuple[str, str | None]:
+    def _row(self, text: str, defect: str | None, unparsed: frozenset[Path]) -> tuple[str, str | None]:
         if defect is not None:
             return self._defective(text, defect), defect
         self._dropped.clear()
         try:
-            masked, _ = self._object(text, _after_blanks(text, 0), self.plan.root)
+            masked, _ = self._object(text, _after_blanks(text, 0), self._root(unparsed))
         except (RecursionError, ValueError, IndexError):
             return self._defective(text, MALFORMED_ROW), MALFORMED_ROW
         if self.plan.tells_rows_apart and self._dropped:
@@ -130,6 +147,13 @@ class Masker:
             dropped = "\n".join(sorted(self._dropped))
             masked = f'{masked[:-1]}{separator}"{ROW_KEY}":"{self.mask(dropped, "row")}"}}'
         return masked, None
+
+    def _root(self, unparsed: frozenset[Path]) -> PathRule:
+        """Return the rule of a row in which the values at some paths do not parse; it lives as long as the masker."""
+        found = self._roots.get(unparsed)
+        if found is None:
+            found = self._roots[unparsed] = with_masked(self.plan.root, unparsed)
+        return found
 
     def _defective(self, text: str, defect: str) -> str:
         facts: dict[str, object] = {UNPARSED_KEY: self.mask(text, "row")}

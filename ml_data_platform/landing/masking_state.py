@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from ml_data_platform.errors import bounded
 from ml_data_platform.events.contracts import SourceContract
 from ml_data_platform.events.expectations import judged_before_masking
-from ml_data_platform.events.masking_plan import plan_differences, plan_facts
+from ml_data_platform.events.masking_plan import parsed_as, plan_differences, plan_facts
 from ml_data_platform.landing.masking import MaskingKeys
 from ml_data_platform.storage.ledger_record import LedgerRecord
 
@@ -42,6 +42,8 @@ def masking_lack(record: LedgerRecord, contract: SourceContract, keys: MaskingKe
         return f"The `pii` section has changed since it was landed ({differences}). {again}."
     if record.masking is not None and keys is not None and keys.key_id != record.masked_with:
         return f"It was masked with the key {record.masked_with}, the present one is {keys.key_id}. {again}."
+    if is_parsed_otherwise(record, contract):
+        return f"In {record.unparsed_rows:,} rows a value did not parse as its contract then said, and was masked. {again}."
     rules = rules_change(record, contract)
     if rules:
         return f"Rules on what is masked have changed since it was landed ({rules}). {again}."
@@ -71,6 +73,11 @@ def plan_change(record: LedgerRecord, contract: SourceContract) -> str:
     found = plan_differences(record.masking["plan"], now) or ["the format"]
     more = len(found) - MAX_DIFFERENCES_SHOWN
     return "; ".join(map(bounded, found[:MAX_DIFFERENCES_SHOWN])) + (f"; and {more} more" if more > 0 else "")
+
+
+def is_parsed_otherwise(record: LedgerRecord, contract: SourceContract) -> bool:
+    """Return whether values were masked for not parsing as the contract said then, and it says another thing now."""
+    return bool(record.unparsed_rows) and record.parsed_as != parsed_as(contract)
 
 
 def rules_change(record: LedgerRecord, contract: SourceContract) -> str:
@@ -112,6 +119,12 @@ def masking_notices(
             why = (
                 f"are masked with the key {record.masked_with}, the present one is {keys.key_id}: equal values have "
                 "other masks before and after; land them again as they came to have one key"
+            )
+            found[record.source, why] += 1
+        elif is_parsed_otherwise(record, contract):
+            why = (
+                "hold rows of which a value did not parse as the contract then said, and was masked; land them again as "
+                "they came to have these values read as it says now"
             )
             found[record.source, why] += 1
         elif rules_change(record, contract):

@@ -22,7 +22,7 @@ from ml_data_platform.errors import LandingError
 from ml_data_platform.events.contract_parts import MAX_TEXT
 from ml_data_platform.events.contracts import SourceContract
 from ml_data_platform.events.identity import POSITION_COLUMNS
-from ml_data_platform.events.masking_plan import ROW_KEY, masking_plan
+from ml_data_platform.events.masking_plan import ROW_KEY
 from ml_data_platform.events.profiles import NESTED, ColumnProfile, profile_rows
 from ml_data_platform.events.sniffing import FormatGuess, lacks_header, sniff_format
 from ml_data_platform.landing.delimited import DelimitedReader
@@ -32,6 +32,7 @@ from ml_data_platform.landing.lines import open_landed
 from ml_data_platform.landing.masked_files import without_quotes
 from ml_data_platform.landing.masking import Masker, MaskingKeys
 from ml_data_platform.landing.text_content import as_utf8, foreign_format
+from ml_data_platform.landing.unparsed_values import masker_of
 from ml_data_platform.storage.duck import connect_without_files
 
 MAX_ROWS = 20_000
@@ -73,9 +74,9 @@ def sample_file(path: Path, *, max_rows: int = MAX_ROWS, contract: SourceContrac
         LandingError: The file is empty or damaged, its format is none that is read, or it has no header.
         OSError: The file cannot be opened.
     """
-    plan = masking_plan(contract) if contract is not None else None
-    if plan is not None:
-        return _masked_sample(path, max_rows, Masker(plan, MaskingKeys.throwaway()))
+    masker = masker_of(contract, MaskingKeys.throwaway()) if contract is not None else None
+    if masker is not None:
+        return _masked_sample(path, max_rows, masker)
     return _sample(path, max_rows, None)
 
 

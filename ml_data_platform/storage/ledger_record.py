@@ -48,7 +48,9 @@ class LedgerRecord:
         delays: From event to arrival, by UTC day, as `Delays.to_text` writes them.
         kept_sha256: Hash of the kept bytes, where ``sha256`` is another one.
         masking: How they were masked: ``key_id``, the key of the masks, ``plan``, see ``events.masking_plan``,
-            and ``judged_by``, the rules by which they were judged before, where there are any.
+            ``parsed_as``, how the values were read that stayed where they parsed, ``unparsed_rows``, the rows with one
+            that did not and was masked too, and ``judged_by``, the rules by which they were judged before, where there
+            are any.
         path_values: Columns that stand only in the file's path, and their values; ``sha256`` is then a hash of both.
     """
 
@@ -86,6 +88,16 @@ class LedgerRecord:
     def masked_with(self) -> str | None:
         """Id of the key of its masks."""
         return str(self.masking["key_id"]) if self.masking is not None else None
+
+    @property
+    def parsed_as(self) -> dict[str, Any]:
+        """How values were read before rows were masked; empty where what did not parse was kept as it came."""
+        return dict(self.masking.get("parsed_as", {})) if self.masking is not None else {}
+
+    @property
+    def unparsed_rows(self) -> int:
+        """Rows in which a value was masked because it did not parse."""
+        return int(self.masking.get("unparsed_rows", 0)) if self.masking is not None else 0
 
     @property
     def judged_by(self) -> dict[str, str]:

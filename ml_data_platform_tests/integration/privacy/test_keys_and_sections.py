@@ -128,6 +128,26 @@ def test_what_only_reads_otherwise_is_read_from_the_masked_rows(shop):
     assert again.record.undated == {"event_time_before_start_date": 1}
 
 
+def test_values_masked_for_not_parsing_are_said_and_landing_again_replaces(shop):
+    """A time in another unit than the contract says is no time, and masked; once it says so, the file is landed again."""
+    wrong = PLAIN + SECTION + 'event_time: {format: "%Y-%m-%d"}\n'
+    wrong = wrong.replace("schema_version: 2", "schema_version: 1\ncolumns: {timestamp: event_timestamp}")
+    right = wrong.replace('"%Y-%m-%d"', "epoch").replace("format: epoch", "format: epoch, epoch_unit: ms")
+    first = shop.land(wrong)
+    assert first.record.undated == {"event_time_unreadable": 1}
+    assert first.record.unparsed_rows == 1
+    (notice,) = notices_on_masking(shop.opened(right))
+    assert "1 landed file hold rows of which a value did not parse" in notice
+    (refused,) = landed_files.land_inbox(shop.opened(right))
+    assert refused.outcome == "unreadable"
+    assert "Land the file as it came again" in refused.reason
+    again = shop.land(right)
+    assert (again.outcome, again.record.undated, again.record.unparsed_rows) == ("landed", {}, 0)
+    (row,) = shop.landed(right)
+    assert row["event_timestamp"] == EVENT["event_timestamp"]
+    assert notices_on_masking(shop.opened(right)) == ()
+
+
 @pytest.mark.parametrize(
     ("first", "then"), [(PLAIN, PLAIN + SECTION), (PLAIN + SECTION, PLAIN)], ids=["begins", "ends"]
 )

@@ -14,6 +14,7 @@ from ml_data_platform.events.contracts import parse_contract
 from ml_data_platform.events.masking_plan import masking_plan
 from ml_data_platform.landing.chunks import CHUNK
 from ml_data_platform.landing.masking import Masker, MaskingKeys
+from ml_data_platform.landing.unparsed_values import masker_of
 
 KEYS = MaskingKeys("key", b"s" * 32, b"f" * 32)
 BASE = "source: shop\nformat: jsonl\nschema_version: 2\n"
@@ -197,3 +198,53 @@ def test_json_text_in_a_cell_is_masked_within():
     for unnamed, left in (("mask", mask_of("x@y.z")), ("keep", "x@y.z"), ("drop", None)):
         plain = json.loads(masked(f"{{unnamed: {unnamed}}}", '{"p":"x@y.z","s":"s"}', base=base))
         assert plain.get("p") == left
+
+
+READ = "columns: {user_id: user, event_type: kind, timestamp: at, purchase_amount_usd: order.total}\n"
+
+
+def landed(section: str, *rows: object, base: str = f"source: shop\nformat: jsonl\nschema_version: 1\n{READ}") -> list:
+    """Return rows masked as they land, parsed."""
+    masker = masker_of(parse_contract(f"{base}pii: {section}", file="shop.yaml"), KEYS)
+    assert masker is not None
+    texts = [json.dumps(row) for row in rows]
+    chunk = pa.table([list(range(len(rows))), texts, pa.nulls(len(rows), pa.string())], schema=CHUNK)
+    return [json.loads(text) for text in masker.mask_chunk(chunk)["landed"].to_pylist()]
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        ({"at": "2026-06-01T10:00:00Z", "kind": "purchase"}, None),
+        ({"at": "2026-06-01T10:00:00Z", "order": {"total": 1.5}}, None),
+        ({"at": "2026-06-01T10:00:00Z", "order": {"total": "1.5"}}, None),
+        ({"kind": "newsletter_signup", "at": None}, None),
+        ({"at": "", "order": {"total": " "}}, None),
+        ({"at": "ann@example.org"}, {"at": mask_of("ann@example.org")}),
+        ({"at": "+15550198"}, {"at": mask_of("+15550198")}),
+        ({"order": {"total": "call Ann"}}, {"order": {"total": mask_of("call Ann")}}),
+        ({"order.total": "call Ann"}, {"order.total": mask_of("call Ann")}),
+        ({"order": '{"total": "call Ann"}'}, {"order": f'{{"total":"{mask_of("call Ann")}"}}'}),
+        ({"kind": "ann@example.org"}, {"kind": mask_of("ann@example.org")}),
+        ({"kind": "5550198"}, {"kind": mask_of("5550198")}),
+    ],
+)
+def test_what_does_not_parse_as_its_field_is_masked_too(row, expected):
+    """A value stays where it is a time, a number or a type; in the same place any other text may be personal."""
+    good = {"at": "2026-06-01T10:00:00Z", "kind": "page_view", "order": {"total": 3}}
+    assert landed("{columns: {email: mask}}", good, row) == [good, row if expected is None else {**row, **expected}]
+
+
+def test_parts_of_a_time_are_masked_where_they_make_none():
+    """Date and time of day stand in two columns, and are a time together only."""
+    base = "source: till\nformat: csv\nschema_version: 1\nevent_time: {time_column: clock}\n"
+    base += "columns: {user_id: user, session_id: s, event_type: kind, timestamp: day}\n"
+    good = {"day": "2026-06-01", "clock": "10:00:00"}
+    rows = landed("{columns: {email: mask}}", good, {"day": "2026-06-01", "clock": "Ann"}, base=base)
+    assert rows == [good, {"day": mask_of("2026-06-01", "till"), "clock": mask_of("Ann", "till")}]
+
+
+def test_a_schema_version_that_is_none_is_masked():
+    """A column that names the version holds one of few numbers."""
+    base = "source: shop\nformat: jsonl\nschema_version: {column: v}\n"
+    assert landed("{columns: {email: mask}}", {"v": 1}, {"v": "Ann"}, base=base) == [{"v": 1}, {"v": mask_of("Ann")}]
