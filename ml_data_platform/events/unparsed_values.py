@@ -8,8 +8,7 @@ column too far puts an address where the time belongs, and an address is no time
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ml_data_platform.events.contract_parts import VersionColumn
@@ -31,22 +30,9 @@ Path = tuple[str, ...]
 _TEXT = "\0"
 
 
-@dataclass(frozen=True)
-class _Checks:
-    """What is looked at in a row of a source.
-
-    Attributes:
-        pointers: SQL literals of the JSON pointers whose texts are taken in one pass over the row.
-        conditions: Path to the condition, on ``texts`` and ``landed``, under which what stands there does not parse.
-    """
-
-    pointers: tuple[str, ...]
-    conditions: Mapping[Path, str]
-
-
 def unparsed_paths(contract: SourceContract) -> tuple[Path, ...]:
     """Return the paths at which a value may stand that must parse, in the order of `unparsed_query`."""
-    return tuple(_checks(contract).conditions)
+    return tuple(_conditions(contract, {}))
 
 
 def unparsed_query(contract: SourceContract, relation: str) -> str:
@@ -61,43 +47,50 @@ def unparsed_query(contract: SourceContract, relation: str) -> str:
         numbers, from 0 on, of the paths of `unparsed_paths` at which one stands. Null and blank texts are none, and
         neither are objects and arrays, in which nothing that is not named stays anyway.
     """
-    checks = _checks(contract)
-    numbers = (f"CASE WHEN {check} THEN {number} END" for number, check in enumerate(checks.conditions.values()))
-    texts = f"json_extract_string(landed, {sql_list(checks.pointers)})"
+    pointers: dict[str, int] = {}
+    conditions = _conditions(contract, pointers)
+    numbers = [f"CASE WHEN {check} THEN {at:d} END" for at, check in enumerate(conditions.values())]
     return f"""
 SELECT source_row, unparsed
 FROM (SELECT source_row, list_filter([{", ".join(numbers)}], lambda number: number IS NOT NULL) AS unparsed
-FROM (SELECT source_row, landed, {texts} AS texts FROM {relation} AS landed_rows))
+FROM (SELECT source_row, landed, json_extract_string(landed, {sql_list(pointers)}) AS texts
+FROM {relation} AS landed_rows))
 WHERE len(unparsed) > 0"""
 
 
-def _checks(contract: SourceContract) -> _Checks:
-    pointers: dict[str, int] = {}
-    conditions: dict[Path, str] = {}
+def _conditions(contract: SourceContract, pointers: dict[str, int]) -> dict[Path, str]:
+    """Return path to the condition, on ``texts`` and ``landed``, under which what stands there does not parse.
+
+    Args:
+        contract: The contract.
+        pointers: SQL literals of the JSON pointers to the texts, each with its place in ``texts``; new ones are added.
+    """
+    found: dict[Path, str] = {}
     for columns, readings in [*_typed_columns(contract).items(), *_time_columns(contract).items()]:
-        by_column = [places(column, is_flat=contract.is_flat) for column in columns]
-        joined = " || ' ' || ".join(
-            f"coalesce({', '.join(_text(p, pointers) for p in each)}, NULL)" for each in by_column
-        )
-        for place in (place for each in by_column for place in each):
+        parts = [places(column, is_flat=contract.is_flat) for column in columns]
+        for place in (each for part in parts for each in part):
             text = _text(place, pointers)
-            is_read = " OR ".join(
-                reading.replace(_TEXT, f"({joined if len(columns) > 1 else text})") for reading in readings
-            )
+            joined = text if len(parts) == 1 else _joined(parts, pointers)
+            is_read = " OR ".join(reading.replace(_TEXT, joined) for reading in readings)
             # The kind costs another pass over the row, so only a text that does not parse pays for it.
             is_plain = f"{kind_at(place)} NOT IN ('OBJECT', 'ARRAY')"
-            found = f"CASE WHEN {present(text)} IS NOT NULL AND NOT coalesce({is_read}, false) THEN {is_plain} END"
+            check = f"CASE WHEN {present(text)} IS NOT NULL AND NOT coalesce({is_read}, false) THEN {is_plain} END"
             path = (*place.text, *place.path)
-            conditions[path] = f"{conditions[path]} OR {found}" if path in conditions else found
-    return _Checks(tuple(pointers), conditions)
+            found[path] = f"{found[path]} OR {check}" if path in found else check
+    return found
+
+
+def _joined(parts: Sequence[Sequence[Place]], pointers: dict[str, int]) -> str:
+    """SQL for the texts of several columns, joined by a blank; NULL where one has none."""
+    texts = [f"coalesce({', '.join([_text(place, pointers) for place in part])}, NULL)" for part in parts]
+    return f"({' || chr(32) || '.join(texts)})"
 
 
 def _text(place: Place, pointers: dict[str, int]) -> str:
     """SQL for the text at a place, from the texts of the row where it stands in the row itself."""
-    if place.text:
-        holder = f"texts[{pointers.setdefault(sql_literal(json_pointer(place.text)), len(pointers) + 1)}]"
-        return f"CASE WHEN starts_with(ltrim({holder}), '{{') THEN {text_at(place)} END"
-    return f"texts[{pointers.setdefault(sql_literal(json_pointer(place.path)), len(pointers) + 1)}]"
+    pointer = sql_literal(json_pointer(place.text or place.path))
+    text = f"texts[{pointers.setdefault(pointer, len(pointers) + 1):d}]"
+    return f"CASE WHEN starts_with(ltrim({text}), '{{') THEN {text_at(place)} END" if place.text else text
 
 
 def _typed_columns(contract: SourceContract) -> dict[tuple[str, ...], list[str]]:
@@ -127,7 +120,7 @@ def _time_columns(contract: SourceContract) -> dict[tuple[str, ...], list[str]]:
     found: dict[tuple[str, ...], list[str]] = {}
     for version in contract.versions:
         reading = read_time(contract, contract.registry.versions[version], _TEXT)
-        found.setdefault(contract.time_columns(version), []).append(f"{reading} IS NOT NULL")
+        found.setdefault(contract.time_columns(version), []).append(f"CASE WHEN {reading} IS NOT NULL THEN true END")
     return found
 
 

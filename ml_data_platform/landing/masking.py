@@ -30,6 +30,7 @@ from ml_data_platform.events.identity import POSITION_COLUMNS
 from ml_data_platform.events.masking_plan import ROW_KEY, MaskingPlan, PathRule, with_masked
 from ml_data_platform.landing.chunks import CHUNK, MALFORMED_ROW, WRONG_FIELD_COUNT
 from ml_data_platform.landing.distinct_names import EXTRA_FIELDS_KEY, UNPARSED_KEY
+from ml_data_platform.landing.json_text import after_blanks, end_of
 
 Path = tuple[str, ...]
 FindUnparsed = Callable[[pa.Table], Mapping[int, frozenset[Path]]]
@@ -40,14 +41,12 @@ MASK_HEX_DIGITS = 32
 MAX_REMEMBERED_CHARACTERS = 256
 MAX_REMEMBERED = 65_536
 
-_BLANKS = re.compile(r"[ \t\r\n]*")
 # A member whose value is neither object nor array, with what follows it: most of most rows.
 _SIMPLE = re.compile(
     r'[ \t\r\n]*("[^"\\]*(?:\\.[^"\\]*)*")[ \t\r\n]*:[ \t\r\n]*'
     r'("[^"\\]*(?:\\.[^"\\]*)*"|[^\s,\[\]{}":]+)[ \t\r\n]*([,}])',
     re.DOTALL,
 )
-_PLAIN = re.compile(r"[^\s,\]}]+")
 _NOTHING = frozenset({"null", '""'})
 # A position that is dropped tells no event from another, and one that is masked is known by its name.
 _POSITIONS = frozenset(json.dumps(name) for name in POSITION_COLUMNS)
@@ -138,7 +137,7 @@ class Masker:
             return self._defective(text, defect), defect
         self._dropped.clear()
         try:
-            masked, _ = self._object(text, _after_blanks(text, 0), self._root(unparsed))
+            masked, _ = self._object(text, after_blanks(text, 0), self._root(unparsed))
         except (RecursionError, ValueError, IndexError):
             return self._defective(text, MALFORMED_ROW), MALFORMED_ROW
         if self.plan.tells_rows_apart and self._dropped:
@@ -187,11 +186,11 @@ class Masker:
                         self._dropped.append(f"{written}:{value}")
                 at = simple.end()
             else:
-                at = _after_blanks(text, at)
+                at = after_blanks(text, at)
                 if text[at] == '"':
                     member, at = self._nested_member(text, at, rule)
                     members += [member] if member is not None else []
-                    at = _after_blanks(text, at)
+                    at = after_blanks(text, at)
                 closing = text[at]
                 at += 1
             if closing == "}":
@@ -202,7 +201,7 @@ class Masker:
         start = at
         key, at = scanstring(text, at + 1, False)
         written = text[start:at]
-        at = _after_blanks(text, _after_blanks(text, at) + 1)
+        at = after_blanks(text, after_blanks(text, at) + 1)
         found = self._rule_of(rule, key)
         if found is None and rule.action != "keep":
             value, at = self._by(self.plan.unnamed, text, at)
@@ -217,12 +216,12 @@ class Masker:
 
     def _array(self, text: str, at: int, rule: PathRule) -> tuple[str, int]:
         elements: list[str] = []
-        at = _after_blanks(text, at + 1)
+        at = after_blanks(text, at + 1)
         while text[at] != "]":
             value, at = self._value(text, at, rule)
             elements += [value] if value is not None else []
-            at = _after_blanks(text, at)
-            at = _after_blanks(text, at + 1) if text[at] == "," else at
+            at = after_blanks(text, at)
+            at = after_blanks(text, at + 1) if text[at] == "," else at
         return "[" + ",".join(elements) + "]", at + 1
 
     def _value(self, text: str, at: int, rule: PathRule) -> tuple[str | None, int]:
@@ -234,7 +233,7 @@ class Masker:
         if text[at] == "[":
             # A path leads into each element of an array; a plain field has none that is named.
             return self._array(text, at, rule) if rule.within else self._by(self.plan.unnamed, text, at)
-        end = _end(text, at)
+        end = end_of(text, at)
         return self._plain(text[at:end], rule), end
 
     def _within(self, rule: PathRule, written_key: str, written: str) -> str | None:
@@ -253,7 +252,7 @@ class Masker:
     def _text_within(self, written: str, rule: PathRule) -> str | None:
         """Return a text that is JSON with what is within it masked; None where it is none."""
         content = scanstring(written, 1, False)[0] if written[0] == '"' else ""
-        start = _after_blanks(content, 0)
+        start = after_blanks(content, 0)
         if content[start : start + 1] not in ("{", "["):
             return None
         try:
@@ -264,7 +263,7 @@ class Masker:
         return None if masked is None else json.dumps(masked, ensure_ascii=False)
 
     def _by(self, action: MaskingAction, text: str, at: int) -> tuple[str | None, int]:
-        end = _end(text, at)
+        end = end_of(text, at)
         if action == "drop":
             return None, end
         written = text[at:end]
@@ -336,30 +335,3 @@ def _remember(memory: dict[_Key, _Value], key: _Key, value: _Value) -> None:
     if len(memory) >= MAX_REMEMBERED:
         memory.clear()
     memory[key] = value
-
-
-def _after_blanks(text: str, at: int) -> int:
-    match = _BLANKS.match(text, at)
-    return match.end() if match else at
-
-
-def _end(text: str, at: int) -> int:
-    """Return where the value that begins at ``at`` ends."""
-    if text[at] == '"':
-        end: int = scanstring(text, at + 1, False)[1]
-        return end
-    if text[at] not in "{[":
-        match = _PLAIN.match(text, at)
-        if match is None:
-            raise ValueError("no value")
-        return match.end()
-    depth = 0
-    while True:
-        if text[at] == '"':
-            at = scanstring(text, at + 1, False)[1]
-            continue
-        depth += text[at] in "{["
-        depth -= text[at] in "}]"
-        at += 1
-        if not depth:
-            return at
