@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ml_data_platform.datasets.run_manifest import RunManifest
+from ml_data_platform.events.untrusted_text import markdown
 from ml_data_platform.training.scoring import Floats, Labels
 from ml_data_platform.training.temporal import SHARED_USERS, SplitRows, split_text
 
@@ -58,7 +59,7 @@ def card_text(manifest: RunManifest) -> str:
         f"Features: {', '.join(f'`{name}`' for name in manifest.features)}.",
         "",
         f"Checked for leaks, all passed: {', '.join(sorted(manifest.firewall))}."
-        + "".join(f" Accepted: {text}." for text in manifest.accepted_features),
+        + "".join(f" Accepted: {markdown(text)}." for text in manifest.accepted_features),
         "",
         "## What it must not be used for",
         "",

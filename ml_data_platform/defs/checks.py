@@ -14,6 +14,7 @@ import dagster as dg
 from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationPlanned
 from dagster._core.definitions.partitions.subset import DefaultPartitionsSubset
 
+from ml_data_platform.defs import shown_text
 from ml_data_platform.validation.outcomes import CheckOutcome
 from ml_data_platform.validation.suites import rules_for
 
@@ -30,8 +31,10 @@ def check_specs(asset: str, daily: dg.PartitionsDefinition) -> list[dg.AssetChec
                 asset=asset,
                 blocking=rule.blocking,
                 partitions_def=daily,
-                description=rule.description,
-                metadata={"expectation": rule.expectation, "tolerance": rule.tolerance, "scope": rule.scope},
+                description=shown_text.described(rule.description),
+                metadata=shown_text.facts(
+                    {"expectation": rule.expectation, "tolerance": rule.tolerance, "scope": rule.scope}
+                ),
             )
             for rule in rules_for(asset)
         ]
@@ -45,8 +48,8 @@ def check_results(asset: str, outcomes: Iterable[CheckOutcome]) -> list[dg.Asset
             check_name=outcome.name,
             passed=outcome.passed,
             severity=dg.AssetCheckSeverity.ERROR if outcome.blocking else dg.AssetCheckSeverity.WARN,
-            description=_described(outcome),
-            metadata=_shown(outcome),
+            description=shown_text.described(_described(outcome)),
+            metadata=shown_text.facts(_shown(outcome)),
         )
         for outcome in outcomes
         if outcome.asset == asset
@@ -104,16 +107,11 @@ def _shown(outcome: CheckOutcome) -> dict[str, Any]:
     """Return an outcome as the UI shows it: numbers become plots, so what never moves is text."""
     rule = outcome.rule
     arguments = ", ".join(f"{name}={value!r}" for name, value in rule["kwargs"].items())
-    examples = "\n".join(f"- `{example}`" for example in outcome.examples)
     return {
         **outcome.metadata(),
         "tolerance": f"{outcome.tolerance:g}",
-        "examples": dg.MetadataValue.md(examples) if examples else "none",
+        "examples": shown_text.listed(outcome.examples),
         "expectation": f"{rule['expectation']}({arguments})",
         "rule": dg.MetadataValue.json(dict(rule)),
-        **(
-            {"table": dg.MetadataValue.table([dg.TableRecord(dict(row)) for row in outcome.table])}
-            if outcome.table
-            else {}
-        ),
+        **({"table": shown_text.table(outcome.table)} if outcome.table else {}),
     }

@@ -11,6 +11,7 @@ from typing import Any
 
 import dagster as dg
 
+from ml_data_platform.defs import shown_text
 from ml_data_platform.defs.checks import check_results, check_specs
 from ml_data_platform.defs.io_manager import publish, retry_if_transient
 from ml_data_platform.defs.partitions import neighbouring_days
@@ -20,6 +21,7 @@ from ml_data_platform.errors import PlatformError, bounded
 from ml_data_platform.events.descriptions import COLUMN_DESCRIPTIONS
 from ml_data_platform.events.lateness import ONE_DAY
 from ml_data_platform.events.planning import GATES, UPSTREAM, State, Status, decide, missing_upstream
+from ml_data_platform.events.untrusted_text import plain
 from ml_data_platform.features.catalog import CATALOG
 from ml_data_platform.stages import flow, state
 from ml_data_platform.stages.platform import Platform
@@ -133,7 +135,7 @@ def build_partition(
             raise
         except PlatformError as error:
             raise dg.Failure(
-                description=str(error), allow_retries=False, metadata={"error": type(error).__name__}
+                description=plain(str(error)), allow_retries=False, metadata={"error": type(error).__name__}
             ) from error
         yield from _report(context, opened, result, seconds=time.monotonic() - started)
 
@@ -166,16 +168,18 @@ def _why_not_asked_for(context: dg.AssetExecutionContext, found: State, asset: s
 
 def _nothing_built(context: dg.AssetExecutionContext, opened: Platform, asset: str, why: str) -> Events:
     """Report what is published already, or that nothing is; checks that did not run say so."""
-    context.log.info("%s of %s: nothing to build: %s", asset, context.partition_key, why)
+    context.log.info("%s of %s: nothing to build: %s", asset, context.partition_key, plain(why))
     for output in sorted(key.to_user_string() for key in context.selected_asset_keys):
         head = opened.store.head(output, parse_day(context.partition_key))
         yield dg.MaterializeResult(
             asset_key=output,
             data_version=dg.DataVersion(head.content) if head else None,
-            metadata={
-                "nothing_built": why,
-                **({"dagster/partition_row_count": head.rows, "generation": head.generation} if head else {}),
-            },
+            metadata=shown_text.facts(
+                {
+                    "nothing_built": why,
+                    **({"dagster/partition_row_count": head.rows, "generation": head.generation} if head else {}),
+                }
+            ),
         )
 
 
@@ -186,13 +190,15 @@ def _report(context: dg.AssetExecutionContext, opened: Platform, result: StageRe
         metadata = {"seconds": round(seconds, 3), **result.metadata.get(asset, {})}
         if dg.AssetKey(asset) not in context.selected_asset_keys:
             facts = {**metadata, **publish(opened, staged, context.run.run_id)}
-            context.log_event(dg.AssetMaterialization(asset, partition=context.partition_key, metadata=facts))
+            context.log_event(
+                dg.AssetMaterialization(asset, partition=context.partition_key, metadata=shown_text.facts(facts))
+            )
             continue
         yield dg.MaterializeResult(
             asset_key=asset,
             value=staged,
             data_version=dg.DataVersion(staged.sha256),
-            metadata=metadata,
+            metadata=shown_text.facts(metadata),
             check_results=[check for check in check_results(asset, result.checks) if _key_of(check) in selected],
         )
     for asset in {check.asset for check in result.checks} - set(result.tables):

@@ -13,6 +13,7 @@ from dagster._core.definitions.unresolved_asset_job_definition import Unresolved
 from ml_data_platform.defs.attempts import ATTEMPT_TAG, DUE_TAG, judge, pasts_of
 from ml_data_platform.defs.resources import PlatformResource
 from ml_data_platform.defs.runs import unfinished_runs
+from ml_data_platform.events.untrusted_text import plain
 from ml_data_platform.stages.seen_days import Glance, glance
 
 
@@ -38,11 +39,11 @@ def pull_sensor(ingest: UnresolvedAssetJobDefinition, *, interval_seconds: int) 
             return dg.SensorResult(skip_reason="a run that takes files in is under way")
         seen = glance(opened)
         if not seen.fingerprint:
-            return dg.SensorResult(skip_reason=_why_nothing(seen))
+            return dg.SensorResult(skip_reason=plain(_why_nothing(seen)))
         key = f"pull-{seen.fingerprint}"
         verdict = judge(pasts_of(context.instance, [key]).get(key, ()), dt.datetime.now(dt.UTC), interval_seconds)
         if verdict.why_not:
-            return dg.SensorResult(skip_reason=f"{_why_nothing(seen)}; files are waiting, but {verdict.why_not}")
+            return dg.SensorResult(skip_reason=plain(f"{_why_nothing(seen)}; files are waiting, but {verdict.why_not}"))
         request = dg.RunRequest(
             job_name="ingest",
             run_key=f"{key}-{verdict.after}",

@@ -10,9 +10,11 @@ from dataclasses import dataclass, field
 
 import dagster as dg
 
+from ml_data_platform.defs import shown_text
 from ml_data_platform.defs.backfill import BackfillReport, Progress, backfill
 from ml_data_platform.defs.resources import PlatformResource
 from ml_data_platform.errors import PlatformError
+from ml_data_platform.events.untrusted_text import plain
 from ml_data_platform.landing.landing import LandedFile
 from ml_data_platform.stages.platform import Platform
 from ml_data_platform.stages.quarantine import Wanted, require_reason
@@ -113,7 +115,7 @@ def replay_quarantined(location: Callable[[], dg.Definitions]) -> dg.JobDefiniti
             require_reason(wanted.reason, opened.contracts)
             if config.dry_run:
                 found = prepare_replay(opened, wanted)
-                return dg.Output(found.rows, metadata=_facts(found))
+                return dg.Output(found.rows, metadata=shown_text.facts(_facts(found)))
             report = replay(
                 location(),
                 context.instance,
@@ -123,18 +125,24 @@ def replay_quarantined(location: Callable[[], dg.Definitions]) -> dg.JobDefiniti
                 on_progress=lambda step: context.log.info("%s of %s: %s", step.done, step.total, step.run.day),
             )
         except PlatformError as error:
-            raise dg.Failure(str(error), allow_retries=False, metadata={"error": type(error).__name__}) from error
-        facts = {
-            **_facts(report.plan),
-            "files_read_again": report.applied.files_read_again,
-            "rows_admitted": report.applied.rows_admitted,
-            "runs": report.built.runs,
-            "rows_after": report.rows_after,
-        }
+            raise dg.Failure(
+                plain(str(error)), allow_retries=False, metadata={"error": type(error).__name__}
+            ) from error
+        facts = shown_text.facts(
+            {
+                **_facts(report.plan),
+                "files_read_again": report.applied.files_read_again,
+                "rows_admitted": report.applied.rows_admitted,
+                "runs": report.built.runs,
+                "rows_after": report.rows_after,
+            }
+        )
         if not report.is_successful:
             failed = [f"{each.asset} of {each.day}: {each.why}" for each in report.built.failed]
             blocked = [f"{each.asset} of {each.day}: {'; '.join(each.reasons)}" for each in report.built.blocked]
-            raise dg.Failure("\n".join([*failed, *blocked][:SHOWN_DAYS]), allow_retries=False, metadata=facts)
+            raise dg.Failure(
+                "\n".join(map(plain, [*failed, *blocked][:SHOWN_DAYS])), allow_retries=False, metadata=facts
+            )
         return dg.Output(report.rows_after, metadata=facts)
 
     @dg.job(

@@ -24,6 +24,7 @@ from ml_data_platform.defs.runs import reap_orphans, unfinished_runs
 from ml_data_platform.defs.standby import other_daemon
 from ml_data_platform.defs.unusable_rows import report_unusable_rows
 from ml_data_platform.events.planning import Decision, Status
+from ml_data_platform.events.untrusted_text import plain
 from ml_data_platform.stages.landed_files import WaitingFiles, waiting_files
 from ml_data_platform.stages.platform import Platform
 from ml_data_platform.stages.state import current_records
@@ -50,17 +51,21 @@ def landing_sensor(ingest: UnresolvedAssetJobDefinition, *, interval_seconds: in
         opened = platform.open()
         platform.bind(context.instance)
         if other := _other_daemon(context, opened, interval_seconds):
-            return dg.SensorResult(skip_reason=other)
+            return dg.SensorResult(skip_reason=plain(other))
         is_running = any(run.job_name == "ingest" for run in unfinished_runs(context.instance))
         for source, fault in opened.contracts.broken.items():
-            context.log.warning("the contract of %s is broken, and the others go on: %s", source, fault)
+            context.log.warning(
+                "the contract of %s is broken, and the others go on: %s", plain(source), plain(str(fault))
+            )
         waiting = waiting_files(opened)
         if waiting.is_empty or is_running:
-            return dg.SensorResult(skip_reason=_why_no_ingest(waiting, opened.contracts.broken, is_running=is_running))
+            return dg.SensorResult(
+                skip_reason=plain(_why_no_ingest(waiting, opened.contracts.broken, is_running=is_running))
+            )
         key = f"ingest-{waiting.fingerprint}"
         verdict = judge(pasts_of(context.instance, [key]).get(key, ()), dt.datetime.now(dt.UTC), interval_seconds)
         if verdict.why_not:
-            return dg.SensorResult(skip_reason=f"{_counted(waiting)}, but {verdict.why_not}")
+            return dg.SensorResult(skip_reason=plain(f"{_counted(waiting)}, but {verdict.why_not}"))
         tags = {DUE_TAG: key, ATTEMPT_TAG: str(verdict.attempt)}
         return dg.SensorResult(
             run_requests=[dg.RunRequest(job_name="ingest", run_key=f"{key}-{verdict.after}", tags=tags)]
@@ -93,16 +98,18 @@ def late_data_sensor(refresh_day: UnresolvedAssetJobDefinition, *, interval_seco
         opened = platform.open()
         platform.bind(context.instance)
         if other := _other_daemon(context, opened, interval):
-            return dg.SensorResult(skip_reason=other)
+            return dg.SensorResult(skip_reason=plain(other))
         orphans = reap_orphans(context.instance)
         for run_id in orphans:
-            context.log.warning("run %s was reported as failed: its process is gone", run_id)
+            context.log.warning("run %s was reported as failed: its process is gone", plain(run_id))
         repairs.run(opened.store.recover, is_urgent=bool(orphans))
         comparisons.run(lambda: report_unusual_fields(context.instance, opened), is_urgent=False)
         records = current_records(opened)
         too_late = report_too_late_rows(context.instance, opened, records)
         if too_late:
-            context.log.warning("the check of too-late rows was brought up to date: %s", listed([*map(str, too_late)]))
+            context.log.warning(
+                "the check of too-late rows was brought up to date: %s", plain(listed([*map(str, too_late)]))
+            )
         if report_unusable_rows(context.instance, opened, records):
             context.log.warning("the check of rows that reach no day was brought up to date")
         # What runs is read before what is published: a run that ends in between is seen by the next look.
@@ -110,9 +117,9 @@ def late_data_sensor(refresh_day: UnresolvedAssetJobDefinition, *, interval_seco
         decisions = looks.at(opened, context.instance, running, everything=bool(orphans))
         found = choose_requests(context.instance, decisions, running, dt.datetime.now(dt.UTC), interval)
         if found.held_back:
-            context.log.warning("not tried again yet: %s", listed(found.held_back))
+            context.log.warning("not tried again yet: %s", plain(listed(found.held_back)))
         if not found.requests:
-            return dg.SensorResult(skip_reason=_why_nothing(list(looks.all_decisions()), found, len(running)))
+            return dg.SensorResult(skip_reason=plain(_why_nothing(list(looks.all_decisions()), found, len(running))))
         return dg.SensorResult(run_requests=found.requests)
 
     return late_data_sensor
@@ -126,7 +133,7 @@ def _other_daemon(context: dg.SensorEvaluationContext, opened: Platform, interva
     other = other_daemon(home, context.sensor_name, interval_seconds, dt.datetime.now(dt.UTC))
     if other is None:
         return None
-    context.log.warning("another daemon looks after this root: process %s", other)
+    context.log.warning("another daemon looks after this root: process %s", plain(str(other)))
     return f"another daemon looks after this root ({other}); this one stands by: end one of the two"
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import dagster as dg
 
+from ml_data_platform.defs import shown_text
 from ml_data_platform.defs.checks import report_outside_of_runs
 from ml_data_platform.errors import bounded
 from ml_data_platform.events.usable_rows import FileVerdict, Level
@@ -97,16 +98,18 @@ def _result(platform: Platform, found: LandedVerdicts) -> dg.AssetCheckResult:
         check_name=CHECK,
         passed=found.level is Level.OK,
         severity=dg.AssetCheckSeverity.ERROR if found.red else dg.AssetCheckSeverity.WARN,
-        description=_described(found),
-        metadata={
-            "files": len(found.files),
-            "red_files": len(found.red),
-            "warned_files": len(found.warned),
-            "unusable_rows": sum(each.unusable_rows for each in found.files),
-            STATE: _state(found),
-            **_tables(found),
-            "examples": _examples(platform, found),
-        },
+        description=shown_text.described(_described(found)),
+        metadata=shown_text.facts(
+            {
+                "files": len(found.files),
+                "red_files": len(found.red),
+                "warned_files": len(found.warned),
+                "unusable_rows": sum(each.unusable_rows for each in found.files),
+                STATE: _state(found),
+                **_tables(found),
+                "examples": _examples(platform, found),
+            }
+        ),
     )
 
 
@@ -122,30 +125,28 @@ def _described(found: LandedVerdicts) -> str:
 def _tables(found: LandedVerdicts) -> dict[str, Any]:
     """Return the red files, all of them, and the worst of those that are warned of; no table where there are none."""
     files = [*found.red, *found.warned[:SHOWN_WARNED]]
-    return {"table": dg.MetadataValue.table([_line(each) for each in files])} if files else {"table": "none"}
+    return {"table": shown_text.table(map(_line, files))} if files else {"table": "none"}
 
 
-def _line(verdict: FileVerdict) -> dg.TableRecord:
-    return dg.TableRecord(
-        {
-            "level": verdict.level.value,
-            "source": verdict.source,
-            "file": bounded(verdict.name),
-            "rows": verdict.rows,
-            "unusable_rows": verdict.unusable_rows,
-            "unusable_share": round(verdict.share, 4),
-            "reasons": verdict.reasons,
-            "refusal": bounded(verdict.refusal or ""),
-            "show_with": verdict.show_with,
-            "sha256": verdict.sha256,
-        }
-    )
+def _line(verdict: FileVerdict) -> dict[str, Any]:
+    return {
+        "level": verdict.level.value,
+        "source": verdict.source,
+        "file": bounded(verdict.name),
+        "rows": verdict.rows,
+        "unusable_rows": verdict.unusable_rows,
+        "unusable_share": round(verdict.share, 4),
+        "reasons": verdict.reasons,
+        "refusal": bounded(verdict.refusal or ""),
+        "show_with": verdict.show_with,
+        "sha256": verdict.sha256,
+    }
 
 
 def _examples(platform: Platform, found: LandedVerdicts) -> dg.MetadataValue[Any] | str:
     rows = examples_of(platform, [each for each in _listed(found) if each.unusable][:SHOWN_FILES])
     lines = [
-        f"- {row.source}/{bounded(row.file)} row {row.source_row}, {row.reasons[0]}: `{bounded(row.landed, SHOWN_LANDED)}`"
+        f"{row.source}/{bounded(row.file)} row {row.source_row}, {row.reasons[0]}: {bounded(row.landed, SHOWN_LANDED)}"
         for row in rows
     ]
-    return dg.MetadataValue.md("\n".join(lines)) if lines else "none"
+    return shown_text.listed(lines)

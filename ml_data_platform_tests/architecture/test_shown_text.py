@@ -8,6 +8,42 @@ from pathlib import Path
 
 SCREEN = "screen.py"
 PRINTERS = {"print", "echo", "secho", "print_exception", "print_exc", "stdout", "stderr"}
+SHELL = "shown_text.py"
+ESCAPES = {"plain", "bounded", "shown_text.described", "shown_text.facts"}
+RESULTS = {"AssetCheckResult", "AssetCheckEvaluation", "MaterializeResult", "AssetMaterialization", "Output", "Failure"}
+LEVELS = {"debug", "info", "warning", "error"}
+REVIEWED = {
+    ("assets/dataset_versions.py", "_shown(cut, opened.settings)"): "escapes what it returns",
+    ("assets/dataset_versions.py", "_shown(cut, settings)"): "escapes what it returns",
+    ("assets/dataset_versions.py", "step"): "a word of ours",
+    ("assets/dataset_versions.py", "done"): "a number",
+    ("assets/dataset_versions.py", "total"): "a number",
+    ("assets/landed_files.py", "done"): "a number",
+    ("assets/landed_files.py", "total"): "a number",
+    ("checks.py", "result.description"): "of a result that was escaped",
+    ("checks.py", "result.metadata"): "of a result that was escaped",
+    ("daily.py", "asset"): "a name of ours",
+    ("daily.py", "context.partition_key"): "a day",
+    ("daily.py", "{'error': REFUSED}"): "a word of ours",
+    ("daily.py", "{'error': type(error).__name__}"): "the name of a class",
+    ("replay.py", "facts"): "escaped above",
+    ("replay.py", "step.done"): "a number",
+    ("replay.py", "step.total"): "a number",
+    ("replay.py", "step.run.day"): "a day",
+    ("replay.py", "{'error': type(error).__name__}"): "the name of a class",
+    ("replay.py", "'\\n'.join(map(plain, [*failed, *blocked][:SHOWN_DAYS]))"): "lines that are escaped",
+}
+PLANTED_IN_SHELL = """
+dg.MetadataValue.md(f"- {name}")
+dg.AssetCheckResult(description=f"file {name}", metadata=shown_text.facts({}))
+dg.MaterializeResult(metadata={"file": name})
+context.log.info("%s", name)
+context.log.info(f"{name}")
+dg.SensorResult(skip_reason=f"waiting: {name}")
+dg.AssetCheckResult(description=shown_text.described(name), metadata=shown_text.facts({"file": name}))
+context.log.info("landed %s", plain(name))
+dg.SensorResult(skip_reason="nothing new")
+"""
 PLANTED = """
 import sys, typer
 from rich.console import Console
@@ -53,3 +89,41 @@ def test_the_command_line_prints_through_one_module(checkout: Path) -> None:
 def test_other_ways_to_print_are_found() -> None:
     """Of planted lines each that prints otherwise is told, and the one that does not is not."""
     assert _other_ways(ast.parse(PLANTED)) == {3, 4, 5, 6, 7, 8, 9, 10}
+
+
+def _unescaped(module: ast.Module) -> dict[str, int]:
+    """Return what reaches Dagster's UI or logs and is neither a constant nor escaped, with its line."""
+    found: dict[str, int] = {}
+    for node in ast.walk(module):
+        if isinstance(node, ast.Attribute) and ast.unparse(node) in {"dg.MetadataValue.md", "dg.MetadataValue.table"}:
+            found[ast.unparse(node)] = node.lineno
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            given = [each.value for each in node.keywords if each.arg == "skip_reason"]
+            if node.func.attr in RESULTS:
+                given += [each.value for each in node.keywords if each.arg in {"description", "metadata"}]
+                given += node.args[:1] if node.func.attr == "Failure" else []
+            elif node.func.attr in LEVELS and ast.unparse(node.func.value).endswith("log"):
+                given += node.args
+            found |= {ast.unparse(each): each.lineno for each in given if not _is_harmless(each)}
+    return found
+
+
+def _is_harmless(node: ast.expr) -> bool:
+    is_escaped = isinstance(node, ast.Call) and ast.unparse(node.func) in ESCAPES
+    return is_escaped or isinstance(node, ast.Constant)
+
+
+def test_dagster_is_given_escaped_text(checkout: Path) -> None:
+    """Markdown and tables are made in one module; descriptions, metadata, logs and reasons hold escaped text alone."""
+    found = {
+        (name, text)
+        for name, module in _parsed(checkout / "ml_data_platform" / "defs")
+        if name != SHELL
+        for text in _unescaped(module)
+    }
+    assert found - REVIEWED.keys() == set()
+
+
+def test_unescaped_text_is_found() -> None:
+    """Of planted lines each that shows a name as it is is told, and no other."""
+    assert sorted(_unescaped(ast.parse(PLANTED_IN_SHELL)).values()) == [2, 3, 4, 5, 6, 7]

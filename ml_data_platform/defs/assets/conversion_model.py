@@ -1,7 +1,5 @@
 """The asset ``conversion_model``."""
 
-import base64
-
 import dagster as dg
 from pydantic import Field
 
@@ -10,8 +8,10 @@ from ml_data_platform.datasets.known_days import default_cutoff
 from ml_data_platform.datasets.load_dataset import find_version
 from ml_data_platform.datasets.model_card import split_line
 from ml_data_platform.datasets.run_manifest import CARD_FILE, PLOT_FILE
+from ml_data_platform.defs import shown_text
 from ml_data_platform.defs.daily import OWNERS
 from ml_data_platform.defs.resources import PlatformResource
+from ml_data_platform.events.untrusted_text import plain
 from ml_data_platform.training.temporal import SHARED_USERS, SharedUsers, cutoff_instant
 
 
@@ -64,28 +64,29 @@ def conversion_model() -> dg.AssetsDefinition:
             now=opened.clock(),
             memory_limit=opened.settings.memory_limit,
             threads=opened.settings.threads,
-            progress=lambda what: context.log.info("%s", what),
+            progress=lambda what: context.log.info("%s", plain(what)),
         )
         run = trained.manifest
-        image = base64.b64encode((trained.folder / PLOT_FILE).read_bytes()).decode()
         metrics = {name: score["value"] for name, score in run.metrics.items() if score["value"] is not None}
         return dg.MaterializeResult(
             data_version=dg.DataVersion(run.model_sha256),
-            metadata={
-                "run_id": run.run_id,
-                "outcome": trained.outcome,
-                "version": run.version,
-                "cutoff": str(run.config["cutoff"]),
-                **metrics,
-                "train_rows": run.rows["train"],
-                "test_rows": run.rows["test"],
-                "shared_users": split_line(run),
-                "baseline_log_loss": run.baseline_log_loss or 0.0,
-                "card": dg.MetadataValue.md((trained.folder / CARD_FILE).read_text(encoding="utf-8")),
-                "plots": dg.MetadataValue.md(f"![ROC and calibration](data:image/png;base64,{image})"),
-                "manifest": dg.MetadataValue.json(run.model_dump(mode="json")),
-                "folder": dg.MetadataValue.path(str(trained.folder)),
-            },
+            metadata=shown_text.facts(
+                {
+                    "run_id": run.run_id,
+                    "outcome": trained.outcome,
+                    "version": run.version,
+                    "cutoff": str(run.config["cutoff"]),
+                    **metrics,
+                    "train_rows": run.rows["train"],
+                    "test_rows": run.rows["test"],
+                    "shared_users": split_line(run),
+                    "baseline_log_loss": run.baseline_log_loss or 0.0,
+                    "card": shown_text.own_markdown((trained.folder / CARD_FILE).read_text(encoding="utf-8")),
+                    "plots": shown_text.image((trained.folder / PLOT_FILE).read_bytes(), "ROC and calibration"),
+                    "manifest": dg.MetadataValue.json(run.model_dump(mode="json")),
+                    "folder": dg.MetadataValue.path(str(trained.folder)),
+                }
+            ),
         )
 
     return conversion_model

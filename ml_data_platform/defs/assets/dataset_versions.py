@@ -10,8 +10,10 @@ from ml_data_platform.datasets.dataset_versions import Cut, cut_version
 from ml_data_platform.datasets.dvc_files import Remote
 from ml_data_platform.datasets.repository import VersionsRepository
 from ml_data_platform.datasets.selection import DATASETS, Request
+from ml_data_platform.defs import shown_text
 from ml_data_platform.defs.daily import OWNERS
 from ml_data_platform.defs.resources import PlatformResource
+from ml_data_platform.events.untrusted_text import plain
 from ml_data_platform.settings import Settings
 from ml_data_platform.stages.retraction import retracted_inputs
 from ml_data_platform.stages.settled_days import unsettled_days
@@ -83,7 +85,7 @@ def dataset_versions() -> dg.AssetsDefinition:
             retracted=retracted_inputs(opened),
             memory_limit=opened.settings.memory_limit,
             threads=opened.settings.threads,
-            progress=lambda step, what, done, total: context.log.debug("%s %s %s/%s", step, what, done, total),
+            progress=lambda step, what, done, total: context.log.debug("%s %s %s/%s", step, plain(what), done, total),
         )
         return dg.MaterializeResult(
             data_version=dg.DataVersion(cut.manifest.tag), metadata=_shown(cut, opened.settings)
@@ -101,26 +103,27 @@ def report_cut(instance: dg.DagsterInstance, settings: Settings, cut: Cut) -> No
 
 def _shown(cut: Cut, settings: Settings) -> dict[str, Any]:
     version, spanned = cut.manifest, cut.manifest.spanned_files
-    left_out = "\n".join(f"- {each.day}: {each.reason}" for each in version.left_out)
-    return {
-        "tag": version.tag,
-        "outcome": cut.outcome,
-        "dagster/row_count": version.rows,
-        "days": len(version.days),
-        "first_day": version.days[0].day,
-        "last_day": version.days[-1].day,
-        "immature_rows": version.immature_rows,
-        "label_rate": version.label_rate if version.label_rate is not None else "not known",
-        "is_provisional": version.is_provisional,
-        "left_out": dg.MetadataValue.md(left_out) if left_out else "none",
-        "files_copied": len(cut.copied),
-        "accepted_features": "; ".join(f"{each.feature}: {each.reason}" for each in version.accepted_features)
-        or "none",
-        "folds": version.folds.name if version.folds else "as published each day",
-        "snapshot": version.snapshot_id,
-        "unusable_rows": sum(each.unusable_rows for each in spanned.sources) if spanned else "not known",
-        "accepted_unusable": (spanned.accepted if spanned else "") or "none",
-        "repository": dg.MetadataValue.path(str(settings.versions_folder)),
-        "remote": settings.versions_remote_url,
-        **{f"{each.name}_md5": f"{each.dir_md5}.dir" for each in version.tracked},
-    }
+    return shown_text.facts(
+        {
+            "tag": version.tag,
+            "outcome": cut.outcome,
+            "dagster/row_count": version.rows,
+            "days": len(version.days),
+            "first_day": version.days[0].day,
+            "last_day": version.days[-1].day,
+            "immature_rows": version.immature_rows,
+            "label_rate": version.label_rate if version.label_rate is not None else "not known",
+            "is_provisional": version.is_provisional,
+            "left_out": shown_text.listed(f"{each.day}: {each.reason}" for each in version.left_out),
+            "files_copied": len(cut.copied),
+            "accepted_features": "; ".join(f"{each.feature}: {each.reason}" for each in version.accepted_features)
+            or "none",
+            "folds": version.folds.name if version.folds else "as published each day",
+            "snapshot": version.snapshot_id,
+            "unusable_rows": sum(each.unusable_rows for each in spanned.sources) if spanned else "not known",
+            "accepted_unusable": (spanned.accepted if spanned else "") or "none",
+            "repository": dg.MetadataValue.path(str(settings.versions_folder)),
+            "remote": settings.versions_remote_url,
+            **{f"{each.name}_md5": f"{each.dir_md5}.dir" for each in version.tracked},
+        }
+    )

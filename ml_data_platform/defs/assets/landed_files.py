@@ -6,12 +6,14 @@ from collections.abc import Callable
 import dagster as dg
 from pydantic import Field
 
+from ml_data_platform.defs import shown_text
 from ml_data_platform.defs.daily import OWNERS
 from ml_data_platform.defs.io_manager import retry_if_transient
 from ml_data_platform.defs.late_rows import report_too_late_rows
 from ml_data_platform.defs.resources import PlatformResource
 from ml_data_platform.defs.unusable_rows import check_landed_rows, unusable_rows_spec
 from ml_data_platform.errors import SettingsError
+from ml_data_platform.events.untrusted_text import plain
 from ml_data_platform.stages.contract_notices import contract_notices
 from ml_data_platform.stages.decisions import retracted_among
 from ml_data_platform.stages.landed_files import (
@@ -83,7 +85,8 @@ def landed_files() -> dg.AssetsDefinition:
         opened = platform.open()
         try:
             results = land_inbox(
-                opened, progress=lambda done, total, result: context.log.info("%s/%s %s", done, total, describe(result))
+                opened,
+                progress=lambda done, total, result: context.log.info("%s/%s %s", done, total, plain(describe(result))),
             )
             pulled = pull_configured(opened, config, context.log.info)
         except OSError as error:
@@ -97,34 +100,40 @@ def landed_files() -> dg.AssetsDefinition:
         left = waiting_files(opened)
         lacking = contract_notices(opened.contracts, current_records(opened))
         return dg.MaterializeResult(
-            metadata={
-                **summarise(results),
-                "refused": dg.MetadataValue.md("\n".join(f"- {line}" for line in refused[:20]) or "none"),
-                "not_fetched": dg.MetadataValue.md("\n".join(f"- {line}" for line in not_fetched[:20]) or "none"),
-                "retracted": dg.MetadataValue.md("\n".join(f"- {line}" for line in retracted[:20]) or "none"),
-                "masking_notices": "; ".join(notices_on_masking(opened)) or "none",
-                "folders_of_no_source": ", ".join(left.unknown_folders) or "none",
-                "files_outside_of_folders": ", ".join(left.stray[:20]) or "none",
-            },
+            metadata=shown_text.facts(
+                {
+                    **summarise(results),
+                    "refused": shown_text.listed(refused[:20]),
+                    "not_fetched": shown_text.listed(not_fetched[:20]),
+                    "retracted": shown_text.listed(retracted[:20]),
+                    "masking_notices": "; ".join(notices_on_masking(opened)) or "none",
+                    "folders_of_no_source": ", ".join(left.unknown_folders) or "none",
+                    "files_outside_of_folders": ", ".join(left.stray[:20]) or "none",
+                }
+            ),
             check_results=[
                 dg.AssetCheckResult(
                     check_name="files_are_readable",
                     passed=not refused and not not_fetched,
                     severity=dg.AssetCheckSeverity.WARN,
-                    metadata={
-                        "files": len(results),
-                        "refused_files": len(refused),
-                        "not_fetched_files": len(not_fetched),
-                    },
+                    metadata=shown_text.facts(
+                        {
+                            "files": len(results),
+                            "refused_files": len(refused),
+                            "not_fetched_files": len(not_fetched),
+                        }
+                    ),
                 ),
                 dg.AssetCheckResult(
                     check_name="contracts_are_readable",
                     passed=not lacking,
                     severity=dg.AssetCheckSeverity.ERROR,
-                    metadata={
-                        "sources": len(lacking),
-                        "contracts": dg.MetadataValue.md("\n".join(f"- {line}" for line in lacking) or "all readable"),
-                    },
+                    metadata=shown_text.facts(
+                        {
+                            "sources": len(lacking),
+                            "contracts": shown_text.listed(lacking, nothing="all readable"),
+                        }
+                    ),
                 ),
                 check_landed_rows(opened),
             ],
@@ -149,7 +158,7 @@ def pull_configured(platform: Platform, config: PullConfig, log: Callable[[str],
         wanted = known if config.pull_sources is None else config.pull_sources
         reports = [pull_days(platform, source, days) for source in wanted]
     for file in (file for report in reports for file in report.files if file.outcome != "unchanged"):
-        log(f"{file.source} {file.day} {file.name}: {file.outcome}{f': {file.reason}' if file.reason else ''}")
+        log(plain(f"{file.source} {file.day} {file.name}: {file.outcome}{f': {file.reason}' if file.reason else ''}"))
     return reports
 
 
