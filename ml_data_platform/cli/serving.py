@@ -34,6 +34,7 @@ from ml_data_platform.settings import SETTINGS_FILE, Settings
 
 HOST = "127.0.0.1"
 DEFAULT_PORT = 3000
+SERVICES = "ml_data_platform.defs.serving.services"
 DEMO_START, DEMO_DAYS = dt.date(2026, 6, 1), 14
 
 
@@ -81,12 +82,21 @@ def dev(
     port: Annotated[
         int, typer.Option("--port", metavar="N", min=1, max=65_535, help="Port of the UI on 127.0.0.1.")
     ] = DEFAULT_PORT,
+    allowed_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--allowed-host",
+            metavar="NAME",
+            help="Name under which a reverse proxy on this machine serves the UI; it passes the header Host on.",
+        ),
+    ] = None,
 ) -> None:
     """Open the Dagster UI on 127.0.0.1 over this root: its runs, checks, partitions, and the sensors."""
-    from ml_data_platform.defs.instance import WORKSPACE_FILE, prepare_home
+    from ml_data_platform.defs.instance import prepare_home
     from ml_data_platform.stages.platform import open_platform
 
     settings = settings_of(root, sources)
+    hosts = [_as_host(name) for name in allowed_host or ()]
     open_platform(settings)
     require_free_port(port)
     home = prepare_home(settings)
@@ -98,15 +108,21 @@ def dev(
         **({"ML_DATA_PLATFORM_HOME": str(settings.home)} if settings.home else {}),
         **({"ML_DATA_PLATFORM_SOURCES": str(settings.sources)} if settings.sources else {}),
     }
-    # Its successor, `dg dev`, is a package more to install and reads pyproject.toml, which an installation has not.
-    quiet = ["-W", "ignore:Function `dev_command` is superseded"]
-    command = [sys.executable, *quiet, "-m", "dagster", "dev", "-w", str(home / WORKSPACE_FILE)]
-    command += ["--host", HOST, "--port", str(port)]
+    # Not `dagster dev`, whose web server does what any page asks that a browser of this machine opens.
+    command = [sys.executable, "-m", SERVICES, str(port), *hosts]
     screen.aside(f"root: {settings.root}")
     screen.aside(f"the UI opens at http://{HOST}:{port} in some seconds (Ctrl-C ends it)")
-    # In any other folder with a dagster.yaml, such as the checkout, Dagster warns that it does not use that one.
+    # What runs write by a relative path does not land where the command was typed.
     os.chdir(home)
     os.execve(sys.executable, command, environment)  # noqa: S606 - no shell is wanted
+
+
+def _as_host(name: str) -> str:
+    from ml_data_platform.defs.serving.guard import host_name
+
+    if host_name(name) != name.lower():
+        raise typer.BadParameter("a name without scheme and port, e.g. platform.example", param_hint="--allowed-host")
+    return name.lower()
 
 
 def require_free_port(port: int) -> None:

@@ -16,10 +16,10 @@ from dagster._core.instance import InstanceRef
 from dagster._core.storage.runs import SqliteRunStorage
 
 from ml_data_platform.defs.open_history import keep_open
+from ml_data_platform.defs.serving.code_location import CODE_LOCATION, DEFINITIONS_MODULE
 from ml_data_platform.errors import InstanceMismatchError
 from ml_data_platform.settings import Settings
 
-CODE_LOCATION = "ml_data_platform"
 WORKSPACE_FILE = "workspace.yaml"
 LOCK_FILE = "opening.lock"
 
@@ -56,8 +56,8 @@ def instance_config(home: str) -> dict[str, Any]:
 
 
 def workspace_config() -> dict[str, Any]:
-    """Return what Dagster loads; under one name everywhere, or a sensor that was stopped would run again."""
-    module = {"module_name": "ml_data_platform.definitions", "location_name": CODE_LOCATION}
+    """Return what Dagster's own commands load; `dev` loads the same, under the same name."""
+    module = {"module_name": DEFINITIONS_MODULE, "location_name": CODE_LOCATION}
     return {"load_from": [{"python_module": module}]}
 
 

@@ -1,1 +1,1 @@
-"""A running `dagster dev`, seen as its users see it: over GraphQL, the command line and a browser."""
+"""A running `dev`, seen as its users see it: over GraphQL, the command line and a browser."""

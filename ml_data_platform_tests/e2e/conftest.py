@@ -1,4 +1,4 @@
-"""Two lives of one root: a first `dagster dev` in which everything is asked for, and a second one after it.
+"""Two lives of one root: a first `dg dev` in which everything is asked for, and a second one after it.
 
 Starting takes long, so all tests of this folder share the two. The first ends before the second begins, and leaves
 what was seen in it.
@@ -16,8 +16,8 @@ import pytest
 
 from ml_data_platform.generator.truth import DayTruth
 from ml_data_platform.stages.state import TABLES
-from ml_data_platform_tests.e2e.checkout import Checkout, generated_days, installed
-from ml_data_platform_tests.e2e.dagster_process import DagsterDev
+from ml_data_platform_tests.e2e.checkout import Checkout, generated_days
+from ml_data_platform_tests.e2e.dagster_process import DG_DEV, DagsterDev
 from ml_data_platform_tests.e2e.user_interface import Run, UserInterface
 from ml_data_platform_tests.pipeline_root import day, shop_lines
 
@@ -53,7 +53,7 @@ class Seen:
 
 @dataclass(frozen=True)
 class FirstLife:
-    """What came of the requests made to the first `dagster dev`.
+    """What came of the requests made to the first process.
 
     Attributes:
         sensor: State of the landing sensor before anybody touched it.
@@ -92,8 +92,8 @@ def planted(checkout: Checkout) -> tuple[dict[Any, list[str]], dict[Any, DayTrut
 
 @pytest.fixture(scope="session")
 def first_life(checkout: Checkout, planted: tuple[dict[Any, list[str]], dict[Any, DayTruth]]) -> FirstLife:
-    """A `dagster dev` in a copy of the checkout: single partitions, a good backfill and one over a poisoned day."""
-    with DagsterDev(checkout.folder, _log(checkout, 1), checkout.environment) as dagster:
+    """A `dg dev` in a copy of the checkout: single partitions, a good backfill and one over a poisoned day."""
+    with DagsterDev(checkout.folder, _log(checkout, 1), checkout.environment, DG_DEV) as dagster:
         ui = UserInterface(dagster)
         sensor = dagster.wait_until(lambda: ui.sensor() if ui.sensor()["ticks"] else None, 900, "the sensor looks")
         ui.switch_sensors(on=False)
@@ -149,10 +149,9 @@ class SecondLife:
 
 @pytest.fixture(scope="session")
 def second_life(checkout: Checkout, first_life: FirstLife) -> Iterator[SecondLife]:
-    """A `dg dev` in the same folder after the first process has ended, and the command line beside it."""
-    dg_dev = (str(installed("dg")), "dev")
+    """The platform's own `dev` over the same root after the first process has ended, and the command line beside it."""
     rest = ("--from", str(day(3)), "--to", str(day(7)))
-    with DagsterDev(checkout.folder, _log(checkout, 2), checkout.environment, dg_dev) as dagster:
+    with DagsterDev(checkout.folder, _log(checkout, 2), checkout.environment) as dagster:
         ui = UserInterface(dagster)
         seen, sensor = Seen.by(ui), ui.sensor()
         refused = ui.launch(["session_features"], POISONED_DAYS[0])

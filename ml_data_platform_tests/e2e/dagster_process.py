@@ -1,4 +1,4 @@
-"""A real `dagster dev`: started on a free port, asked over GraphQL, ended by its process id.
+"""A real `dev`: started on a free port, asked over GraphQL, ended by its process id.
 
 Belongs here: processes and requests. Does not belong here: which requests the UI makes (``user_interface``).
 """
@@ -24,7 +24,8 @@ START_SECONDS = 900
 STOP_SECONDS = 300
 POLL_SECONDS = 0.5
 LOG_TAIL_CHARACTERS = 6_000
-DAGSTER_DEV = (sys.executable, "-m", "dagster", "dev")
+DEV = (str(Path(sys.executable).with_name("ml-data-platform")), "dev")
+DG_DEV = (str(Path(sys.executable).with_name("dg")), "dev", "--host", "127.0.0.1")
 T = TypeVar("T")
 
 
@@ -44,14 +45,13 @@ def clean_environment(**extra: str) -> dict[str, str]:
 
 
 class DagsterDev:
-    """A `dagster dev` process and its children.
+    """A `dev` process and its children.
 
     Args:
         folder: Folder that it is started in.
         log: File that takes its output.
         environment: The whole environment of the process.
-        command: What starts it, e.g. `dg dev`; host and port are added.
-        host: Options that name the host; a command that knows no other needs none.
+        command: What starts it; the port is added.
     """
 
     def __init__(
@@ -59,12 +59,11 @@ class DagsterDev:
         folder: Path,
         log: Path,
         environment: Mapping[str, str],
-        command: Sequence[str] = DAGSTER_DEV,
-        host: Sequence[str] = ("--host", "127.0.0.1"),
+        command: Sequence[str] = DEV,
     ) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        self._folder, self._log, self._environment, self._command = folder, log, dict(environment), [*command, *host]
+        self._folder, self._log, self._environment, self._command = folder, log, dict(environment), list(command)
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -166,7 +165,7 @@ class DagsterDev:
             if answer:
                 return answer
             is_running = self._process is not None and self._process.poll() is None
-            assert is_running, f"dagster dev ended before {what}\n{self.log_tail()}"
+            assert is_running, f"it ended before {what}\n{self.log_tail()}"
             assert time.monotonic() < deadline, f"not within {seconds} s: {what}\n{self.log_tail()}"
             time.sleep(POLL_SECONDS)
 

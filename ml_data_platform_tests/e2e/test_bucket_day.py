@@ -65,8 +65,7 @@ class Deployment:
 
     def dev(self) -> DagsterDev:
         """Return what `ml-data-platform dev` starts."""
-        command = (str(installed("ml-data-platform")), "dev")
-        return DagsterDev(self.folder, self.folder / "dev.log", self.environment, command, host=())
+        return DagsterDev(self.folder, self.folder / "dev.log", self.environment)
 
     def drop(self, name: str, of: dt.date, count: int) -> None:
         """Put a file of events into the landing folder."""

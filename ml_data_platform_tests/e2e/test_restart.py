@@ -14,13 +14,13 @@ pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(TEST_SECOND
 
 
 def test_runs_partitions_and_checks_survive_a_restart(first_life: FirstLife, second_life: SecondLife) -> None:
-    """Another process in the same folder shows the same runs, partitions and checks; no DAGSTER_HOME is set."""
+    """The platform's `dev` shows the same runs, partitions and checks as `dg dev` in the checkout; no DAGSTER_HOME is set."""
     assert len(first_life.seen.runs) > len(GOOD_DAYS)
     assert second_life.seen == first_life.seen
 
 
 def test_a_sensor_that_was_stopped_stays_stopped(second_life: SecondLife) -> None:
-    """It is the same sensor of the same code location, though `dg dev` found it another way than `dagster dev`."""
+    """It is the same sensor of the same code location, though `dev` found it another way than `dg dev`."""
     assert second_life.sensor["status"] == "STOPPED"
 
 

@@ -80,7 +80,7 @@ class Run:
 
 
 class UserInterface:
-    """What a user can do and see in the UI of a running `dagster dev`.
+    """What a user can do and see in the UI of a running `dev`.
 
     Args:
         dagster: The process.
