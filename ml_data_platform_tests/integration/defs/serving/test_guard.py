@@ -124,7 +124,7 @@ def test_own_requests_pass(served: Served) -> None:
         (403, {"Origin": "http://localhost:PORT"}),
         (403, {"Origin": "http://127.0.0.1:PORT.other.example"}),
         (403, {"Origin": "http://127.0.0.1:PORT@other.example"}),
-        (403, {"Origin": "file://"}),
+        (403, {"Origin": "about:blank"}),
         (403, {"Origin": ""}),
         (403, {"Sec_Fetch_Site": "cross-site"}),
         (403, {"Sec_Fetch_Site": "same-site"}),
