@@ -157,9 +157,9 @@ class StorageKeyError(PlatformError):
 
 
 class RecordError(PlatformError):
-    """A stored record (commit log or ledger) cannot be read as what it should be."""
+    """A stored record (commit log, ledger, decision, note) cannot be read as what it should be, or is gone."""
 
-    default_remedy = "Restore the file from a backup of the root; records are never edited."
+    default_remedy = "Run `ml-data-platform verify --repair`: it makes the record again, or says what is lost."
 
 
 class VersionError(PlatformError):

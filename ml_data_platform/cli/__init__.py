@@ -8,6 +8,7 @@ from __future__ import annotations
 import typer
 
 from ml_data_platform.cli import (
+    adopting,
     building,
     feeding,
     quarantine,
@@ -59,6 +60,7 @@ for command in (
     serving.demo,
     verifying.verify,
     verifying.gc,
+    adopting.adopt,
     rebuilding.rebuild,
     suites.suites,
 ):

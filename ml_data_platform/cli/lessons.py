@@ -38,10 +38,16 @@ LESSONS: Mapping[str, tuple[str, ...]] = {
         ),
         _LANDED,
     ),
+    "adopt": (
+        "Example: ml-data-platform adopt --dry-run",
+        "Example: ml-data-platform adopt",
+        "JSON keys: is_dry_run, and steps, each with what, count and problems.",
+        "Exit status: 0 done or nothing to do, 1 something cannot be taken over and is named, 2 wrong arguments.",
+    ),
     "verify": (
         "Example: ml-data-platform verify",
         "Example: ml-data-platform verify --repair --json",
-        "JSON keys: is_whole, checked, defects (kind, key, asset, day, detail, meaning, remedy, is_repaired).",
+        "JSON keys: is_whole, checked, defects (kind, key, asset, day, detail, meaning, remedy, is_repaired), advice.",
         "Exit status: 0 all is whole, or was mended; 1 a defect is left or an error is printed; 2 wrong arguments.",
     ),
     "gc": (

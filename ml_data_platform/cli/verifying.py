@@ -143,6 +143,8 @@ def _print_verification(found: Verification, *, is_repair: bool) -> None:
         f"{counts.get('objects_read', 0):,} files ({counts.get('bytes_read', 0) / 1e6:,.1f} MB), "
         f"{counts.get('records_read', 0):,} records and {counts.get('view_files_checked', 0):,} files of the view read"
     )
+    for advice in found.advice:
+        screen.say(advice, style="yellow")
     if not found.defects:
         screen.say("all is whole", style="green", tail=f": {checked}")
         return

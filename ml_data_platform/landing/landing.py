@@ -259,7 +259,7 @@ def _land_kept(kept: Kept, contract: SourceContract, terms: LandingTerms, *, pat
         if not is_ours:
             # Another process landed the same content meanwhile: its record holds.
             record, outcome = ledger.record(contract.source, kept.sha256, routing_hash) or record, "known"
-    ledger.note_name(contract.source, kept.sha256, name, terms.landed_at)
+    ledger.note_name(record, name, terms.landed_at)
     show_again(record, terms)
     return LandedFile(contract.source, path, name, outcome, record, record.reason)
 

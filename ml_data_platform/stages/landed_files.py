@@ -31,11 +31,12 @@ from ml_data_platform.stages.landing_place import at_hand, landing_folder, look,
 from ml_data_platform.stages.platform import Platform
 from ml_data_platform.stages.rules_before_masking import broken_before_masking
 from ml_data_platform.stages.state import landed_records, read_watermarks
-from ml_data_platform.storage.layout import LANDED_FILES, Layout
+from ml_data_platform.storage.layout import LANDED_FILES, SEEN_FOLDER, Layout
 from ml_data_platform.storage.ledger import LedgerRecord
+from ml_data_platform.storage.records import sealed
+from ml_data_platform.storage.small_records import SEEN_FORMAT
 
 Progress = Callable[[int, int, LandedFile], None]
-SEEN_FOLDER = "ledger/_seen"
 REFUSED = frozenset({"rejected", "unreadable"})
 
 
@@ -296,5 +297,5 @@ def _note_seen(platform: Platform, source: str, file: ReadyFile, *, is_kept: boo
     landing = landing_folder(platform)
     name = _seen_name(landing, file) if is_kept else _refused_name(landing, file, _terms_id(platform, source))
     key = f"{SEEN_FOLDER}/{source}/{name}"
-    facts = {"path": str(file.path), "size_bytes": file.size, "mtime_ns": file.mtime_ns}
-    platform.store.objects.put_if_absent(key, json.dumps(facts, sort_keys=True).encode())
+    facts = {"key": key, "path": str(file.path), "size_bytes": file.size, "mtime_ns": file.mtime_ns}
+    platform.store.objects.put_if_absent(key, sealed(facts, form=SEEN_FORMAT))

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from ml_data_platform.errors import PlatformError, RecordError
 from ml_data_platform.landing.landing import restore_fragments, show_again, show_undated
 from ml_data_platform.landing.too_late import too_late_rows
+from ml_data_platform.stages.adoption import is_of_before
 from ml_data_platform.stages.landed_files import landing_terms, restore_landed
 from ml_data_platform.stages.platform import Platform
 from ml_data_platform.stages.state import current_records, landed_records
@@ -25,6 +26,10 @@ from ml_data_platform.storage.scrub_landed import OUTSIDE_OF_TABLES, foreign_fil
 Look = Callable[[Platform, bool], Iterable[Defect]]
 """A further look at what lies beside the tables: it is told whether to repair, and marks what it repaired."""
 
+OF_BEFORE = (
+    "This root was made by an earlier release, and some of its records have no digest: a change of them cannot be told."
+    " Take it over once: ml-data-platform adopt"
+)
 _FRAGMENTS = frozenset(OUTSIDE_OF_TABLES)
 _OBJECTS = frozenset({Kind.OBJECT_MISSING, Kind.OBJECT_ALTERED})
 _VIEWS = frozenset({Kind.VIEW_MISSING, Kind.VIEW_STALE, Kind.VIEW_ALTERED})
@@ -37,10 +42,12 @@ class Verification:
     Attributes:
         defects: Everything that is wrong; what was mended says so.
         counts: What was looked at: objects and bytes read, records, files of the view.
+        advice: What should be done about a root that is whole.
     """
 
     defects: tuple[Defect, ...]
     counts: Mapping[str, int]
+    advice: tuple[str, ...] = ()
 
     @property
     def open(self) -> tuple[Defect, ...]:
@@ -53,6 +60,7 @@ class Verification:
             "is_whole": not self.open,
             "checked": dict(self.counts),
             "defects": [defect.to_json() for defect in self.defects],
+            "advice": list(self.advice),
         }
 
 
@@ -84,7 +92,14 @@ def verify(
         defects = mend(platform.store.objects, platform.store.log, defects)
         defects = [_mend_landed(platform, defect, records) for defect in defects]
     defects += [defect for look in further for defect in look(platform, is_repair)]
-    return Verification(tuple(defects), scrub.counts)
+    return Verification(tuple(defects), scrub.counts, _advice(platform))
+
+
+def _advice(platform: Platform) -> tuple[str, ...]:
+    try:
+        return (OF_BEFORE,) if is_of_before(platform) else ()
+    except RecordError:
+        return ()
 
 
 def _current(platform: Platform) -> tuple[LedgerRecord, ...]:

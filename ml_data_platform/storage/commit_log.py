@@ -21,7 +21,8 @@ from ml_data_platform.errors import (
 from ml_data_platform.storage.layout import Layout, check_sha256, day_key
 from ml_data_platform.storage.object_store import ObjectStore, Version
 from ml_data_platform.storage.record_cache import RecordCache
-from ml_data_platform.storage.records import check_fields, check_instant, digest_of, form_of, read_fields, sealed
+from ml_data_platform.storage.records import Noted, check_fields, check_instant, form_of, read_fields, sealed
+from ml_data_platform.storage.records_of_before import RecordsOfBefore
 
 FORMAT = 2
 _FORMAT_WITHOUT_DIGEST = 1
@@ -83,17 +84,18 @@ class LogRecord:
         return sealed(fields, form=FORMAT)
 
     @classmethod
-    def from_json(cls, data: bytes, *, where: str) -> LogRecord:
+    def from_json(cls, data: bytes, *, where: str, noted: Noted | None = None) -> LogRecord:
         """Read a stored record.
 
         Args:
             data: Its bytes.
             where: Its key, for the message.
+            noted: Asked about a record without a digest.
 
         Raises:
             RecordError: It is no record of the form that `to_json` writes, or was changed after.
         """
-        fields = _read(data, where)
+        fields = _read(data, where, noted)
         try:
             files = tuple(_file_entry(entry, where) for entry in fields.pop("files"))
             day_key(fields["day"])
@@ -105,14 +107,10 @@ class LogRecord:
         return cls(files=files, **fields)
 
 
-def _read(data: bytes, where: str) -> dict[str, Any]:
-    # Records that were written before there was a digest are good as they are.
+def _read(data: bytes, where: str, noted: Noted | None) -> dict[str, Any]:
     if form_of(data) == _FORMAT_WITHOUT_DIGEST:
-        return read_fields(data, where=where, types=_FIELD_TYPES, form=_FORMAT_WITHOUT_DIGEST)
-    fields = read_fields(data, where=where, types={**_FIELD_TYPES, "digest": _TEXT}, form=FORMAT)
-    if fields.pop("digest") != digest_of(fields):
-        raise RecordError("A commit record was changed after it was written.", file=where)
-    return fields
+        return read_fields(data, where=where, types=_FIELD_TYPES, form=_FORMAT_WITHOUT_DIGEST, noted=noted)
+    return read_fields(data, where=where, types=_FIELD_TYPES, form=FORMAT)
 
 
 _TEXT: tuple[type, ...] = (str,)
@@ -149,7 +147,7 @@ class CommitLog:
     """Read and extend the logs of all partitions under one root."""
 
     def __init__(self, objects: ObjectStore) -> None:
-        self.objects = objects
+        self.objects, self.noted = objects, RecordsOfBefore(objects)
         self._known: RecordCache[LogRecord] = RecordCache()
 
     def head(self, asset: str, day: str) -> LogRecord | None:
@@ -224,7 +222,7 @@ class CommitLog:
 
     def _parsed(self, asset: str, day: str, generation: int, data: bytes) -> LogRecord:
         key = Layout.log_key(asset, day, generation)
-        record = LogRecord.from_json(data, where=key)
+        record = LogRecord.from_json(data, where=key, noted=self.noted)
         if (record.asset, record.day, record.generation) != (asset, day, generation):
             got = f"{record.asset} {record.day} generation {record.generation}"
             raise RecordError("A commit record belongs elsewhere.", file=key, got=got)

@@ -9,7 +9,7 @@ what holds already is not appended.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
 from ml_data_platform.errors import CommitConflictError, PlatformError, RecordError
@@ -17,7 +17,8 @@ from ml_data_platform.storage.layout import Layout, check_sha256, parse_day
 from ml_data_platform.storage.ledger_record import LedgerRecord
 from ml_data_platform.storage.object_store import ObjectStore, Version
 from ml_data_platform.storage.record_cache import RecordCache
-from ml_data_platform.storage.records import check_instant, read_fields, sealed
+from ml_data_platform.storage.records import Noted, check_instant, read_fields, sealed
+from ml_data_platform.storage.records_of_before import RecordsOfBefore
 
 ADMIT, RETRACT, REINSTATE = "admit", "retract", "reinstate"
 KINDS = frozenset({ADMIT, RETRACT, REINSTATE})
@@ -60,13 +61,13 @@ class Decision:
         return sealed(asdict(self), form=FORMAT)
 
     @classmethod
-    def from_json(cls, data: bytes, *, where: str) -> Decision:
+    def from_json(cls, data: bytes, *, where: str, noted: Noted | None = None) -> Decision:
         """Read a stored record.
 
         Raises:
             RecordError: It is no record of the form that `to_json` writes, or belongs under another key.
         """
-        fields = read_fields(data, where=where, types=_FIELD_TYPES, form=FORMAT)
+        fields = read_fields(data, where=where, types=_FIELD_TYPES, form=FORMAT, noted=noted)
         decision = cls(**{**fields, "days": tuple(fields["days"])})
         try:
             decision.check()
@@ -138,7 +139,7 @@ class Decisions:
     """The decisions under one root."""
 
     def __init__(self, objects: ObjectStore) -> None:
-        self.objects = objects
+        self.objects, self.noted = objects, RecordsOfBefore(objects)
         self._known: RecordCache[Decision] = RecordCache()
 
     def of(self, source: str) -> tuple[Decision, ...]:
@@ -148,10 +149,13 @@ class Decisions:
             RecordError: A record cannot be read.
         """
         folder = Layout.decisions_folder(source)
+        # Listed first: who decides meanwhile writes the second copy last.
+        twins = self.objects.names(Layout.twins_folder(source))
         versions = sorted(self.objects.versions(folder).items())
         # Who decides what holds already is told so: who wrote it may have died before it was flushed.
         self.objects.settle(folder)
         found = [(f"{folder}/{name}", version) for name, version in versions if Layout.decision_place(name)]
+        _require_all(source, found, twins)
         return tuple(self.objects.each(lambda known: self._known.get(*known, self._read), found))
 
     def standings(self, source: str) -> dict[str, Standing]:
@@ -209,10 +213,38 @@ class Decisions:
 
     def _append(self, decision: Decision) -> bool:
         decision.check()
-        return self.objects.put_if_absent(decision.key, decision.to_json())
+        is_new = self.objects.put_if_absent(decision.key, decision.to_json())
+        if is_new:
+            self.keep_twin(decision)
+        return is_new
+
+    def keep_twin(self, decision: Decision) -> bool:
+        """Keep the second copy of a decision: nothing else bears witness to it; False where it is kept."""
+        key = Layout.twin_key(decision.source, decision.sha256, decision.number)
+        return self.objects.put_if_absent(key, decision.to_json())
 
     def _read(self, key: str, version: Version) -> Decision:
-        return Decision.from_json(self.objects.read_version(key, version), where=key)
+        return Decision.from_json(self.objects.read_version(key, version), where=key, noted=self.noted)
+
+
+def _require_all(source: str, found: Sequence[tuple[str, Version]], twins: Collection[str]) -> None:
+    """Refuse to go on where a decision was lost: what it took back would count again."""
+    lost = lost_decisions({key.rpartition("/")[2] for key, _ in found}, twins)
+    if lost:
+        raise RecordError(
+            "A decision about a landed file was lost.", file=f"{Layout.decisions_folder(source)}/{lost[0]}"
+        )
+
+
+def lost_decisions(known: Collection[str], twins: Collection[str]) -> list[str]:
+    """Return the file names of a source's decisions that must have been there: of the last one its second copy is left."""
+    lost = {name for name in twins if Layout.decision_place(name)} - set(known)
+    numbers: dict[str, set[int]] = {}
+    for place in filter(None, map(Layout.decision_place, known)):
+        numbers.setdefault(place[0], set()).add(place[1])
+    for sha256, found in numbers.items():
+        lost |= {f"{sha256}.{number:08d}.json" for number in set(range(1, max(found))) - found}
+    return sorted(lost)
 
 
 def _contended(source: str, sha256: str) -> CommitConflictError:

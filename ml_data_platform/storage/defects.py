@@ -24,6 +24,8 @@ class Kind(StrEnum):
     KEPT_BYTES_MISSING = "kept_bytes_missing"
     KEPT_BYTES_ALTERED = "kept_bytes_altered"
     LEDGER_RECORD_DAMAGED = "ledger_record_damaged"
+    LEDGER_RECORD_LOST = "ledger_record_lost"
+    DECISION_LOST = "decision_lost"
     FILE_UNREADABLE = "file_unreadable"
     FOREIGN_FILE = "foreign_file"
 
@@ -54,8 +56,22 @@ MEANINGS: Mapping[Kind, tuple[str, str]] = {
         "Run `verify --repair`, which sets them aside, and land the same file again.",
     ),
     Kind.LEDGER_RECORD_DAMAGED: (
-        "A record of the ledger, or of a decision, cannot be read, was changed after it was written, or contradicts itself.",
-        f"{_BACKUP} What failed over it is tried again by itself, within an hour; `backfill` does so at once.",
+        "A small record below the ledger cannot be read, was changed after it was written, or contradicts itself.",
+        (
+            "`ml-data-platform verify --repair` sets it aside and makes it again from what bears witness to it; what failed"
+            " over it is tried again by itself, within an hour; `ml-data-platform backfill` does so at once."
+        ),
+    ),
+    Kind.LEDGER_RECORD_LOST: (
+        "A file was landed, and its record in the ledger is gone: its rows would be dropped when its days are built.",
+        (
+            "`ml-data-platform verify --repair` makes it again from the kept bytes; where these are gone too, land the file"
+            " again: `ml-data-platform land FILE --source NAME`."
+        ),
+    ),
+    Kind.DECISION_LOST: (
+        "A decision about a landed file is gone: what it admitted or took back would be undone.",
+        "`ml-data-platform verify --repair` restores it from its second copy; where that is gone too, decide again.",
     ),
     Kind.FILE_UNREADABLE: (
         "A file cannot be read: its permissions forbid it, or the disk fails.",

@@ -29,6 +29,9 @@ FAILURES_FOLDER = f"{LEDGER_FOLDER}/_failures"
 DECISIONS_FOLDER = f"{LEDGER_FOLDER}/_decisions"
 PULLED_FOLDER = f"{LEDGER_FOLDER}/_pulled"
 POLLED_FOLDER = f"{LEDGER_FOLDER}/_polled"
+TWINS_FOLDER = f"{LEDGER_FOLDER}/_twins"
+SEEN_FOLDER = f"{LEDGER_FOLDER}/_seen"
+ADOPTED_KEY = f"{LEDGER_FOLDER}/_adopted.json"
 LANDED_FILES = "landed_files"
 UNDATED_ROWS = "undated_rows"
 TOO_LATE_ROWS = "too_late_rows"
@@ -218,6 +221,17 @@ class Layout:
         if not 1 <= number <= 99_999_999:
             raise StorageKeyError("The number of a decision is out of range.", expected="1 … 99999999", got=number)
         return f"{Layout.decisions_folder(source)}/{check_sha256(sha256)}.{number:08d}.json"
+
+    @staticmethod
+    def twins_folder(source: str) -> str:
+        """Folder of the second copies of the decisions about one source's landed contents."""
+        return f"{TWINS_FOLDER}/{check_name(source, 'source')}"
+
+    @staticmethod
+    def twin_key(source: str, sha256: str, number: int) -> str:
+        """The second copy of a decision, which nothing else could bear witness to."""
+        name = Layout.decision_key(source, sha256, number).rpartition("/")[2]
+        return f"{Layout.twins_folder(source)}/{name}"
 
     @staticmethod
     def decision_place(file_name: str) -> tuple[str, int] | None:

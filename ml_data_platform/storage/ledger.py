@@ -10,33 +10,19 @@ flushed.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from ml_data_platform.errors import PlatformError
 from ml_data_platform.storage.decisions import Decisions
+from ml_data_platform.storage.landed_notes import Decided, Failure, LandedName
 from ml_data_platform.storage.layout import FAILURES_FOLDER, LEDGER_FOLDER, Layout, check_name
-from ml_data_platform.storage.ledger_record import FORMAT, LedgerRecord
+from ml_data_platform.storage.ledger_record import LedgerRecord
 from ml_data_platform.storage.object_store import ObjectStore, Version
 from ml_data_platform.storage.record_cache import RecordCache
-from ml_data_platform.storage.records import canonical_json, check_instant, read_fields
+from ml_data_platform.storage.records import check_instant
+from ml_data_platform.storage.records_of_before import RecordsOfBefore, note_birth
 
 __all__ = ["Failure", "Ledger", "LedgerRecord"]
-
-
-@dataclass(frozen=True)
-class Failure:
-    """One file that could not be landed: its source, path, the reason and when it was first seen."""
-
-    source: str
-    path: str
-    reason: str
-    at: str
-
-
-_NAME_TYPES: dict[str, tuple[type, ...]] = {"name": (str,), "seen_at": (str,)}
-_FAILURE_TYPES: dict[str, tuple[type, ...]] = {"source": (str,), "path": (str,), "reason": (str,), "at": (str,)}
 
 
 class Ledger:
@@ -50,7 +36,9 @@ class Ledger:
     def __init__(self, objects: ObjectStore) -> None:
         self.objects = objects
         self.decisions = Decisions(objects)
+        self.noted = RecordsOfBefore(objects)
         self._known: RecordCache[LedgerRecord] = RecordCache()
+        self._is_begun = False
 
     def append(self, record: LedgerRecord) -> bool:
         """Add a record.
@@ -62,6 +50,9 @@ class Ledger:
             PlatformError: The record contradicts itself, see `LedgerRecord.check`.
         """
         record.check()
+        if not self._is_begun:
+            note_birth(self.objects)
+            self._is_begun = True
         return self.objects.put_if_absent(record.key, record.to_json())
 
     def record(self, source: str, sha256: str, routing_hash: str) -> LedgerRecord | None:
@@ -111,11 +102,11 @@ class Ledger:
         """Return the sources that have a folder in the ledger, in order; foreign names are ignored."""
         return [name for name in sorted(self.objects.names(LEDGER_FOLDER)) if _is_source(name)]
 
-    def note_name(self, source: str, sha256: str, name: str, seen_at: str) -> bool:
+    def note_name(self, record: LedgerRecord, name: str, seen_at: str) -> bool:
         """Record that a content was seen under a file name; False when that was known."""
         check_instant(seen_at)
-        key = Layout.name_key(source, sha256, name)
-        return self.objects.put_if_absent(key, canonical_json({"format": FORMAT, "name": name, "seen_at": seen_at}))
+        noted = LandedName(record.source, record.sha256, name, seen_at, Decided.of(record))
+        return self.objects.put_if_absent(noted.key, noted.to_json())
 
     def names(self, source: str, sha256: str) -> tuple[str, ...]:
         """Return the file names that a content was seen under, in order.
@@ -123,20 +114,28 @@ class Ledger:
         Raises:
             RecordError: A record cannot be read.
         """
-        keys = self.objects.list(Layout.names_folder(source, sha256))
-        return tuple(sorted(self._fields(key, _NAME_TYPES)["name"] for key in keys if key.endswith(".json")))
+        return tuple(sorted(each.name for each in self.landed_names(source, sha256)))
+
+    def landed_names(self, source: str, sha256: str) -> tuple[LandedName, ...]:
+        """Return what was noted with each name of a content, by key.
+
+        Raises:
+            RecordError: A record cannot be read.
+        """
+        keys = [key for key in self.objects.list(Layout.names_folder(source, sha256)) if key.endswith(".json")]
+        return tuple(LandedName.from_json(self.objects.read_bytes(key), where=key, noted=self.noted) for key in keys)
 
     def note_failure(self, source: str, path: str, reason: str, at: str) -> bool:
         """Record that a file could not be landed; False when that was known for the same reason."""
         check_instant(at)
-        fields = {"format": FORMAT, "source": source, "path": path, "reason": reason, "at": at}
-        return self.objects.put_if_absent(Layout.failure_key(source, path, reason), canonical_json(fields))
+        failure = Failure(source, path, reason, at)
+        return self.objects.put_if_absent(failure.key, failure.to_json())
 
     def forget_failures(self, source: str, path: str) -> int:
         """Remove what was noted of a file that could be read after all; returns the number of notes."""
         gone = [each for each in self.failures(source) if each.path == path]
         for failure in gone:
-            self.objects.delete(Layout.failure_key(source, path, failure.reason))
+            self.objects.delete(failure.key)
         flush = self.objects.flush if gone else self.objects.settle
         flush(Layout.failures_folder(source))
         return len(gone)
@@ -149,7 +148,7 @@ class Ledger:
         """
         folder = FAILURES_FOLDER if source is None else Layout.failures_folder(source)
         keys = [key for key in self.objects.list(folder) if key.endswith(".json")]
-        found = [Failure(**self._fields(key, _FAILURE_TYPES)) for key in keys]
+        found = [Failure.from_json(self.objects.read_bytes(key), where=key, noted=self.noted) for key in keys]
         return tuple(sorted(found, key=lambda failure: (failure.source, failure.path, failure.reason)))
 
     def record_keys(self, source: str) -> dict[str, Version]:
@@ -160,13 +159,10 @@ class Ledger:
         return {f"{folder}/{name}": version for name, version in versions if name.endswith(".json")}
 
     def _read(self, key: str) -> LedgerRecord:
-        return LedgerRecord.from_json(self.objects.read_bytes(key), where=key)
+        return LedgerRecord.from_json(self.objects.read_bytes(key), where=key, noted=self.noted)
 
     def _read_version(self, key: str, version: Version) -> LedgerRecord:
-        return LedgerRecord.from_json(self.objects.read_version(key, version), where=key)
-
-    def _fields(self, key: str, types: Mapping[str, tuple[type, ...]]) -> dict[str, Any]:
-        return read_fields(self.objects.read_bytes(key), where=key, types=types, form=FORMAT)
+        return LedgerRecord.from_json(self.objects.read_version(key, version), where=key, noted=self.noted)
 
 
 def _rank(record: LedgerRecord, wanted: str | None) -> tuple[bool, datetime, str]:

@@ -12,7 +12,7 @@ from typing import Any
 from ml_data_platform.errors import PlatformError, RecordError, StageFailedError
 from ml_data_platform.events.lateness import Admission
 from ml_data_platform.storage.layout import Layout, check_sha256, parse_day
-from ml_data_platform.storage.records import check_fields, check_instant, read_fields, sealed
+from ml_data_platform.storage.records import Noted, check_fields, check_instant, read_fields, sealed
 
 FORMAT = 1
 STATUSES = frozenset({"landed", "empty", "header_only", "rejected"})
@@ -124,19 +124,20 @@ class LedgerRecord:
         return sealed(said, form=FORMAT)
 
     @classmethod
-    def from_json(cls, data: bytes, *, where: str) -> LedgerRecord:
+    def from_json(cls, data: bytes, *, where: str, noted: Noted | None = None) -> LedgerRecord:
         """Read a stored record.
 
         Args:
             data: Its bytes.
             where: Its key, for the message.
+            noted: Asked about a record without a digest.
 
         Raises:
             RecordError: It is no record of the form that `to_json` writes, or belongs under another key.
         """
-        fields = read_fields(data, where=where, types=_FIELD_TYPES, form=FORMAT, optional=_OPTIONAL_TYPES)
+        fields = read_fields(data, where=where, types=_FIELD_TYPES, form=FORMAT, optional=_OPTIONAL_TYPES, noted=noted)
         if "admission" in fields:
-            decided = check_fields(fields["admission"], where=where, types=_ADMISSION_TYPES)
+            decided = check_fields(fields["admission"], where=where, types=ADMISSION_TYPES)
             fields["admission"] = Admission(**decided)
         record = cls(**fields)
         try:
@@ -206,7 +207,7 @@ _OPTIONAL_TYPES: dict[str, tuple[type, ...]] = {
     "masking": (dict,),
     "path_values": (dict,),
 }
-_ADMISSION_TYPES: dict[str, tuple[type, ...]] = {
+ADMISSION_TYPES: dict[str, tuple[type, ...]] = {
     "strategy": _TEXT,
     "arrived_at": _TEXT,
     "watermark": _TEXT_OR_NONE,

@@ -9,24 +9,47 @@ A file that goes back to an older version is fetched again: only the version tha
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
+from typing import Any
 
+from ml_data_platform.errors import RecordError
 from ml_data_platform.storage.layout import Layout, text_hash
 from ml_data_platform.storage.object_store import ObjectStore
-from ml_data_platform.storage.records import canonical_json, check_instant, read_fields
+from ml_data_platform.storage.records import Noted, Types, check_instant, form_of, read_fields, sealed
+from ml_data_platform.storage.records_of_before import RecordsOfBefore
 from ml_data_platform.storage.remote_files import RemoteFile
 
-FORMAT = 1
+FORMAT = 2
+_FORMAT_WITHOUT_DIGEST = 1
 _NAME = re.compile(r"([0-9a-f]{32})\.([0-9]{6})\.([0-9a-f]{32})\.(begun|done)\.json")
-_TYPES: Mapping[str, tuple[type, ...]] = {
+_TYPES: Types = {
     "location": (str,),
     "name": (str,),
     "version": (str,),
     "sha256": (str, type(None)),
     "at": (str,),
 }
+
+
+def read_mark(data: bytes, *, where: str, noted: Noted) -> dict[str, Any]:
+    """Return what a stored mark says: location, name, version, sha256 and at.
+
+    Raises:
+        RecordError: It is none, was changed, or belongs elsewhere.
+    """
+    if form_of(data) == _FORMAT_WITHOUT_DIGEST:
+        fields = read_fields(data, where=where, types=_TYPES, form=_FORMAT_WITHOUT_DIGEST, noted=noted)
+        key = where
+    else:
+        fields = read_fields(data, where=where, types={**_TYPES, "key": (str,)}, form=FORMAT)
+        key = fields.pop("key")
+    match = _NAME.fullmatch(where.rpartition("/")[2])
+    hashes = (text_hash(fields["location"]), text_hash(fields["version"]))
+    if match is None or hashes != (match[1], match[3]) or key != where:
+        raise RecordError("The mark of a fetched file belongs elsewhere.", file=where, got=key)
+    check_instant(fields["at"])
+    return fields
 
 
 @dataclass(frozen=True, order=True)
@@ -48,6 +71,7 @@ class DayOfVersions:
 
     def __init__(self, objects: ObjectStore, source: str, day: date) -> None:
         self.objects, self.source, self.day = objects, source, day
+        self.noted = RecordsOfBefore(objects)
         self._entries: dict[str, list[_Entry]] = {}
         for name in objects.names(Layout.pulled_folder(source, day)):
             if found := _NAME.fullmatch(name):
@@ -76,7 +100,7 @@ class DayOfVersions:
         number = max((entry.number for entry in self._entries.get(text_hash(file.location), ())), default=0) + 1
         key = Layout.pulled_key(self.source, self.day, file.location, file.version, number, is_done=is_done)
         facts = {"location": file.location, "name": file.name, "version": file.version, "sha256": sha256, "at": at}
-        self.objects.put_if_absent(key, canonical_json({"format": FORMAT, **facts}))
+        self.objects.put_if_absent(key, sealed({**facts, "key": key}, form=FORMAT))
 
     def other_contents(self, file: RemoteFile, sha256: str) -> tuple[str, ...]:
         """Return the other contents that the file ever had, hex, oldest first.
@@ -88,7 +112,7 @@ class DayOfVersions:
         found: dict[str, None] = {}
         for entry in sorted(self._entries.get(text_hash(file.location), ())):
             key = f"{folder}/{entry.name}"
-            fields = read_fields(self.objects.read_bytes(key), where=key, types=_TYPES, form=FORMAT)
+            fields = read_mark(self.objects.read_bytes(key), where=key, noted=self.noted)
             if fields["sha256"] not in {None, sha256}:
                 found[str(fields["sha256"])] = None
         return tuple(found)
@@ -103,7 +127,7 @@ class DayOfVersions:
         if not done:
             return None
         key = f"{Layout.pulled_folder(self.source, self.day)}/{done[-1].name}"
-        fields = read_fields(self.objects.read_bytes(key), where=key, types=_TYPES, form=FORMAT)
+        fields = read_mark(self.objects.read_bytes(key), where=key, noted=self.noted)
         return None if fields["sha256"] is None else str(fields["sha256"])
 
     def has_several(self, file: RemoteFile) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -37,11 +37,15 @@ def sealed(fields: Mapping[str, Any], *, form: int) -> bytes:
 
 
 Types = Mapping[str, tuple[type, ...]]
+Noted = Callable[[str, bytes], None]
+"""Told the key and the bytes of a record without a digest; raises `RecordError` where it must not be read."""
 _NONE: Types = {}
 
 
-def read_fields(data: bytes, *, where: str, types: Types, form: int, optional: Types = _NONE) -> dict[str, Any]:
-    """Return the fields of a stored record of format ``form``, as it was written: a digest that it has must hold.
+def read_fields(
+    data: bytes, *, where: str, types: Types, form: int, optional: Types = _NONE, noted: Noted | None = None
+) -> dict[str, Any]:
+    """Return the fields of a stored record of format ``form``, as it was written: not one bit may be another.
 
     Args:
         data: Its bytes.
@@ -49,32 +53,52 @@ def read_fields(data: bytes, *, where: str, types: Types, form: int, optional: T
         types: The fields that it must have, and their types.
         form: The number of the format.
         optional: Fields that it may have, and their types.
+        noted: Asked about a record without a digest, as they were written before there was one; else it is damaged.
 
     Raises:
-        RecordError: The bytes are no JSON object of these fields and types, of another format, or were edited.
+        RecordError: The bytes are not the one text of these fields and types, or were changed after they were written.
     """
-    try:
-        value = json.loads(data)
-    except ValueError as error:
-        raise RecordError("A record is not JSON.", file=where, got=error) from error
-    found = value.pop("format", None) if isinstance(value, dict) else None
+    value = parsed_object(data, where=where)
+    found = value.pop("format", None)
     if type(found) is not int or found != form:
         raise RecordError("A record has another format.", file=where, expected=f"an object of format {form}")
-    # Records that were written before there was a digest are good as they are.
-    if "digest" in value and "digest" not in types:
+    if "digest" in value:
         digest = value.pop("digest")
         if digest != digest_of(value):
             raise RecordError("A record was changed after it was written.", file=where)
+        texts = {sealed(value, form=form)}
+    elif noted is None:
+        raise RecordError("A record has no digest: it was not written so.", file=where)
+    else:
+        noted(where, data)
+        text = canonical_json({"format": form, **value})
+        texts = {text, text + b"\n"}
+    if data not in texts:
+        raise RecordError("A record is not written as the platform writes it.", file=where)
     return check_fields(value, where=where, types=types, optional=optional)
+
+
+def parsed_object(data: bytes, *, where: str) -> dict[str, Any]:
+    """Return the JSON object that a record is.
+
+    Raises:
+        RecordError: It is none.
+    """
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise RecordError("A record is not JSON.", file=where, got=error) from error
+    if not isinstance(value, dict):
+        raise RecordError("A record is no JSON object.", file=where, got=type(value).__name__)
+    return value
 
 
 def form_of(data: bytes) -> object:
     """Return the format that a stored record says it has; None where it says nothing."""
     try:
-        value = json.loads(data)
-    except ValueError:
+        return parsed_object(data, where="").get("format")
+    except RecordError:
         return None
-    return value.get("format") if isinstance(value, dict) else None
 
 
 def check_fields(value: Any, *, where: str, types: Types, optional: Types = _NONE) -> dict[str, Any]:

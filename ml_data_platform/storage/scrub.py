@@ -106,10 +106,7 @@ class Scrub:
                 yield Defect(Kind.OBJECT_ALTERED, key, asset, day, f"its bytes hash to {content.sha256}")
         for day, history in histories.items():
             yield from self._contradictions(history, contents)
-            needed = [record for record in history if pinned & {file.sha256 for file in record.files}]
-            if day not in unreadable:
-                needed += history[-1:]
-            yield from self._missing(asset, day, needed)
+            yield from self._missing(asset, day, history, pinned, has_head=day not in unreadable)
         yield from self._views(asset, histories, stored, unreadable)
 
     def _content(self, key: str) -> Content | None:
@@ -149,7 +146,7 @@ class Scrub:
                 except PlatformError as error:
                     defects.append(Defect(Kind.RECORD_DAMAGED, key, asset, day, bounded(error.what)))
                     continue
-                if not _is_own(record):
+                if not is_own(record):
                     detail = "its identity is not that of what it says"
                     defects.append(Defect(Kind.RECORD_DAMAGED, key, asset, day, detail))
                 histories.setdefault(day, []).append(record)
@@ -171,8 +168,16 @@ class Scrub:
                         f"{file.size_bytes} and {file.rows}",
                     )
 
-    def _missing(self, asset: str, day: str, needed: list[LogRecord]) -> Iterator[Defect]:
-        wanted = {file.sha256: (file.name, record.generation) for record in needed for file in record.files}
+    def _missing(
+        self, asset: str, day: str, history: list[LogRecord], pinned: Collection[str], *, has_head: bool
+    ) -> Iterator[Defect]:
+        """Find files that are gone and needed: those of the newest generation, and single files that a snapshot pins."""
+        wanted = {
+            file.sha256: (file.name, record.generation)
+            for record in history
+            for file in record.files
+            if file.sha256 in pinned or (has_head and record is history[-1])
+        }
         for sha256, (name, generation) in wanted.items():
             key = Layout.object_key(asset, sha256)
             if key not in self.found and not self.objects.exists(key):
@@ -232,7 +237,7 @@ class Scrub:
                     )
 
 
-def _is_own(record: LogRecord) -> bool:
+def is_own(record: LogRecord) -> bool:
     """Tell whether a record's identity is that of what it says, onto any earlier head."""
     return any(
         record.commit_id

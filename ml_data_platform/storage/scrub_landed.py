@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from ml_data_platform.errors import PlatformError, bounded
-from ml_data_platform.storage.decisions import Decision
+from ml_data_platform.errors import PlatformError, RecordError, bounded
+from ml_data_platform.storage.decisions import lost_decisions
 from ml_data_platform.storage.defects import Defect, Kind
 from ml_data_platform.storage.layout import (
     DAMAGED_FOLDER,
@@ -18,6 +18,7 @@ from ml_data_platform.storage.layout import (
     KEY_ID_KEY,
     KEY_IDS_FOLDER,
     LANDED_FILES,
+    LEDGER_FOLDER,
     LOCKS_FOLDER,
     PROBE_KEY,
     RAW_FOLDER,
@@ -25,11 +26,13 @@ from ml_data_platform.storage.layout import (
     STORE,
     TEMP_FOLDER,
     TOO_LATE_ROWS,
+    TWINS_FOLDER,
     UNDATED_ROWS,
     Layout,
 )
 from ml_data_platform.storage.ledger import Ledger, LedgerRecord
 from ml_data_platform.storage.scrub import Content, Scrub
+from ml_data_platform.storage.small_records import kind_of, read_small
 
 OUTSIDE_OF_TABLES = (LANDED_FILES, UNDATED_ROWS, TOO_LATE_ROWS)
 _OWN_FOLDERS = (TEMP_FOLDER, LOCKS_FOLDER, SNAPSHOTS_FOLDER, DAMAGED_FOLDER, KEY_IDS_FOLDER)
@@ -54,7 +57,6 @@ def scrub_landed(scrub: Scrub, ledger: Ledger) -> tuple[list[LedgerRecord], list
         key = Layout.raw_key(record.bytes_sha256)
         if key not in kept and not scrub.objects.exists(key):
             defects.append(Defect(Kind.KEPT_BYTES_MISSING, key, detail=f"landed as {record.source}/{record.name}"))
-    defects += _decisions(scrub)
     for asset in OUTSIDE_OF_TABLES:
         defects += _fragments(scrub, asset, records)
     return records, _once(defects)
@@ -80,42 +82,47 @@ def foreign_files(scrub: Scrub, assets: Mapping[str, object]) -> Iterator[Defect
 
 
 def _records(scrub: Scrub, ledger: Ledger) -> tuple[list[LedgerRecord], list[Defect]]:
+    """Read every small record below the ledger as those do who build on it; also which decisions are lost."""
     records: list[LedgerRecord] = []
     defects: list[Defect] = []
-    for source in ledger.sources():
-        for key in ledger.record_keys(source):
+    keys = scrub.objects.list(LEDGER_FOLDER)
+    for key, data in zip(keys, scrub.objects.each(lambda key: _bytes_of(scrub, key), keys), strict=True):
+        if kind_of(key) is None:
+            defects.append(Defect(Kind.FOREIGN_FILE, key))
+        elif data is not None:
             scrub.count("records_read")
             try:
-                record = LedgerRecord.from_json(scrub.objects.read_bytes(key), where=key)
-            except PlatformError as error:
+                read = read_small(key, data, ledger.noted)
+            except RecordError as error:
                 defects.append(Defect(Kind.LEDGER_RECORD_DAMAGED, key, detail=bounded(error.what)))
                 continue
-            if record.key == key:
-                records.append(record)
-            else:
-                defects.append(Defect(Kind.LEDGER_RECORD_DAMAGED, key, detail=f"it belongs under {record.key}"))
-    return records, defects
+            if isinstance(read, LedgerRecord):
+                records.append(read)
+    return records, [*defects, *_lost_decisions(keys)]
 
 
-def _decisions(scrub: Scrub) -> Iterator[Defect]:
-    numbers: dict[tuple[str, str], set[int]] = {}
-    for key in scrub.objects.list(DECISIONS_FOLDER):
+def _bytes_of(scrub: Scrub, key: str) -> bytes | None:
+    """Return the bytes of a record; None where it vanished meanwhile, or cannot be read, which is noted."""
+    try:
+        return scrub.objects.read_bytes(key)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        scrub.unreadable[key] = str(error.strerror or error)
+        return None
+
+
+def _lost_decisions(keys: list[str]) -> Iterator[Defect]:
+    names: dict[tuple[str, str], set[str]] = {}
+    for key in keys:
         folder, _, name = key.rpartition("/")
-        place = Layout.decision_place(name)
-        if place is None:
-            yield Defect(Kind.FOREIGN_FILE, key)
-            continue
-        scrub.count("records_read")
-        source = folder.rpartition("/")[2]
-        numbers.setdefault((source, place[0]), set()).add(place[1])
-        try:
-            Decision.from_json(scrub.objects.read_bytes(key), where=key)
-        except PlatformError as error:
-            yield Defect(Kind.LEDGER_RECORD_DAMAGED, key, detail=bounded(error.what))
-    for (source, sha256), known in sorted(numbers.items()):
-        for missing in sorted(set(range(1, max(known))) - known):
-            key = Layout.decision_key(source, sha256, missing)
-            yield Defect(Kind.LOG_GAP, key, detail=f"the newest decision is {max(known)}")
+        parent, _, source = folder.rpartition("/")
+        names.setdefault((parent, source), set()).add(name)
+    for source in sorted({source for _, source in names}):
+        known, twins = names.get((DECISIONS_FOLDER, source), set()), names.get((TWINS_FOLDER, source), set())
+        for name in lost_decisions(known, twins):
+            detail = "its second copy is there" if name in twins else "a later one about the same file is there"
+            yield Defect(Kind.DECISION_LOST, f"{Layout.decisions_folder(source)}/{name}", detail=detail)
 
 
 def _fragments(scrub: Scrub, asset: str, records: list[LedgerRecord]) -> Iterator[Defect]:

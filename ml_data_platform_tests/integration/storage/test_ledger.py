@@ -63,8 +63,8 @@ def test_names_and_failures_are_kept_once_each(ledger):
     """Any text is a file name, also hostile and undecodable; the same failure is one record."""
     names = ["a.csv", "../../etc/passwd", "späte \udcff.csv", "x" * 4000]
     for name in names:
-        assert ledger.note_name("demo_shop", FIRST.sha256, name, "2026-01-03T00:00:00+00:00")
-        assert not ledger.note_name("demo_shop", FIRST.sha256, name, "2026-01-04T00:00:00+00:00")
+        assert ledger.note_name(FIRST, name, "2026-01-03T00:00:00+00:00")
+        assert not ledger.note_name(FIRST, name, "2026-01-04T00:00:00+00:00")
     assert ledger.names("demo_shop", FIRST.sha256) == tuple(sorted(names))
     assert ledger.names("demo_shop", "f" * 64) == ()
     for at in ("2026-01-03T00:00:00+00:00", "2026-01-04T00:00:00+00:00"):

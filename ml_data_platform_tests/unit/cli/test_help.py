@@ -26,7 +26,7 @@ COMMANDS = (
         "dev",
         "demo",
     ),
-    *("verify", "gc", "rebuild", "suites"),
+    *("verify", "gc", "adopt", "rebuild", "suites"),
     *("sources", "quarantine", "version"),
 )
 OF_SOURCES = ("list", "show", "check", "infer", "diff")
