@@ -41,7 +41,7 @@ def adopt(
         if not problems and not any(each.count for each in taken):
             screen.say("nothing to do", style="green", tail=": this root is of the present form")
         for problem in problems:
-            screen.say(screen.printable(problem), style="red")
+            screen.say(problem, style="red")
     if problems:
         raise typer.Exit(1)
 
