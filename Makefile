@@ -18,7 +18,7 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python >= 3.11 is needed; set PYTHON=…"; exit 1; }
 	@echo "Making the environment in $(VENV) …"
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps -r requirements.lock
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
@@ -104,10 +104,10 @@ format: $(VENV)/.installed ## Format the code
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix --quiet . || true
 
-lock: $(VENV)/.installed ## Resolve the newest versions into requirements.lock
+lock: $(VENV)/.installed ## Resolve the newest versions into requirements.lock, with the hashes of their files
 	@$(BIN)/python -m pip install --quiet uv
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra dev \
-		--no-emit-index-url --no-header --upgrade pyproject.toml --output-file requirements.lock
+		--no-emit-index-url --no-header --generate-hashes --upgrade pyproject.toml --output-file requirements.lock
 
 browser: ## Install a headless browser for the browser tests (Debian, needs root)
 	apt-get update -qq && apt-get install -y -qq chromium

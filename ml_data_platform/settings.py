@@ -61,6 +61,7 @@ class Settings(BaseModel):
         versions_remote_options: Further options of that remote as DVC names them, e.g. ``endpointurl``. In the
             environment: a JSON object.
         secrets: Folder of the keys of ids and masks; by default ``<root>/secrets``. A key that is not there is made.
+        access: Who may read what is written under the root: its ``owner`` alone, or its ``group`` too, except for keys.
         start_date: First UTC day that has partitions; earlier rows are kept as undated.
         fold_count: Number of folds of ``stratified_partitions``.
         fold_salt: Salt of the hash that puts a user into a fold; another salt, other folds.
@@ -99,6 +100,7 @@ class Settings(BaseModel):
     versions_remote: str | None = None
     versions_remote_options: dict[str, str] = {}
     secrets: Path | None = None
+    access: Literal["owner", "group"] = "owner"
     start_date: dt.date = dt.date(2026, 1, 1)
     fold_count: Annotated[int, Field(ge=2, le=100)] = 5
     fold_salt: Annotated[str, Field(min_length=1, max_length=100)] = "fold-1"

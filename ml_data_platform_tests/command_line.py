@@ -38,6 +38,8 @@ class CommandLine:
         """Call it in this process; an error that it does not foresee is raised here."""
         before = Path.cwd()
         os.chdir(self.folder)
+        # What is private is so because the platform says it, not the tests' shell.
+        mask = os.umask(0)
         try:
             with pytest.MonkeyPatch.context() as patch:
                 for name in [name for name in os.environ if name.startswith(ENVIRONMENT_PREFIX)]:
@@ -46,6 +48,7 @@ class CommandLine:
                 result = CliRunner().invoke(app, [str(each) for each in arguments], env=dict(environment or {}))
         finally:
             os.chdir(before)
+            os.umask(mask)
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception
         return Result(result.exit_code, result.stdout, result.stderr)

@@ -16,6 +16,7 @@ import typer
 
 from ml_data_platform.errors import PartitionKeyError, SettingsError
 from ml_data_platform.settings import Settings, load_settings
+from ml_data_platform.storage.access import keep_private
 from ml_data_platform.storage.layout import parse_day
 from ml_data_platform.storage.opening import is_root
 
@@ -144,6 +145,7 @@ def settings_of(root: str | None, sources: Path | None = None, **overrides: Any)
             root=str(settings.root),
             file=str(existing),
         )
+    keep_private(settings.access)
     return settings
 
 

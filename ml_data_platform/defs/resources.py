@@ -17,6 +17,7 @@ from ml_data_platform.defs.instance import require_own_folder
 from ml_data_platform.defs.runs import mark_owner
 from ml_data_platform.settings import Settings
 from ml_data_platform.stages.platform import Platform, open_platform, utc_now
+from ml_data_platform.storage.access import keep_private
 
 if TYPE_CHECKING:
     from ml_data_platform.storage.s3_client import S3Connection
@@ -83,4 +84,6 @@ def _open(
 ) -> Platform:
     fixed = dt.datetime.fromisoformat(now) if now else None
     clock = (lambda: fixed) if fixed else utc_now
-    return open_platform(Settings.model_validate(json.loads(settings)), clock, connection)
+    found = Settings.model_validate(json.loads(settings))
+    keep_private(found.access)
+    return open_platform(found, clock, connection)

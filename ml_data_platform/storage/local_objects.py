@@ -318,7 +318,8 @@ class LocalObjectStore(ObjectStore):
                 else:
                     with source.open("rb") as landed:
                         shutil.copyfileobj(landed, stream, 1 << 20)
-        temp.chmod(mode)
+        # Never wider than the root itself, whatever the process's mask is.
+        temp.chmod(mode & (self.root.stat().st_mode | 0o700))
         sync_file(temp)
         return temp
 

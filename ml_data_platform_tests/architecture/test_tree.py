@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import itertools
 import re
 import subprocess
 import sys
@@ -193,11 +194,17 @@ def test_no_file_names_a_place_that_only_one_machine_has(checkout: Path) -> None
         assert found is None, f"{path}: {found.group() if found else ''}"
 
 
-def test_the_lock_file_holds_versions_only(checkout: Path) -> None:
-    """Every line pins one version that pip finds wherever it is configured to look; antlr is the one that works."""
+def test_the_lock_file_holds_versions_and_hashes_only(checkout: Path) -> None:
+    """Every line pins one version that pip finds wherever it is configured to look, by the hashes of its files alone."""
     lines = (checkout / "requirements.lock").read_text(encoding="utf-8").splitlines()
-    pins = [line for line in lines if line and not line.lstrip().startswith("#")]
-    shape = re.compile(r"[A-Za-z0-9._-]+==[A-Za-z0-9.!+_-]+(?: ; .+| \\)?")
+    said = [line for line in lines if line and not line.lstrip().startswith("#")]
+    pins = [line for line in said if not line.startswith(" ")]
+    shape = re.compile(r"[A-Za-z0-9._-]+==[A-Za-z0-9.!+_-]+(?: ; .+)? \\")
     assert [line for line in pins if not shape.fullmatch(line)] == []
+    hashes = re.compile(r"    --hash=sha256:[0-9a-f]{64}(?: \\)?")
+    assert [line for line in said if line.startswith(" ") and not hashes.fullmatch(line)] == []
+    following = [after for line, after in itertools.pairwise(said) if line in pins]
+    assert len(following) == len(pins)
+    assert all(map(hashes.fullmatch, following))
     assert not [line for line in lines if "://" in line or " @ " in line]
     assert "antlr4-python3-runtime==4.13.2" in {line.split(" ")[0] for line in pins}

@@ -73,6 +73,38 @@ def _drop(folder: Path, name: str, text: str, *, age_seconds: float = 3_600) -> 
     return path
 
 
+def _modes(root: Path) -> dict[str, int]:
+    """Return the permission bits of all below a folder, and of itself, by path."""
+    return {str(path.relative_to(root)): path.lstat().st_mode & 0o777 for path in (root, *root.rglob("*"))}
+
+
+def test_what_is_written_is_its_owners_alone(demo):
+    """Nobody else may read, write or enter anything of a root; published files cannot be written to by anyone."""
+    modes = _modes(demo.folder / "root")
+    assert {path: oct(mode) for path, mode in modes.items() if mode & 0o077} == {}
+    assert {mode for path, mode in modes.items() if path.endswith(".parquet")} == {0o400}
+
+
+def test_a_group_may_read_where_the_setting_says_so(tmp_path):
+    """With `access: group` the group may read and enter, and not write; keys stay the owner's."""
+    cli = CommandLine(tmp_path)
+    cli.ok("init", "--root", "root")
+    (tmp_path / "root").chmod(0o750)
+    (tmp_path / "root" / "platform.yaml").write_text("access: group\n")
+    (tmp_path / "one.jsonl").write_text('{"event_id": "e"}\n')
+    cli("land", "one.jsonl", "--source", "demo_shop", "--root", "root")
+    modes = _modes(tmp_path / "root")
+    (raw,) = (path for path in modes if path.startswith("raw/"))
+    (record,) = (
+        path
+        for path in modes
+        if path.startswith("ledger/demo_shop/") and path.count("/") == 2 and path.endswith(".json")
+    )
+    assert (modes["raw"], modes[raw], modes[record]) == (0o750, 0o440, 0o440)
+    assert modes["secrets/user_id.key"] == 0o600
+    assert not any(mode & 0o027 for mode in modes.values())
+
+
 def _event(number: int, day: str, kind: str = "page_view") -> str:
     at = int(dt.datetime.fromisoformat(f"{day}T09:00:00+00:00").timestamp() * 1000) + number
     event = {"event_id": f"late-{number}", "user_id": "u", "session_uuid": "s", "event_type": kind}
