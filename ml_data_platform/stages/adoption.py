@@ -11,9 +11,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from ml_data_platform.errors import PlatformError, RecordError, bounded
 from ml_data_platform.stages.platform import Platform
+from ml_data_platform.storage.access import apply_access
 from ml_data_platform.storage.commit_log import LogRecord
 from ml_data_platform.storage.layout import DECISIONS_FOLDER, LEDGER_FOLDER, Layout
 from ml_data_platform.storage.records import Noted
@@ -94,7 +96,17 @@ def keep_twins(platform: Platform, is_dry_run: bool) -> Taken:
     return Taken("decisions without a second copy: it was kept", count)
 
 
-STEPS: tuple[Step, ...] = (note_records, keep_twins)
+def keep_to_owner(platform: Platform, is_dry_run: bool) -> Taken:
+    """Give files and folders the permission bits of the setting `access`; the landing folder is its producers'."""
+    settings = platform.settings
+    spared = [settings.landing] if isinstance(settings.landing, Path) else []
+    # DVC knows its files by the bits that it gave them.
+    spared += [settings.versions_folder / ".dvc" / "cache", Path(settings.versions_remote_url)]
+    count = apply_access(settings.local_folder, settings.access, but=spared, is_dry_run=is_dry_run)
+    return Taken(f"files and folders that others could read: they are kept to the {settings.access} now", count)
+
+
+STEPS: tuple[Step, ...] = (note_records, keep_twins, keep_to_owner)
 
 
 def _records_of(platform: Platform) -> Iterable[tuple[str, bytes]]:

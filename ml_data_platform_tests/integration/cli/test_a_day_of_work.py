@@ -85,6 +85,17 @@ def test_what_is_written_is_its_owners_alone(demo):
     assert {mode for path, mode in modes.items() if path.endswith(".parquet")} == {0o400}
 
 
+def test_a_root_of_before_becomes_its_owners_alone(copy):
+    """`adopt` takes the bits of others away, also from what was there before; the landing folder stays its producers'."""
+    root = copy.folder / "root"
+    for path in root.rglob("*"):
+        path.chmod(path.stat().st_mode | 0o055)
+    copy.ok("adopt", "--root", "root")
+    wide = {path for path, mode in _modes(root).items() if mode & 0o077}
+    assert {path.split("/")[0] for path in wide} == {"landing"}
+    assert "of the present form" in copy.ok("adopt", "--root", "root").text
+
+
 def test_a_group_may_read_where_the_setting_says_so(tmp_path):
     """With `access: group` the group may read and enter, and not write; keys stay the owner's."""
     cli = CommandLine(tmp_path)
