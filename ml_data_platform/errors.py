@@ -95,6 +95,10 @@ class VerificationError(PlatformError):
     """Bytes read back differ from the bytes written."""
 
 
+class DamagedObjectError(VerificationError):
+    """A stored file that is named by its content is gone, or has other bytes: nothing is built upon it."""
+
+
 class CommitConflictError(PlatformError):
     """Another writer published this partition from inputs that are required now; ours are stale."""
 

@@ -19,6 +19,7 @@ TEMP_FOLDER = f"{STORE}/{_TMP}"
 LOCKS_FOLDER = f"{STORE}/locks"
 SNAPSHOTS_FOLDER = f"{STORE}/snapshots"
 DAMAGED_FOLDER = f"{STORE}/damaged"
+COMPARED_FOLDER = f"{STORE}/compared"
 INSTANCE_KEY = f"{STORE}/instance.json"
 KEY_ID_KEY = f"{STORE}/id_key.json"
 KEY_IDS_FOLDER = f"{STORE}/key_ids"
@@ -44,7 +45,7 @@ _FILE_NAME = re.compile(r"(?:[a-z][a-z0-9_]{0,63}=[A-Za-z0-9_][A-Za-z0-9_.-]{0,6
 _DECISION_FILE = re.compile(r"([0-9a-f]{64})\.([0-9]{8})\.json")
 _SNAPSHOT = re.compile(r"[0-9a-f]{12,64}")
 _LOG_FILE = re.compile(r"([0-9]{8})\.json")
-_RESERVED = frozenset({_TMP, "locks", "snapshots", "damaged", "key_ids"})
+_RESERVED = frozenset({_TMP, "locks", "snapshots", "damaged", "compared", "key_ids"})
 
 
 def parse_day(key: str) -> date:

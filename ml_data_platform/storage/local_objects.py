@@ -20,8 +20,9 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from ml_data_platform.errors import VerificationError
+from ml_data_platform.storage.compared_files import ComparedFiles, missing_object, require_own_bytes
 from ml_data_platform.storage.durability import Settled, file_sha256, make_folder, sync_file, sync_folder
-from ml_data_platform.storage.layout import LOCKS_FOLDER, TEMP_FOLDER
+from ml_data_platform.storage.layout import COMPARED_FOLDER, LOCKS_FOLDER, TEMP_FOLDER, check_sha256
 from ml_data_platform.storage.object_store import (
     GRACE,
     READ_ONLY,
@@ -34,8 +35,6 @@ from ml_data_platform.storage.object_store import (
     Version,
     check_key,
     check_lock_key,
-    missing_object,
-    wrong_object,
 )
 from ml_data_platform.storage.scratch import file_lock, private_folder, reap_dead
 from ml_data_platform.storage.view_files import ViewFiles, file_version
@@ -58,6 +57,7 @@ class LocalObjectStore(ObjectStore):
         self._lasting: set[Path] = set()
         self._settled = Settled()
         self._view_files = ViewFiles()
+        self.compared = ComparedFiles(self.root / COMPARED_FOLDER)
 
     @property
     def local_folder(self) -> Path:
@@ -66,20 +66,27 @@ class LocalObjectStore(ObjectStore):
 
     def uri(self, key: str) -> str:
         """Return the path of a key."""
-        return str(self.local_path(key))
+        return str(self._path(key))
 
     def local_path(self, key: str) -> Path:
-        """Return the path of a key, whether or not something is there.
+        """Return the path of an immutable object, its bytes compared with its name once per state of the file.
 
         Raises:
-            StorageKeyError: The key is not a plain relative path.
+            StorageKeyError: The key is not a plain relative path, or no immutable object's.
+            DamagedObjectError: There is no such object, or its bytes are not those that its name says.
         """
-        return self.root / PurePosixPath(check_key(key))
+        path = self._path(key)
+        check_sha256(path.name.partition(".")[0])
+        try:
+            require_own_bytes(key, self.compared.sha256(path), path)
+        except FileNotFoundError as error:
+            raise missing_object(key, path) from error
+        return path
 
     @contextmanager
     def fetched(self, key: str) -> Iterator[Path]:
         """Give the file itself."""
-        path = self.local_path(key)
+        path = self._path(key)
         path.stat()
         yield path
 
@@ -98,7 +105,7 @@ class LocalObjectStore(ObjectStore):
         Raises:
             OSError: Nothing was stored; or it was, and its folder could not be flushed.
         """
-        target = self.local_path(key)
+        target = self._path(key)
         self._make_lasting(target.parent)
         with self.scratch() as folder:
             taken = os.path.lexists(target)
@@ -114,8 +121,10 @@ class LocalObjectStore(ObjectStore):
             True when this call stored it.
 
         Raises:
-            VerificationError: The object that is there has another size, or the file is gone or has.
+            DamagedObjectError: The object that is there has other bytes than its name says.
+            VerificationError: The file is gone, or has another size.
         """
+        require_own_bytes(key, sha256, source)
         if not self.exists(key):
             got = source.stat().st_size if source.exists() else "no file"
             if got != size_bytes:
@@ -123,27 +132,27 @@ class LocalObjectStore(ObjectStore):
             if self.put_if_absent(key, source):
                 return True
         else:
-            sync_folder(self.local_path(key).parent)
-        if self.size(key) != size_bytes or self.hash(key) != sha256:
-            raise wrong_object(key, f"{size_bytes} bytes, {sha256}", f"{self.size(key)} bytes, {self.hash(key)}")
+            sync_folder(self._path(key).parent)
+        # Past what is remembered: bytes are promised to be there now.
+        require_own_bytes(key, self.hash(key), self._path(key))
         self._make_young(key)
         return False
 
     def read_bytes(self, key: str) -> bytes:
         """Return the bytes under ``key``; raises FileNotFoundError where there are none."""
-        return self.local_path(key).read_bytes()
+        return self._path(key).read_bytes()
 
     def exists(self, key: str) -> bool:
         """Tell whether something is stored under ``key``."""
-        return self.local_path(key).exists()
+        return self._path(key).exists()
 
     def size(self, key: str) -> int:
         """Return the size of an object in bytes; raises FileNotFoundError where there is none."""
-        return self.local_path(key).stat().st_size
+        return self._path(key).stat().st_size
 
     def hash(self, key: str) -> str:
         """Return the SHA-256 of an object in hex; raises FileNotFoundError where there is none."""
-        return file_sha256(self.local_path(key))
+        return file_sha256(self._path(key))
 
     def stored(self, prefix: str) -> dict[str, Stored]:
         """Return the keys of all files below the folder ``prefix``, in order, with size and time of change."""
@@ -162,7 +171,7 @@ class LocalObjectStore(ObjectStore):
     def names(self, folder: str) -> Names:
         """Return the names directly in a folder, unordered; none where it does not exist."""
         try:
-            with os.scandir(self.local_path(folder)) as entries:
+            with os.scandir(self._path(folder)) as entries:
                 return [entry.name for entry in entries]
         except (FileNotFoundError, NotADirectoryError):
             return []
@@ -171,7 +180,7 @@ class LocalObjectStore(ObjectStore):
         """Return the names directly in a folder, each with a value that changes when the bytes under it do."""
         versions: dict[str, Version] = {}
         try:
-            with os.scandir(self.local_path(folder)) as entries:
+            with os.scandir(self._path(folder)) as entries:
                 for entry in entries:
                     with suppress(FileNotFoundError):
                         versions[entry.name] = file_version(entry.stat(follow_symlinks=False))
@@ -181,27 +190,27 @@ class LocalObjectStore(ObjectStore):
 
     def delete(self, key: str) -> None:
         """Remove an object; nothing happens where there is none."""
-        self.local_path(key).unlink(missing_ok=True)
+        self._path(key).unlink(missing_ok=True)
 
     def flush(self, folder: str) -> None:
         """Let the names in a folder, and its own, outlast a power cut; nothing happens where there is none."""
-        if self.local_path(folder).is_dir():
-            self._flush(self.local_path(folder))
+        if self._path(folder).is_dir():
+            self._flush(self._path(folder))
 
     def settle(self, folder: str) -> None:
         """Do the same unless this store did so since the folder changed, or it has not changed for long."""
-        self._settled.settle(self.local_path(folder), self._settle_up)
+        self._settled.settle(self._path(folder), self._settle_up)
 
     def settle_below(self, folder: str, *, but: Collection[str] = ()) -> None:
         """Settle a folder and all below it, except for some."""
-        spared = {str(self.local_path(each)) for each in but}
-        for top, _, _ in os.walk(self.local_path(folder), onerror=_raise_unless_gone):
+        spared = {str(self._path(each)) for each in but}
+        for top, _, _ in os.walk(self._path(folder), onerror=_raise_unless_gone):
             if top not in spared:
                 self._settled.settle(Path(top), self._settle_up)
 
     def is_projected(self, object_key: str, view_key: str, shown: Stored | None = None) -> bool:  # noqa: ARG002
         """Tell, without reading bytes, whether the view's file is the object itself, or a copy that was compared."""
-        return self._view_files.is_shown(self.local_path(object_key), self.local_path(view_key))
+        return self._view_files.is_shown(self._path(object_key), self._path(view_key))
 
     def project(self, object_key: str, view_key: str, *, generation: int | None = None) -> bool:  # noqa: ARG002
         """Show an object under a name of the view; readers see the whole old file or the whole new one.
@@ -212,16 +221,17 @@ class LocalObjectStore(ObjectStore):
             True when the view changed.
 
         Raises:
-            VerificationError: The object is missing.
+            DamagedObjectError: The object is missing, or has other bytes than its name says.
         """
-        source, target = self.local_path(object_key), self.local_path(view_key)
+        source, target = self._path(object_key), self._path(view_key)
         if not source.exists():
-            raise missing_object(object_key)
+            raise missing_object(object_key, source)
         self._make_lasting(target.parent)
         if self.is_projected(object_key, view_key):
             # Who showed it may have died before it was flushed.
             sync_folder(target.parent)
             return False
+        self.local_path(object_key)
         with self.scratch() as folder:
             temp = folder / "view"
             is_new = self._view_files.make(source, temp, target, links_work=self.links_work)
@@ -235,11 +245,11 @@ class LocalObjectStore(ObjectStore):
 
     def scratch(self) -> AbstractContextManager[Path]:
         """Give a private folder that is removed at the end, or by `reap_scratch` after its owner died."""
-        return private_folder(self.local_path(TEMP_FOLDER))
+        return private_folder(self._path(TEMP_FOLDER))
 
     def reap_scratch(self) -> int:
         """Remove scratch folders whose owner is dead; safe while others work; returns how many."""
-        return reap_dead(self.local_path(TEMP_FOLDER))
+        return reap_dead(self._path(TEMP_FOLDER))
 
     def reap_uploads(self, older_than: timedelta, now: datetime) -> int:  # noqa: ARG002
         """Nothing is uploaded: what is unfinished lies in scratch."""
@@ -247,7 +257,7 @@ class LocalObjectStore(ObjectStore):
 
     def lock(self, key: str, *, shared: bool = False) -> AbstractContextManager[None]:
         """Hold the lock ``key``; the operating system releases it when its owner dies."""
-        return file_lock(self.local_path(check_lock_key(key)), shared=shared)
+        return file_lock(self._path(check_lock_key(key)), shared=shared)
 
     def each(self, work: Callable[[Item], Result], items: Iterable[Item]) -> Many[Result]:
         """Do the same work for each item, one after the other: a disk gains nothing from threads."""
@@ -266,6 +276,10 @@ class LocalObjectStore(ObjectStore):
                     return False
                 raise
         return True
+
+    def _path(self, key: str) -> Path:
+        """Return where a key lies, whatever is there."""
+        return self.root / PurePosixPath(check_key(key))
 
     def _walk(self, prefix: str) -> Many[tuple[str, str]]:
         """Return the keys below a folder with their paths, sorted; what cannot be listed is not taken for absent."""
@@ -303,12 +317,12 @@ class LocalObjectStore(ObjectStore):
                 self._settled.settle(folder, sync_folder)
 
     def _make_young(self, key: str) -> None:
-        path = self.local_path(key)
+        path = self._path(key)
         if (datetime.now(UTC) - datetime.fromtimestamp(path.stat().st_mtime, UTC)) > GRACE / 2:
             os.utime(path)
 
     def _temp_file(self, folder: Path, source: Path | bytes, mode: int) -> Path:
-        if isinstance(source, Path) and self.local_path(TEMP_FOLDER).resolve() in source.resolve().parents:
+        if isinstance(source, Path) and self._path(TEMP_FOLDER).resolve() in source.resolve().parents:
             temp = source
         else:
             temp = folder / "object"

@@ -2,9 +2,9 @@
 
 Belongs here: adding, finding and dropping files that are named by their content. Does not belong here: fetching.
 
-The folder is shared by all processes of a machine and may be removed at any time. A file is verified when it is added
-and when a process first uses it. One that was asked for less than an hour ago is not dropped: its reader may not have
-opened it yet.
+The folder is shared by all processes of a machine and may be removed at any time. A file is compared with its name
+whenever it is used, once per state. One that was asked for less than an hour ago is not dropped: its reader may not have
+opened it yet. That it was is noted on an empty file beside it, since touching the file itself would be another state.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from ml_data_platform.errors import VerificationError
-from ml_data_platform.storage.durability import file_sha256
+from ml_data_platform.storage import compared_files
+from ml_data_platform.storage.compared_files import ComparedFiles
 from ml_data_platform.storage.layout import check_sha256
 
 IN_USE_SECONDS = 3600.0
 _TOUCH_AFTER_SECONDS = 60.0
+_USED = ".used"
 
 
 class ObjectCache:
@@ -29,14 +30,17 @@ class ObjectCache:
     Args:
         folder: Where they lie; it need not exist.
         max_bytes: What they may take; files in use may exceed it.
+        compared: What is remembered of files that were compared.
         now: Returns seconds since 1970.
     """
 
-    def __init__(self, folder: Path, max_bytes: int, now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, folder: Path, max_bytes: int, compared: ComparedFiles, now: Callable[[], float] = time.time
+    ) -> None:
         self.folder = folder
         self.max_bytes = max_bytes
+        self.compared = compared
         self._now = now
-        self._verified: dict[Path, tuple[int, int]] = {}
         self._added_bytes = max_bytes
 
     def find(self, name: str) -> Path | None:
@@ -47,14 +51,10 @@ class ObjectCache:
         """
         path = self._path(name)
         try:
-            state = path.stat()
-            if self._verified.get(path) != (state.st_ino, state.st_size):
-                if file_sha256(path) != path.name.partition(".")[0]:
-                    path.unlink(missing_ok=True)
-                    return None
-                self._verified[path] = (state.st_ino, state.st_size)
-            if self._now() - state.st_mtime > _TOUCH_AFTER_SECONDS:
-                os.utime(path)
+            if not compared_files.names_its_bytes(name, self.compared.sha256(path)):
+                path.unlink(missing_ok=True)
+                return None
+            self._note_use(path)
         except FileNotFoundError:
             return None
         return path
@@ -71,10 +71,8 @@ class ObjectCache:
         source.chmod(0o444)
         with suppress(FileExistsError):
             os.link(source, path)
-        os.utime(path)
-        state = path.stat()
-        self._verified[path] = (state.st_ino, state.st_size)
-        self._added_bytes += state.st_size
+        self._note_use(path)
+        self._added_bytes += path.stat().st_size
         # Looking at every file costs time: not before a tenth of the room was added since the last look.
         if self._added_bytes > self.max_bytes / 10:
             self._added_bytes = 0
@@ -88,35 +86,36 @@ class ObjectCache:
             for name in names:
                 with suppress(FileNotFoundError):
                     path = Path(folder, name)
-                    state = path.stat()
-                    found.append((state.st_mtime, state.st_size, path))
+                    if path.suffix != _USED:
+                        found.append((self._used_at(path), path.stat().st_size, path))
         excess = sum(size for _, size, _ in found) - self.max_bytes
         dropped = 0
         for modified, size, path in sorted(found):
             if excess <= 0 or self._now() - modified < IN_USE_SECONDS:
                 break
             path.unlink(missing_ok=True)
+            _beside(path).unlink(missing_ok=True)
             excess -= size
             dropped += 1
         return dropped
+
+    def _note_use(self, path: Path) -> None:
+        # An empty file, as touch(1) makes it.
+        if self._now() - self._used_at(path) > _TOUCH_AFTER_SECONDS:
+            _beside(path).touch()
+
+    def _used_at(self, path: Path) -> float:
+        """Return when a copy was added or last asked for, whichever is later, in seconds since 1970."""
+        try:
+            noted = _beside(path).stat().st_mtime
+        except FileNotFoundError:
+            noted = 0.0
+        return max(noted, path.stat().st_mtime)
 
     def _path(self, name: str) -> Path:
         sha256 = check_sha256(name.partition(".")[0])
         return self.folder / sha256[:2] / name
 
 
-def check_fetched(key: str, sha256: str) -> None:
-    """Check the hash of fetched bytes against the name of their object.
-
-    Raises:
-        VerificationError: They are other bytes.
-    """
-    expected = key.rpartition("/")[2].partition(".")[0]
-    if sha256 != expected:
-        raise VerificationError(
-            "A stored object does not have the bytes that its name says.",
-            remedy="Run `ml-data-platform verify`: it says what can be rebuilt.",
-            key=key,
-            expected=expected,
-            got=sha256,
-        )
+def _beside(path: Path) -> Path:
+    return path.with_name(path.name + _USED)

@@ -17,7 +17,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeAlias, TypeVar
 
-from ml_data_platform.errors import StorageKeyError, VerificationError
+from ml_data_platform.errors import DamagedObjectError, StorageKeyError
 from ml_data_platform.storage.layout import LOCKS_FOLDER
 
 READ_ONLY = 0o444
@@ -79,13 +79,23 @@ class ObjectStore(ABC):
 
     @abstractmethod
     def local_path(self, key: str) -> Path:
-        """Return a local file with the bytes of an immutable object, named by its content.
+        """Return a local file with the bytes of an immutable object, compared with its name.
 
         Raises:
-            StorageKeyError: The key is not a plain relative path, or no immutable object's where the medium is remote.
-            FileNotFoundError: There is no such object; only where the medium is remote.
-            VerificationError: Its bytes are not those that its name says; only where the medium is remote.
+            StorageKeyError: The key is not a plain relative path, or no immutable object's.
+            DamagedObjectError: There is no such object, or its bytes are not those that its name says.
         """
+
+    def whole_path(self, key: str) -> Path | None:
+        """Return what `local_path` does; None where the object is gone or damaged, for who has another place to look."""
+        try:
+            return self.local_path(key)
+        except DamagedObjectError:
+            return None
+
+    def cached(self, key: str) -> Path | None:  # noqa: ARG002 - for stores that are far away
+        """Return a copy of an immutable object beside the medium, compared with its name; None where there is none."""
+        return None
 
     def local_paths(self, keys: Sequence[str]) -> Paths:
         """Return local files of immutable objects, in the order of the keys; see `local_path`."""
@@ -252,23 +262,3 @@ def check_lock_key(key: str) -> str:
     if not key.startswith(f"{LOCKS_FOLDER}/"):
         raise StorageKeyError("The key is not one of a lock.", expected=f"{LOCKS_FOLDER}/…", got=key)
     return key
-
-
-def missing_object(key: str) -> VerificationError:
-    """Return the error that an object is not there."""
-    return VerificationError(
-        "An object that the commit log names is missing.",
-        remedy="Restore it from a backup, or run the partition again.",
-        key=key,
-    )
-
-
-def wrong_object(key: str, expected: int | str, got: int | str) -> VerificationError:
-    """Return the error that an object is not what its name says."""
-    return VerificationError(
-        "A stored object does not have the bytes that its name says.",
-        remedy="Move the object away and run the partition again; then check the disk.",
-        key=key,
-        expected=expected,
-        got=got,
-    )

@@ -20,9 +20,10 @@ from pathlib import Path
 
 from ml_data_platform.errors import ConditionFailedError, SettingsError, StorageKeyError, VerificationError
 from ml_data_platform.locations import S3Location
+from ml_data_platform.storage.compared_files import missing_object, require_own_bytes
 from ml_data_platform.storage.layout import PROBE_KEY
 from ml_data_platform.storage.local_objects import LocalObjectStore
-from ml_data_platform.storage.object_cache import ObjectCache, check_fetched
+from ml_data_platform.storage.object_cache import ObjectCache
 from ml_data_platform.storage.object_store import (
     GRACE,
     READ_ONLY,
@@ -34,8 +35,6 @@ from ml_data_platform.storage.object_store import (
     Stored,
     Version,
     check_key,
-    missing_object,
-    wrong_object,
 )
 from ml_data_platform.storage.record_files import RecordFiles
 from ml_data_platform.storage.s3_client import S3Connection
@@ -75,9 +74,9 @@ class S3ObjectStore(ObjectStore):
         self.location = location
         self.requests = S3Requests(location.bucket, connection)
         self.parts = S3Parts(self.requests)
-        self.cache = ObjectCache(local_folder / CACHE_FOLDER, cache_bytes)
-        self.records = RecordFiles(local_folder / CACHE_FOLDER / RECORDS_FOLDER)
         self.local = LocalObjectStore(local_folder)
+        self.cache = ObjectCache(local_folder / CACHE_FOLDER, cache_bytes, self.local.compared)
+        self.records = RecordFiles(local_folder / CACHE_FOLDER / RECORDS_FOLDER)
         self._threads = connection.connections
         self._beginning = f"{location.prefix}/" if location.prefix else ""
         self._shown: dict[str, tuple[Version, str]] = {}
@@ -101,8 +100,16 @@ class S3ObjectStore(ObjectStore):
             return known
         with self.scratch() as folder:
             fetched = folder / "fetched"
-            check_fetched(key, self.requests.get_file(self._full(key), fetched))
+            try:
+                sha256 = self.requests.get_file(self._full(key), fetched)
+            except FileNotFoundError as error:
+                raise missing_object(key, self.uri(key)) from error
+            require_own_bytes(key, sha256, self.uri(key))
             return self.cache.add(name, fetched)
+
+    def cached(self, key: str) -> Path | None:
+        """Return the cached copy of an immutable object, compared with its name; None where there is none."""
+        return self.cache.find(check_key(key).rpartition("/")[2])
 
     @contextmanager
     def fetched(self, key: str) -> Iterator[Path]:
@@ -133,15 +140,17 @@ class S3ObjectStore(ObjectStore):
         """Store a file under a key that its content names; an object that is there already is checked, and made young.
 
         Raises:
-            VerificationError: The object that is there is another, or the file is gone or has changed.
+            DamagedObjectError: The object that is there has other bytes than its name says.
+            VerificationError: The file is gone or has changed.
         """
+        require_own_bytes(key, sha256, source)
         self.prepare()
         there = self.requests.head(self._full(key))
         is_new = there is None
         if there is None or Stored(there.size_bytes, there.modified, there.etag).is_older_than(GRACE / 2):
             self._upload(key, source, sha256, size_bytes)
-        elif there.size_bytes != size_bytes or not self._holds(key, there, source, sha256):
-            raise wrong_object(self.uri(key), size_bytes, there.size_bytes)
+        elif not self._holds(there, source):
+            require_own_bytes(key, self.hash(key), self.uri(key))
         self._remember(key, source)
         return is_new
 
@@ -301,8 +310,11 @@ class S3ObjectStore(ObjectStore):
                 "Bytes read back differ from the bytes written.", key=self.uri(key), expected=sha256
             )
 
-    def _holds(self, key: str, there: Head, source: Path, sha256: str) -> bool:
-        return there.etag == expected_etag(source, in_parts="-" in there.etag) or self.hash(key) == sha256
+    def _holds(self, there: Head, source: Path) -> bool:
+        """Tell, without reading it, whether an object has a file's bytes; its tag need not tell."""
+        return there.size_bytes == source.stat().st_size and there.etag == expected_etag(
+            source, in_parts="-" in there.etag
+        )
 
     def _remember(self, key: str, source: Path) -> None:
         """Keep a file that was sent as its own cached copy: the next stage reads it."""
@@ -321,7 +333,7 @@ class S3ObjectStore(ObjectStore):
         # One request takes 5 GB: the store copies what is larger in parts.
         there, wanted, full = self.requests.head(self._full(object_key)), metadata[_SHA256], self._full(view_key)
         if there is None:
-            raise missing_object(self.uri(object_key))
+            raise missing_object(object_key, self.uri(object_key))
         only_if = {"if_match": seen} if seen else {"if_none_match": ABSENT}
         if there.size_bytes > LARGEST_VIEW_PUT_BYTES:
             return self.parts.copy(self._full(object_key), there, full, metadata, **only_if)

@@ -12,6 +12,7 @@ from ml_data_platform.errors import PlatformError, RecordError, bounded
 from ml_data_platform.storage.decisions import lost_decisions
 from ml_data_platform.storage.defects import Defect, Kind
 from ml_data_platform.storage.layout import (
+    COMPARED_FOLDER,
     DAMAGED_FOLDER,
     DECISIONS_FOLDER,
     INSTANCE_KEY,
@@ -35,7 +36,7 @@ from ml_data_platform.storage.scrub import Content, Scrub
 from ml_data_platform.storage.small_records import kind_of, read_small
 
 OUTSIDE_OF_TABLES = (LANDED_FILES, UNDATED_ROWS, TOO_LATE_ROWS)
-_OWN_FOLDERS = (TEMP_FOLDER, LOCKS_FOLDER, SNAPSHOTS_FOLDER, DAMAGED_FOLDER, KEY_IDS_FOLDER)
+_OWN_FOLDERS = (TEMP_FOLDER, LOCKS_FOLDER, SNAPSHOTS_FOLDER, DAMAGED_FOLDER, COMPARED_FOLDER, KEY_IDS_FOLDER)
 _OWN_FILES = frozenset({INSTANCE_KEY, KEY_ID_KEY, PROBE_KEY})
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -76,7 +77,7 @@ def test_damaged_decisions_are_named_and_foreign_files_ignored(decisions):
     assert decisions.of(SHOP) == ()
     decisions.retract(SHOP, FIRST.sha256, replaced_by=None, **SAID)
     (decision,) = decisions.of(SHOP)
-    path = decisions.objects.local_path(decision.key)
+    path = Path(decisions.objects.uri(decision.key))
     (path.parent / "notes.txt").write_text("x")
     (path.parent / f"{OTHER}.1.json").write_text("{}")
     assert decisions.of(SHOP) == (decision,)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -88,7 +89,7 @@ def test_a_contradicting_record_is_not_written_and_a_damaged_one_is_named(ledger
         ledger.append(replace(FIRST, rows=4))
     assert ledger.records() == ()
     ledger.append(FIRST)
-    path = ledger.objects.local_path(FIRST.key)
+    path = Path(ledger.objects.uri(FIRST.key))
     data = path.read_bytes()
     path.chmod(0o644)
     path.write_bytes(data[:-5])
@@ -102,7 +103,7 @@ def test_a_contradicting_record_is_not_written_and_a_damaged_one_is_named(ledger
 def test_foreign_files_in_the_ledger_are_ignored(ledger):
     """Folders with other names and files of other kinds are no records."""
     ledger.append(FIRST)
-    folder = ledger.objects.local_path("ledger/demo_shop")
+    folder = Path(ledger.objects.uri("ledger/demo_shop"))
     (folder / "notes.txt").write_text("x")
     (folder.parent / "Not A Source").mkdir()
     (folder.parent / "README").write_text("x")

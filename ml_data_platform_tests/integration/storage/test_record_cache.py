@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -50,7 +51,7 @@ def test_the_ledger_notices_a_record_that_was_damaged_or_removed(objects):
     ledger = Ledger(objects)
     ledger.append(FIRST)
     assert ledger.records() == (FIRST,)
-    path = objects.local_path(FIRST.key)
+    path = Path(objects.uri(FIRST.key))
     path.chmod(0o644)
     path.write_bytes(path.read_bytes()[:-5])
     for _ in range(2):
@@ -73,7 +74,7 @@ def test_a_head_is_read_once_and_a_new_one_at_once(objects):
         assert store.heads(SINGLE.name)[DAY].run_id == f"run {generation}"
     assert set(objects.reads.values()) == {1}
     (key,) = [each for each in objects.reads if each.endswith("2.json")]
-    path = objects.local_path(key)
+    path = Path(objects.uri(key))
     other = path.with_name("other")
     other.write_bytes(replace(store.head(SINGLE.name, DAY), run_id="run 3").to_json())
     os.utime(other, ns=(path.stat().st_atime_ns, path.stat().st_mtime_ns))

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -255,7 +256,7 @@ def test_a_file_that_the_system_does_not_let_read_is_named_and_the_rest_is_looke
     real = scrub_module.file_sha256
 
     def denied(path):
-        if path == store.objects.local_path(key):
+        if path == Path(store.objects.uri(key)):
             raise PermissionError(errno.EACCES, "Permission denied")
         return real(path)
 

@@ -130,4 +130,4 @@ def test_foreign_files_in_a_log_folder_are_no_generations(name, generation):
 def test_the_store_refuses_keys_that_are_not_plain_relative_paths(tmp_path, key):
     """A key can name nothing outside the root."""
     with pytest.raises(PlatformError):
-        LocalObjectStore(tmp_path).local_path(key)
+        LocalObjectStore(tmp_path).uri(key)
