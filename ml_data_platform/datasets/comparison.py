@@ -18,6 +18,7 @@ from ml_data_platform.datasets.manifest import ColumnFacts, DatasetFacts, Manife
 from ml_data_platform.errors import CorruptVersionError, VersionError
 from ml_data_platform.events.sql_text import sql_identifier
 from ml_data_platform.storage import duck
+from ml_data_platform.storage.durability import file_sha256
 from ml_data_platform.storage.layout import Layout
 from ml_data_platform.storage.table_store import TableStore
 
@@ -199,8 +200,9 @@ def _rows(
 
 def _place(store: TableStore, dvc: DvcFiles, asset: str, sha256: str, md5: str) -> Path:
     key = Layout.object_key(asset, sha256)
-    found = store.objects.local_path(key) if store.objects.exists(key) else dvc.cached(md5)
-    if found is None:
+    cached = dvc.cached(md5)
+    found = store.objects.whole_path(key) or cached
+    if found is None or (found == cached and file_sha256(found) != sha256):
         raise CorruptVersionError(
             "the bytes of a version are neither in the store nor in DVC's cache",
             remedy="Run `dvc pull` in the repository of versions.",

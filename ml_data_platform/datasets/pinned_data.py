@@ -115,10 +115,7 @@ def pin_version(repository: VersionsRepository, store: TableStore, tag: str, dat
             continue
         for file in dataset.files:
             key = Layout.object_key(dataset.name, file.sha256)
-            candidates = [store.objects.local_path(key)] if store.objects.exists(key) else []
-            cached = repository.dvc.cached(file.md5)
-            candidates += [cached] if cached else []
-            good = next((path for path in candidates if file_sha256(path) == file.sha256), None)
+            good = store.objects.whole_path(key) or _from_cache(repository, file)
             if good is None:
                 raise CorruptVersionError(
                     "a file of the version is gone, or has other bytes than the version names",
@@ -135,8 +132,8 @@ def pin_version(repository: VersionsRepository, store: TableStore, tag: str, dat
 
 def _stored_folds(repository: VersionsRepository, manifest: Manifest, file: FileFacts) -> Path:
     """Return the table of folds, which only DVC has."""
-    cached = repository.dvc.cached(file.md5)
-    if cached is None or file_sha256(cached) != file.sha256:
+    cached = _from_cache(repository, file)
+    if cached is None:
         raise CorruptVersionError(
             "the folds of the version are gone from DVC's cache, or have other bytes than the version names",
             remedy=f"Load a checkout instead: ml-data-platform version checkout {manifest.tag} --to FOLDER.",
@@ -144,3 +141,9 @@ def _stored_folds(repository: VersionsRepository, manifest: Manifest, file: File
             file=file.path,
         )
     return cached
+
+
+def _from_cache(repository: VersionsRepository, file: FileFacts) -> Path | None:
+    """Return the copy in DVC's cache of a file; None where it has none, or one of other bytes."""
+    cached = repository.dvc.cached(file.md5)
+    return cached if cached is not None and file_sha256(cached) == file.sha256 else None

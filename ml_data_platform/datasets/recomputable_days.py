@@ -14,7 +14,6 @@ from ml_data_platform.datasets.manifest import DatasetFacts, PartitionFacts
 from ml_data_platform.datasets.selection import FEATURES, generation_with
 from ml_data_platform.events.lateness import ONE_DAY
 from ml_data_platform.features.queries import DEFINITION_VERSION
-from ml_data_platform.storage.durability import file_sha256
 from ml_data_platform.storage.layout import Layout
 from ml_data_platform.storage.table_store import TableStore
 
@@ -51,8 +50,8 @@ def _events_of(store: TableStore, partition: PartitionFacts) -> tuple[Path, ...]
             return None
         for file in record.files if record else ():
             key = Layout.object_key(_EVENTS, file.sha256)
-            path = store.objects.local_path(key) if store.objects.exists(key) else None
-            if path is None or file_sha256(path) != file.sha256:
+            path = store.objects.whole_path(key)
+            if path is None:
                 return None
             paths.append(path)
     return tuple(paths)

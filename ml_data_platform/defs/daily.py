@@ -13,7 +13,7 @@ import dagster as dg
 
 from ml_data_platform.defs import shown_text
 from ml_data_platform.defs.checks import check_results, check_specs
-from ml_data_platform.defs.io_manager import publish, retry_if_transient
+from ml_data_platform.defs.io_manager import as_failure, publish, retry_if_transient
 from ml_data_platform.defs.partitions import neighbouring_days
 from ml_data_platform.defs.resources import PlatformResource
 from ml_data_platform.defs.runs import is_beside_backfill
@@ -134,9 +134,7 @@ def build_partition(
             retry_if_transient(error, context.retry_number)
             raise
         except PlatformError as error:
-            raise dg.Failure(
-                description=plain(str(error)), allow_retries=False, metadata={"error": type(error).__name__}
-            ) from error
+            raise as_failure(error) from error
         yield from _report(context, opened, result, seconds=time.monotonic() - started)
 
 

@@ -11,10 +11,12 @@ from typing import NoReturn
 
 import dagster as dg
 
+from ml_data_platform.defs.attempts import DAMAGED_KEY
 from ml_data_platform.defs.resources import PlatformResource
-from ml_data_platform.errors import CommitConflictError, CommitStateUnknownError
+from ml_data_platform.errors import CommitConflictError, CommitStateUnknownError, DamagedObjectError, PlatformError
 from ml_data_platform.events.lateness import ONE_DAY
 from ml_data_platform.events.planning import changed_inputs, required_inputs
+from ml_data_platform.events.untrusted_text import plain
 from ml_data_platform.stages.platform import Platform
 from ml_data_platform.stages.state import read_state
 from ml_data_platform.storage.layout import Layout, parse_day
@@ -47,6 +49,13 @@ def retry(error: Exception, attempt: int) -> NoReturn:
         RetryRequested: Always.
     """
     raise dg.RetryRequested(max_retries=MAX_RETRIES, seconds_to_wait=FIRST_DELAY_SECONDS * 2**attempt) from error
+
+
+def as_failure(error: PlatformError) -> dg.Failure:
+    """Return an error as a failed step that shows its message alone, and is not tried again within the run."""
+    named = {DAMAGED_KEY: error.key} if isinstance(error, DamagedObjectError) else {}
+    metadata = {"error": type(error).__name__, **named}
+    return dg.Failure(description=plain(str(error)), allow_retries=False, metadata=metadata)
 
 
 def inputs_required_now(platform: Platform, asset: str, day: dt.date) -> dict[str, str]:
@@ -118,6 +127,7 @@ class CommittedTables(dg.ConfigurableIOManager):
 
         Raises:
             CommitConflictError: Others published meanwhile what is built from newer inputs.
+            Failure: An object that is there already is damaged.
             RetryRequested: An I/O error may pass.
         """
         try:
@@ -128,6 +138,8 @@ class CommittedTables(dg.ConfigurableIOManager):
         except CommitStateUnknownError as error:
             # The next attempt recognises a commit that went through.
             retry(error, context.step_context.previous_attempt_count)
+        except DamagedObjectError as error:
+            raise as_failure(error) from error
         context.add_output_metadata(facts)
 
     def load_input(self, context: dg.InputContext) -> PartitionRef:

@@ -7,7 +7,7 @@ failure is tried again (``defs.attempts``).
 import datetime as dt
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import dagster as dg
@@ -46,6 +46,8 @@ def choose_requests(
     running: Collection[dg.DagsterRun],
     now: dt.datetime,
     interval_seconds: float,
+    *,
+    is_whole: Callable[[str], bool] = lambda _key: False,
 ) -> Requests:
     """Choose the runs to ask for now: oldest day first, each day to its end, and no more than may be under way.
 
@@ -55,6 +57,7 @@ def choose_requests(
         running: Runs that have not ended; a day that one of them works on is left to it.
         now: The present, aware.
         interval_seconds: Wait after a first failure.
+        is_whole: Tells of a stored file whether it has the bytes that its key names.
     """
     found = Requests()
     busy = {run.tags.get(PARTITION_TAG) for run in running}
@@ -66,7 +69,7 @@ def choose_requests(
     pasts = pasts_of(instance, keys.values())
     asked: set[dt.date] = set()
     for each in free:
-        verdict = judge(pasts.get(keys[each], ()), now, interval_seconds)
+        verdict = judge(pasts.get(keys[each], ()), now, interval_seconds, is_whole)
         if verdict.why_not:
             found.held_back.append(f"{each.day} {', '.join(each.assets)}: {verdict.why_not}")
         elif each.day in asked or in_flight + len(asked) >= MAX_IN_FLIGHT:

@@ -115,7 +115,8 @@ def late_data_sensor(refresh_day: UnresolvedAssetJobDefinition, *, interval_seco
         # What runs is read before what is published: a run that ends in between is seen by the next look.
         running = unfinished_runs(context.instance)
         decisions = looks.at(opened, context.instance, running, everything=bool(orphans))
-        found = choose_requests(context.instance, decisions, running, dt.datetime.now(dt.UTC), interval)
+        now, is_whole = dt.datetime.now(dt.UTC), opened.store.objects.is_whole
+        found = choose_requests(context.instance, decisions, running, now, interval, is_whole=is_whole)
         if found.held_back:
             context.log.warning("not tried again yet: %s", plain(listed(found.held_back)))
         if not found.requests:

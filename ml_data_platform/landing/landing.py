@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import date, datetime
 from pathlib import Path
 
-from ml_data_platform.errors import FileTooLargeError, LandingError, SettingsError, StageFailedError
+from ml_data_platform.errors import DamagedObjectError, FileTooLargeError, LandingError, SettingsError, StageFailedError
 from ml_data_platform.events.contracts import SourceContract
 from ml_data_platform.events.lateness import Admission, decide_admission
 from ml_data_platform.events.path_columns import path_values
@@ -87,6 +87,8 @@ def land_file(
         return _land_kept(kept, contract, terms, path=where, name=name)
     except FileTooLargeError as refusal:
         return _refused(contract.source, where, name, refusal, terms)
+    except DamagedObjectError as error:
+        return _unreadable(contract.source, where, name, str(error), terms)
     except (LandingError, SettingsError) as error:
         return _unreadable(contract.source, where, name, error.what, terms)
 
@@ -231,6 +233,8 @@ def _land_again(record: LedgerRecord, contract: SourceContract, terms: LandingTe
         return _land_kept(Kept.of(record), contract, terms, path=key, name=record.name)
     except FileTooLargeError as refusal:
         return _refused(record.source, key, record.name, refusal, terms)
+    except DamagedObjectError as error:
+        return _unreadable(record.source, key, record.name, str(error), terms)
     except SettingsError as error:
         return _unreadable(record.source, key, record.name, error.what, terms)
 

@@ -137,15 +137,21 @@ def require_read_as_now(original: Platform) -> None:
 def copy_landed(original: ObjectStore, target: ObjectStore, progress: Progress) -> int:
     """Copy the kept bytes and the ledger; what is there already stays.
 
-    Bytes come before the records that name them, so that a rebuild that is stopped never holds a record without bytes.
+    Landed bytes are compared with their names. They come before the records that name them, so that a rebuild that is stopped never holds a record without bytes.
 
     Returns:
         The number of objects.
+
+    Raises:
+        DamagedObjectError: Landed bytes are not those that were landed.
     """
     keys = [*original.list(RAW_FOLDER), *(key for key in original.list(LEDGER_FOLDER) if not key.startswith(_SEEN))]
     for number, key in enumerate(keys):
         progress("copying what landed", number, len(keys))
         if not target.exists(key):
+            if key.startswith(f"{RAW_FOLDER}/"):
+                target.put_if_absent(key, original.local_path(key))
+                continue
             with original.fetched(key) as path:
                 target.put_if_absent(key, path)
     return len(keys)

@@ -164,7 +164,7 @@ def examples_of(platform: Platform, verdicts: Iterable[FileVerdict]) -> list[Row
     records = {
         (record.source, record.sha256): record
         for record in current_records(platform)
-        if record.undated_fragment and objects.exists(Layout.object_key(UNDATED_ROWS, record.undated_fragment))
+        if record.undated_fragment and objects.whole_path(Layout.object_key(UNDATED_ROWS, record.undated_fragment))
     }
     rows: list[Row] = []
     with platform.store.scratch() as scratch, open_engine(platform, scratch) as engine:

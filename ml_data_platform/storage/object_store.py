@@ -93,6 +93,10 @@ class ObjectStore(ABC):
         except DamagedObjectError:
             return None
 
+    def is_whole(self, key: str) -> bool:
+        """Tell whether `local_path` would return; cheap when asked again and again."""
+        return self.whole_path(key) is not None
+
     def cached(self, key: str) -> Path | None:  # noqa: ARG002 - for stores that are far away
         """Return a copy of an immutable object beside the medium, compared with its name; None where there is none."""
         return None

@@ -23,6 +23,8 @@ from ml_data_platform.storage.durability import file_sha256, sync_file
 ROW_GROUP_ROWS = 131_072
 # DuckDB writes whole vectors of 2,048 rows; its default group of 60 vectors keeps bytes stable.
 DUCKDB_ROW_GROUP_ROWS = 122_880
+READ_BACK_ROWS = 16_384
+"""Rows in memory while a file is read back."""
 
 
 @dataclass(frozen=True)
@@ -45,9 +47,10 @@ class StagedFile:
 
 
 def verify_file(path: Path, table: TableSchema, name: str) -> StagedFile:
-    """Flush a written file to disk, read its footer back and hash its bytes.
+    """Flush a written file to disk, read every page of it back, and hash its bytes.
 
-    Nullability is not compared: writers derive it from statistics.
+    Every value is decoded, a few thousand rows at a time: a footer says nothing about the pages. Nullability is not
+    compared: writers derive it from statistics.
 
     Args:
         path: The file.
@@ -56,19 +59,27 @@ def verify_file(path: Path, table: TableSchema, name: str) -> StagedFile:
 
     Raises:
         SchemaMismatchError: Columns, types or metadata differ from the declared ones.
-        VerificationError: The file is missing or cannot be read back as Parquet.
+        VerificationError: The file is missing, cannot be read back as Parquet, has other rows than its footer counts, or
+            changed meanwhile.
         OSError: It could not be flushed; it is removed then.
     """
     if not path.is_file():
         raise VerificationError("A file to be published is missing.", asset=table.name, file=path)
     sync_file(path)
+    before, rows = _state(path), 0
+    sha256 = file_sha256(path)
     try:
-        with pq.ParquetFile(path) as parquet:
+        with pq.ParquetFile(path, pre_buffer=False) as parquet:
             columns, footer = parquet.schema_arrow, parquet.metadata
+            for batch in parquet.iter_batches(READ_BACK_ROWS, use_threads=False):
+                rows += batch.num_rows
     except (pa.ArrowException, OSError) as error:
         raise VerificationError(
             "A written file cannot be read back.", asset=table.name, file=path, got=error
         ) from error
+    if rows != footer.num_rows or _state(path) != before:
+        what = "A written file changed while it was read back." if rows == footer.num_rows else "A written file lacks rows."
+        raise VerificationError(what, asset=table.name, file=path, expected=f"{footer.num_rows} rows", got=f"{rows} rows")
     problems = schema_differences(columns, table.columns) + _metadata_differences(footer.metadata or {}, table)
     if problems:
         raise SchemaMismatchError(
@@ -77,7 +88,12 @@ def verify_file(path: Path, table: TableSchema, name: str) -> StagedFile:
             asset=table.name,
             file=path,
         )
-    return StagedFile(name, path, file_sha256(path), path.stat().st_size, footer.num_rows)
+    return StagedFile(name, path, sha256, before[1], rows)
+
+
+def _state(path: Path) -> tuple[int, int, int, int]:
+    state = path.stat()
+    return state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns
 
 
 def schema_differences(got: pa.Schema, expected: pa.Schema) -> list[str]:

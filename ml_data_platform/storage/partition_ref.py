@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 
-from ml_data_platform.errors import MissingPartitionError
+from ml_data_platform.errors import DamagedObjectError, MissingPartitionError
 from ml_data_platform.storage.commit_log import LogRecord
 from ml_data_platform.storage.layout import Layout, day_key
 from ml_data_platform.storage.object_store import ObjectStore
@@ -57,7 +57,8 @@ class PartitionRef:
     def paths(self, day: date | str | None = None, file: str | None = None) -> list[str]:
         """Return local paths of the immutable files to read, by day, then by name; empty where nothing is published.
 
-        Of a root in a bucket they are fetched and verified now; a cache may drop them an hour after this.
+        Each is compared with its hash, once per state of the file. Of a root in a bucket they are fetched now; a cache
+        may drop them an hour after this.
 
         Args:
             day: Only this day.
@@ -65,14 +66,19 @@ class PartitionRef:
 
         Raises:
             MissingPartitionError: The day is not one of this reference, or a generation lacks the file.
+            DamagedObjectError: A file is gone, or has other bytes than the generation says.
         """
-        keys = [
-            Layout.object_key(self.asset, entry.sha256)
+        days = [
+            (Layout.object_key(self.asset, entry.sha256), record.day)
             for record in self._records(day)
             for entry in record.files
             if self._wanted(record, file, entry.name)
         ]
-        return [str(path) for path in self.objects.local_paths(keys)]
+        try:
+            return [str(path) for path in self.objects.local_paths([key for key, _ in days])]
+        except DamagedObjectError as error:
+            partition = dict(reversed(days)).get(error.key)
+            raise DamagedObjectError(error.what, remedy=error.remedy, partition=partition, **error.facts) from error
 
     def content(self, day: date | str) -> str:
         """Return the content hash of a day, or ``absent``."""

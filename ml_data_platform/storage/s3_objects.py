@@ -80,6 +80,7 @@ class S3ObjectStore(ObjectStore):
         self._threads = connection.connections
         self._beginning = f"{location.prefix}/" if location.prefix else ""
         self._shown: dict[str, tuple[Version, str]] = {}
+        self._damaged: dict[str, str] = {}
         self._probing = threading.Lock()
         self._is_capable = False
 
@@ -106,6 +107,16 @@ class S3ObjectStore(ObjectStore):
                 raise missing_object(key, self.uri(key)) from error
             require_own_bytes(key, sha256, self.uri(key))
             return self.cache.add(name, fetched)
+
+    def is_whole(self, key: str) -> bool:
+        """Tell whether `local_path` would return; what was found damaged is not fetched again until it is another."""
+        there = self.requests.head(self._full(key))
+        if there is not None and self._damaged.get(key) == there.etag:
+            return self.cached(key) is not None
+        is_whole = self.whole_path(key) is not None
+        if there is not None and not is_whole:
+            self._damaged[key] = there.etag
+        return is_whole
 
     def cached(self, key: str) -> Path | None:
         """Return the cached copy of an immutable object, compared with its name; None where there is none."""
