@@ -72,14 +72,21 @@ def verify_file(path: Path, table: TableSchema, name: str) -> StagedFile:
         with pq.ParquetFile(path, pre_buffer=False) as parquet:
             columns, footer = parquet.schema_arrow, parquet.metadata
             for batch in parquet.iter_batches(READ_BACK_ROWS, use_threads=False):
+                batch.validate(full=True)
                 rows += batch.num_rows
     except (pa.ArrowException, OSError) as error:
         raise VerificationError(
             "A written file cannot be read back.", asset=table.name, file=path, got=error
         ) from error
     if rows != footer.num_rows or _state(path) != before:
-        what = "A written file changed while it was read back." if rows == footer.num_rows else "A written file lacks rows."
-        raise VerificationError(what, asset=table.name, file=path, expected=f"{footer.num_rows} rows", got=f"{rows} rows")
+        what = (
+            "A written file changed while it was read back."
+            if rows == footer.num_rows
+            else "A written file lacks rows."
+        )
+        raise VerificationError(
+            what, asset=table.name, file=path, expected=f"{footer.num_rows} rows", got=f"{rows} rows"
+        )
     problems = schema_differences(columns, table.columns) + _metadata_differences(footer.metadata or {}, table)
     if problems:
         raise SchemaMismatchError(
