@@ -87,9 +87,7 @@ def land_file(
         return _land_kept(kept, contract, terms, path=where, name=name)
     except FileTooLargeError as refusal:
         return _refused(contract.source, where, name, refusal, terms)
-    except DamagedObjectError as error:
-        return _unreadable(contract.source, where, name, str(error), terms)
-    except (LandingError, SettingsError) as error:
+    except (LandingError, SettingsError, DamagedObjectError) as error:
         return _unreadable(contract.source, where, name, error.what, terms)
 
 
@@ -233,9 +231,7 @@ def _land_again(record: LedgerRecord, contract: SourceContract, terms: LandingTe
         return _land_kept(Kept.of(record), contract, terms, path=key, name=record.name)
     except FileTooLargeError as refusal:
         return _refused(record.source, key, record.name, refusal, terms)
-    except DamagedObjectError as error:
-        return _unreadable(record.source, key, record.name, str(error), terms)
-    except SettingsError as error:
+    except (SettingsError, DamagedObjectError) as error:
         return _unreadable(record.source, key, record.name, error.what, terms)
 
 

@@ -58,7 +58,7 @@ def require_own_bytes(key: str, sha256: str, where: object) -> None:
     """
     if not names_its_bytes(key, sha256):
         raise DamagedObjectError(
-            "A stored file has other bytes than its name says: it was changed, or the disk failed.",
+            f"The stored file {key} has other bytes than its name says: it was changed, or the disk failed.",
             remedy=REMEDY,
             asset=asset_of(key),
             key=key,
@@ -70,9 +70,8 @@ def require_own_bytes(key: str, sha256: str, where: object) -> None:
 
 def missing_object(key: str, where: object) -> DamagedObjectError:
     """Return the error that an object is not there."""
-    return DamagedObjectError(
-        "A stored file that the records name is missing.", remedy=REMEDY, asset=asset_of(key), key=key, file=where
-    )
+    what = f"The stored file {key} is missing."
+    return DamagedObjectError(what, remedy=REMEDY, asset=asset_of(key), key=key, file=where)
 
 
 def asset_of(key: str) -> str | None:

@@ -9,7 +9,6 @@ whose fsync failed is discarded, since a second fsync of it may report success f
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 import shutil
@@ -37,9 +36,7 @@ from ml_data_platform.storage.object_store import (
     check_lock_key,
 )
 from ml_data_platform.storage.scratch import file_lock, private_folder, reap_dead
-from ml_data_platform.storage.view_files import ViewFiles, file_version
-
-_NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EXDEV})
+from ml_data_platform.storage.view_files import ViewFiles, file_version, links_work_in
 
 
 class LocalObjectStore(ObjectStore):
@@ -267,15 +264,7 @@ class LocalObjectStore(ObjectStore):
     def links_work(self) -> bool:
         """Whether the file system knows hard links, by trying."""
         with self.scratch() as folder:
-            probe = folder / "probe"
-            probe.touch()
-            try:
-                os.link(probe, folder / "probe_link")
-            except OSError as error:
-                if error.errno in _NO_LINKS:
-                    return False
-                raise
-        return True
+            return links_work_in(folder)
 
     def _path(self, key: str) -> Path:
         """Return where a key lies, whatever is there."""

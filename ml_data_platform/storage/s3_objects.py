@@ -18,7 +18,7 @@ from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from ml_data_platform.errors import ConditionFailedError, SettingsError, StorageKeyError, VerificationError
+from ml_data_platform.errors import ConditionFailedError, StorageKeyError, VerificationError
 from ml_data_platform.locations import S3Location
 from ml_data_platform.storage.compared_files import missing_object, require_own_bytes
 from ml_data_platform.storage.layout import PROBE_KEY
@@ -38,12 +38,11 @@ from ml_data_platform.storage.object_store import (
 )
 from ml_data_platform.storage.record_files import RecordFiles
 from ml_data_platform.storage.s3_client import S3Connection
+from ml_data_platform.storage.s3_conditions import ABSENT, require_conditions
 from ml_data_platform.storage.s3_parts import S3Parts, expected_etag
 from ml_data_platform.storage.s3_requests import Head, S3Requests
 
-_PROBE = b"The platform tries here whether this store keeps conditions.\n"
 CACHE_FOLDER, RECORDS_FOLDER = "cache", "records"
-ABSENT = "*"
 # One PutObject takes 5 GB; beyond a part, parts are cheaper to repeat than the whole.
 LARGEST_SINGLE_PUT_BYTES = 64 << 20
 LARGEST_VIEW_PUT_BYTES = 5_000_000_000
@@ -111,12 +110,12 @@ class S3ObjectStore(ObjectStore):
     def is_whole(self, key: str) -> bool:
         """Tell whether `local_path` would return; what was found damaged is not fetched again until it is another."""
         there = self.requests.head(self._full(key))
-        if there is not None and self._damaged.get(key) == there.etag:
-            return self.cached(key) is not None
-        is_whole = self.whole_path(key) is not None
-        if there is not None and not is_whole:
-            self._damaged[key] = there.etag
-        return is_whole
+        tag = there.etag if there else ""
+        if self._damaged.get(key) != tag:
+            if self.whole_path(key) is not None:
+                return True
+            self._damaged[key] = tag
+        return self.cached(key) is not None
 
     def cached(self, key: str) -> Path | None:
         """Return the cached copy of an immutable object, compared with its name; None where there is none."""
@@ -160,7 +159,7 @@ class S3ObjectStore(ObjectStore):
         is_new = there is None
         if there is None or Stored(there.size_bytes, there.modified, there.etag).is_older_than(GRACE / 2):
             self._upload(key, source, sha256, size_bytes)
-        elif not self._holds(there, source):
+        elif there.etag != expected_etag(source, in_parts="-" in there.etag):
             require_own_bytes(key, self.hash(key), self.uri(key))
         self._remember(key, source)
         return is_new
@@ -277,27 +276,9 @@ class S3ObjectStore(ObjectStore):
             SettingsError: It does: two writers could both believe that they committed.
         """
         with self._probing:
-            if self._is_capable:
-                return
-            full = self._full(PROBE_KEY)
-            refused = [
-                self._is_refused(full, if_none_match=ABSENT) or self._is_refused(full, if_none_match=ABSENT),
-                self._is_refused(full, if_match=f'"{"0" * 32}"'),
-            ]
-            if not all(refused):
-                raise SettingsError(
-                    "this store ignores the conditions of a request, so that two writers could both commit",
-                    remedy="Use one that answers 412 to PutObject with If-None-Match and If-Match: AWS S3, MinIO, Ceph.",
-                    root=str(self.location),
-                )
-            self._is_capable = True
-
-    def _is_refused(self, full: str, if_match: str | None = None, if_none_match: str | None = None) -> bool:
-        try:
-            self.requests.put(full, _PROBE, if_match=if_match, if_none_match=if_none_match)
-        except ConditionFailedError:
-            return True
-        return False
+            if not self._is_capable:
+                require_conditions(self.requests, self._full(PROBE_KEY), str(self.location))
+                self._is_capable = True
 
     def _upload(self, key: str, source: Path, sha256: str, size_bytes: int) -> None:
         got = source.stat().st_size if source.exists() else "no file"
@@ -320,12 +301,6 @@ class S3ObjectStore(ObjectStore):
             raise VerificationError(
                 "Bytes read back differ from the bytes written.", key=self.uri(key), expected=sha256
             )
-
-    def _holds(self, there: Head, source: Path) -> bool:
-        """Tell, without reading it, whether an object has a file's bytes; its tag need not tell."""
-        return there.size_bytes == source.stat().st_size and there.etag == expected_etag(
-            source, in_parts="-" in there.etag
-        )
 
     def _remember(self, key: str, source: Path) -> None:
         """Keep a file that was sent as its own cached copy: the next stage reads it."""

@@ -15,6 +15,8 @@ from pathlib import Path
 from ml_data_platform.storage.durability import file_sha256, sync_file
 from ml_data_platform.storage.object_store import READ_ONLY, Version
 
+_NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EXDEV})
+
 
 class ViewFiles:
     """What one process knows of the view's files."""
@@ -60,3 +62,16 @@ class ViewFiles:
 def file_version(state: os.stat_result) -> Version:
     """Return what changes when a file's bytes do."""
     return state.st_ino, state.st_size, state.st_mtime_ns
+
+
+def links_work_in(folder: Path) -> bool:
+    """Tell whether the file system of a private folder knows hard links, by trying."""
+    probe = folder / "probe"
+    probe.touch()
+    try:
+        os.link(probe, folder / "probe_link")
+    except OSError as error:
+        if error.errno in _NO_LINKS:
+            return False
+        raise
+    return True

@@ -26,6 +26,7 @@ REVIEWED = {
     ("daily.py", "context.partition_key"): "a day",
     ("daily.py", "{'error': REFUSED}"): "a word of ours",
     ("daily.py", "{'error': type(error).__name__}"): "the name of a class",
+    ("io_manager.py", "metadata"): "the name of a class, and a key of the store",
     ("replay.py", "facts"): "escaped above",
     ("replay.py", "step.done"): "a number",
     ("replay.py", "step.total"): "a number",

@@ -90,7 +90,7 @@ def test_one_broken_partition_is_listed_and_holds_no_other_up(store):
     recovery = store.recover()
     assert recovery.views_repaired == 1
     (line,) = recovery.broken
-    assert line.startswith(f"{PARTED.name} {DAY}: A stored file that the records name is missing.")
+    assert line.startswith(f"{PARTED.name} {DAY}: The stored file _store/{PARTED.name}/objects/")
     # Running the partition again is the remedy that the message names.
     publish(store, PARTED, 1, expected=1)
     assert_all_shown(store)
