@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 PLATFORM := $(BIN)/ml-data-platform
 export ML_DATA_PLATFORM_ROOT := $(ROOT)
 
-.PHONY: help demo dev test ticks faults fault-tools real-data globo-late real-sources bucket ministack bucket-requests backfills schedules properties late-rows planning-cost kills lint format lock clean browser leaks shop-trace cuts torch loading
+.PHONY: help demo dev test ticks faults fault-tools real-data globo-late real-sources bucket ministack bucket-requests backfills schedules properties late-rows planning-cost kills lint format lock clean browser postgres leaks shop-trace cuts torch loading
 
 help: ## Show what can be done
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -111,6 +111,11 @@ lock: $(VENV)/.installed ## Resolve the newest versions into requirements.lock, 
 
 browser: ## Install a headless browser for the browser tests (Debian, needs root)
 	apt-get update -qq && apt-get install -y -qq chromium
+
+postgres: $(VENV)/.installed ## Install PostgreSQL, and try a history in it (Debian, needs root)
+	apt-get update -qq && apt-get install -y -qq postgresql
+	@$(BIN)/python -m pip install --quiet 'dagster-postgres>=0.29.27,<0.30'
+	@$(BIN)/python -m pytest -q ml_data_platform_tests/integration/defs/test_postgres.py
 
 faults: $(VENV)/.installed ## Strike storage in every way, in full length; LANES=kills,readers COUNT=100 SEED=1 QUICK=1 RESULTS=file
 	@$(BIN)/python -m benchmarks.faults $(if $(LANES),--lanes $(LANES)) $(if $(COUNT),--count $(COUNT)) \

@@ -41,7 +41,7 @@ HOMES_FOLDER = "~/.ml-data-platform"
 LocationField = Annotated[
     InstanceOf[Path] | InstanceOf[S3Location], BeforeValidator(parse_location), PlainSerializer(str, return_type=str)
 ]
-_OBJECTS = frozenset({"tolerances", "accepted_features", "versions_remote_options"})
+_OBJECTS = frozenset({"tolerances", "accepted_features", "versions_remote_options", "dagster"})
 
 
 class Settings(BaseModel):
@@ -60,6 +60,8 @@ class Settings(BaseModel):
             ``<root>/versions_remote``.
         versions_remote_options: Further options of that remote as DVC names them, e.g. ``endpointurl``. In the
             environment: a JSON object.
+        dagster: What the Dagster instance has over the platform's defaults, as in ``dagster.yaml``: ``storage``,
+            ``concurrency``, ``retention`` … In the environment: a JSON object.
         secrets: Folder of the keys of ids and masks; by default ``<root>/secrets``. A key that is not there is made.
         access: Who may read what is written under the root: its ``owner`` alone, or its ``group`` too, except for keys.
         start_date: First UTC day that has partitions; earlier rows are kept as undated.
@@ -99,6 +101,8 @@ class Settings(BaseModel):
     versions: Path | None = None
     versions_remote: str | None = None
     versions_remote_options: dict[str, str] = {}
+    # Not among the values that are shown in the UI: a database's URL may hold a password.
+    dagster: Annotated[dict[str, Any], Field(exclude=True, repr=False)] = {}
     secrets: Path | None = None
     access: Literal["owner", "group"] = "owner"
     start_date: dt.date = dt.date(2026, 1, 1)

@@ -4,6 +4,7 @@ Belongs here: where the instance keeps its files, opening it, and refusing anoth
 """
 
 import fcntl
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +15,9 @@ import dagster as dg
 import yaml
 from dagster._core.instance import InstanceRef
 from dagster._core.storage.runs import SqliteRunStorage
+from dagster_shared.check import CheckError
 
+from ml_data_platform.defs.instance_file import INSTANCE_FILE, settle_file, unusable
 from ml_data_platform.defs.open_history import keep_open
 from ml_data_platform.defs.serving.code_location import CODE_LOCATION, DEFINITIONS_MODULE
 from ml_data_platform.errors import InstanceMismatchError
@@ -22,37 +25,7 @@ from ml_data_platform.settings import Settings
 
 WORKSPACE_FILE = "workspace.yaml"
 LOCK_FILE = "opening.lock"
-
-
-def instance_config(home: str) -> dict[str, Any]:
-    """Return the configuration of an instance that keeps everything below ``home``."""
-    return {
-        "telemetry": {"enabled": False},
-        "nux": {"enabled": False},
-        "storage": {"sqlite": {"base_dir": f"{home}/storage"}},
-        "local_artifact_storage": {
-            "module": "dagster._core.storage.root",
-            "class": "LocalArtifactStorage",
-            "config": {"base_dir": home},
-        },
-        "compute_logs": {
-            "module": "dagster._core.storage.local_compute_log_manager",
-            "class": "LocalComputeLogManager",
-            "config": {"base_dir": f"{home}/compute_logs"},
-        },
-        "run_monitoring": {"enabled": True, "start_timeout_seconds": 180, "cancel_timeout_seconds": 60},
-        "run_retries": {"enabled": True, "max_retries": 0, "retry_on_asset_or_op_failure": False},
-        "concurrency": {
-            "runs": {"max_concurrent_runs": 2},
-            # what takes one writer at a time says so by a pool of its own
-            "pools": {"default_limit": 1},
-        },
-        "run_coordinator": {
-            "module": "dagster._core.run_coordinator",
-            "class": "QueuedRunCoordinator",
-            "config": {"dequeue_interval_seconds": 1, "dequeue_use_threads": False},
-        },
-    }
+_LOG = logging.getLogger(__name__)
 
 
 def workspace_config() -> dict[str, Any]:
@@ -62,7 +35,7 @@ def workspace_config() -> dict[str, Any]:
 
 
 def prepare_home(settings: Settings) -> Path:
-    """Write configurations of instance and workspace into the root, and make its history; return ``DAGSTER_HOME``."""
+    """Bring configurations of instance and workspace into the root, and make its history; return ``DAGSTER_HOME``."""
     with open_instance(settings):
         return settings.dagster_home
 
@@ -81,7 +54,8 @@ def require_own_folder(settings: Settings, instance: dg.DagsterInstance) -> None
             "this Dagster instance is not the one of this root: runs and checks would be split over two histories",
             remedy=(
                 f"Open the root with `ml-data-platform dev --root {settings.root}`, or start `dagster dev` with "
-                f"DAGSTER_HOME={settings.dagster_home}."
+                f"DAGSTER_HOME={settings.dagster_home}. If the root was moved, correct the paths in"
+                f" {settings.dagster_home / INSTANCE_FILE}."
             ),
             root=str(settings.root),
             expected=str(settings.dagster_home),
@@ -90,16 +64,33 @@ def require_own_folder(settings: Settings, instance: dg.DagsterInstance) -> None
 
 
 def open_instance(settings: Settings) -> dg.DagsterInstance:
-    """Open the instance of a root for this process, with its history kept open; use it as a context manager.
+    """Open the instance of a root for this process, with a history in SQLite kept open; use it as a context manager.
 
     Processes that open a new one at once wait for the one that makes it: two that make the same databases would leave
     them in a state that no process opens any more.
+
+    Raises:
+        SettingsError: Its configuration cannot be used.
     """
     home = settings.dagster_home
     home.mkdir(parents=True, exist_ok=True)
     with _opening(home):
-        _write_configurations(home)
-        return dg.DagsterInstance.from_ref(keep_open(InstanceRef.from_dir(str(home)), f"{home}/storage"))
+        for notice in settle_file(home, settings.dagster):
+            _LOG.warning("%s", notice)
+        _bring_workspace(home)
+        try:
+            return dg.DagsterInstance.from_ref(keep_open(InstanceRef.from_dir(str(home))))
+        except (dg.DagsterError, CheckError, ImportError) as error:
+            raise unusable(home / INSTANCE_FILE, _said(error)) from error
+
+
+def _said(error: BaseException) -> str:
+    """Return what an error says, and what caused it, on one line; a missing package with what installs it."""
+    texts = [str(error)]
+    while (error := error.__cause__ or error.__context__) is not None:  # type: ignore[assignment]
+        texts.append(str(error))
+    said = " ".join(": ".join(texts).split())
+    return f"{said} (`pip install ml-data-platform[postgres]`)" if "dagster_postgres" in said else said
 
 
 @contextmanager
@@ -112,8 +103,7 @@ def _opening(home: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _write_configurations(home: Path) -> None:
-    for name, config in (("dagster.yaml", instance_config(str(home))), (WORKSPACE_FILE, workspace_config())):
-        content, target = yaml.safe_dump(config, sort_keys=False), home / name
-        if not target.is_file() or target.read_text(encoding="utf-8") != content:
-            target.write_text(content, encoding="utf-8")
+def _bring_workspace(home: Path) -> None:
+    target = home / WORKSPACE_FILE
+    if not target.exists():
+        target.write_text(yaml.safe_dump(workspace_config(), sort_keys=False), encoding="utf-8")

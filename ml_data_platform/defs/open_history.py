@@ -135,9 +135,12 @@ class OpenSqliteStorage(DagsterSqliteStorage):
         return cls(inst_data=inst_data, **config_value)
 
 
-def keep_open(ref: InstanceRef, base_dir: str) -> InstanceRef:
-    """Return the reference of an instance whose SQLite files below ``base_dir`` stay open while it is used."""
-    config = ConfigurableClassData(__name__, OpenSqliteStorage.__name__, f"base_dir: {base_dir!r}\n")
+def keep_open(ref: InstanceRef) -> InstanceRef:
+    """Return the reference of an instance whose SQLite files stay open while it is used; another storage is left as it is."""
+    stored = ref.storage_data
+    if stored is None or stored.class_name != DagsterSqliteStorage.__name__:
+        return ref
+    config = ConfigurableClassData(__name__, OpenSqliteStorage.__name__, stored.config_yaml)
     return ref._replace(storage_data=config)
 
 

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from ml_data_platform.defs.antlr import antlr_notice
-from ml_data_platform.defs.instance import instance_config
+from ml_data_platform.defs.instance_file import instance_config
 from ml_data_platform.defs.location import build_definitions
 from ml_data_platform.events.planning import GATES, LAYERS, UPSTREAM
 from ml_data_platform.settings import ENVIRONMENT_PREFIX

@@ -9,7 +9,8 @@ import dagster as dg
 import pytest
 import yaml
 
-from ml_data_platform.defs.instance import instance_config, open_instance, workspace_config
+from ml_data_platform.defs.instance import open_instance, workspace_config
+from ml_data_platform.defs.instance_file import instance_config
 from ml_data_platform.errors import InstanceMismatchError
 from ml_data_platform_tests.pipeline_root import PipelineRoot, settings_for
 
