@@ -60,8 +60,7 @@ class Settings(BaseModel):
             ``<root>/versions_remote``.
         versions_remote_options: Further options of that remote as DVC names them, e.g. ``endpointurl``. In the
             environment: a JSON object.
-        dagster: What the Dagster instance has over the platform's defaults, as in ``dagster.yaml``: ``storage``,
-            ``concurrency``, ``retention`` … In the environment: a JSON object.
+        dagster: Sections of ``dagster.yaml`` over the platform's defaults. In the environment: a JSON object.
         secrets: Folder of the keys of ids and masks; by default ``<root>/secrets``. A key that is not there is made.
         access: Who may read what is written under the root: its ``owner`` alone, or its ``group`` too, except for keys.
         start_date: First UTC day that has partitions; earlier rows are kept as undated.
@@ -315,11 +314,7 @@ def _from_json(key: str, value: str) -> object:
     try:
         return json.loads(value)
     except ValueError as error:
-        raise SettingsError(
-            f"{key} is not JSON",
-            remedy='Write an object: {"NAME": VALUE, …}.',
-            got=value,
-        ) from error
+        raise SettingsError(f"{key} is not JSON", remedy='Write an object: {"NAME": VALUE, …}.', got=value) from error
 
 
 def _known_settings(name: str) -> str:
