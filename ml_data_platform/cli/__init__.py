@@ -9,6 +9,7 @@ import typer
 
 from ml_data_platform.cli import (
     adopting,
+    bindings,
     building,
     feeding,
     quarantine,
@@ -67,6 +68,8 @@ for command in (
     app.command(epilog=lesson(command.__name__))(command)
 app.add_typer(sourcing.app)
 app.add_typer(quarantine.app)
+app.add_typer(bindings.keys)
+app.add_typer(bindings.history)
 app.add_typer(versioning.app)
 
 

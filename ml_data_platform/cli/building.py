@@ -64,14 +64,14 @@ def backfill(
 
 
 def _note_contracts(settings: Settings) -> tuple[str, ...]:
-    """Say beside the answer which sources stand still for want of a contract; returns the lines."""
+    """Say beside the answer which sources stand still for want of a contract, and of lost keys; returns the former."""
     from ml_data_platform.stages.contract_notices import contract_notices
     from ml_data_platform.stages.platform import open_platform
     from ml_data_platform.stages.state import current_records
 
     platform = open_platform(settings)
     lines = contract_notices(platform.contracts, current_records(platform))
-    for line in lines:
+    for line in (*lines, *platform.keys.faults()):
         screen.note(line)
     return lines
 
@@ -208,7 +208,7 @@ def status(
     """Show per day the rows of every stage, the checks, and whether anything is to be done, and why.
 
     Exits with 1 while one of the days is refused by a blocking check, or blocked; and while a landed file is red: it has
-    more rows that reach no day than its contract tolerates. What a backfill would build is no reason.
+    more rows that reach no day than its contract tolerates; and while a secret key is lost. What a backfill would build is no reason.
     """
     settings, days = root_and_days(root, sources, first, last)
     if not show_status(settings, days, as_json=as_json):
@@ -262,7 +262,7 @@ def show_status(settings: Settings, days: Days = ALL_DAYS, *, as_json: bool = Fa
 
 
 def _is_well(landing: LandingSummary) -> bool:
-    return not landing.contract_notices and not landing.verdicts.red
+    return not landing.contract_notices and not landing.key_faults and not landing.verdicts.red
 
 
 def _is_held_up(summary: DaySummary, counts: CheckCounts | None) -> bool:

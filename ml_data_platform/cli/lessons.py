@@ -240,6 +240,14 @@ LESSONS: Mapping[str, tuple[str, ...]] = {
         ),
         _DONE,
     ),
+    "keys list": (
+        "Example: ml-data-platform keys list",
+        "JSON: a list of objects with the keys name, key_id, fault.",
+        "Exit status: 0 none is lost, 1 one is lost, unusable or another than the root's, 2 wrong arguments.",
+    ),
+    "keys new": ("Example: ml-data-platform keys new pii --yes", _DONE),
+    "keys accept": ("Example: ml-data-platform keys accept user_id --yes", _DONE),
+    "history bind": ("Example: ml-data-platform history bind --yes", _DONE),
     "quarantine show": (
         "Example: ml-data-platform quarantine show --reason user_ids_are_present --limit 5",
         "Example: ml-data-platform quarantine show --from 2026-06-01 --to 2026-06-01 --json",

@@ -135,6 +135,8 @@ def print_landing(landing: LandingSummary) -> None:
     if len(landing.retracted) > SHOWN_FILES:
         say(f"… and {counted(len(landing.retracted) - SHOWN_FILES, 'file')} more; --json prints all", style="dim")
     print_contract_notices(landing.contract_notices)
+    for fault in landing.key_faults:
+        say("key ", style="red", tail=fault)
     print_notices(landing.notices)
     print_refused(landing.refused)
 

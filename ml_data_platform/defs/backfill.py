@@ -18,6 +18,7 @@ from ml_data_platform.events.lateness import ONE_DAY
 from ml_data_platform.events.planning import LAYERS, Decision, DueRun, State, Status, due_runs, plan
 from ml_data_platform.stages.platform import Platform
 from ml_data_platform.stages.state import read_state
+from ml_data_platform.storage.keys import USER_ID
 
 BACKFILL_TAG = "ml_data_platform/backfill"
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -111,8 +112,10 @@ def backfill(
         on_progress: Called before and after each run.
 
     Raises:
+        SettingsError: The key of the user ids is lost, or another than the root's: nothing is built.
         KeyboardInterrupt: Ctrl-C was pressed; the run under way is recorded as failed, what is published stays.
     """
+    platform.keys.require(USER_ID)
     report = BackfillReport()
     state = read_state(platform)
     requested = _buildable(state, sorted(set(days)), platform.clock(), report)

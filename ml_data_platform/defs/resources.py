@@ -53,13 +53,15 @@ class PlatformResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         if not instance.is_ephemeral and isinstance(storage, SqlRunStorage):
             platform = self.open()
             require_own_folder(platform.settings, instance)
-            platform.bind_instance(storage.get_run_storage_id())
+            has_runs = instance.get_runs_count() > 0
+            platform.bind_instance(storage.get_run_storage_id(), instance.has_run if has_runs else None)
 
     def open(self) -> Platform:
-        """Open the root; the same process opens it once for as long as the user's contracts stay the same."""
-        folder = self.settings.get("sources")
-        text = json.dumps(dict(self.settings), sort_keys=True)
-        return _open(text, self.now, _versions_of_files(folder), self.connection())
+        """Open the root; the same process opens it once for as long as the user's contracts and keys stay the same."""
+        settings = Settings.model_validate(dict(self.settings))
+        folders = (self.settings.get("sources"), str(settings.secrets_folder))
+        files = tuple(each for folder in folders for each in _versions_of_files(folder))
+        return _open(json.dumps(dict(self.settings), sort_keys=True), self.now, files, self.connection())
 
     def connection(self) -> "S3Connection | None":
         """Return how a root in a bucket is reached; none where settings and AWS's own variables and files say it."""
@@ -67,7 +69,7 @@ class PlatformResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
 
 def _versions_of_files(folder: str | None) -> tuple[tuple[str, int, int], ...]:
-    """Return name, time of change and size of the files in a folder: a contract that was corrected is read again."""
+    """Return name, time of change and size of the files in a folder: one that was corrected is read again."""
     if folder is None or not Path(folder).is_dir():
         return ()
     with os.scandir(folder) as entries:
@@ -79,7 +81,7 @@ def _versions_of_files(folder: str | None) -> tuple[tuple[str, int, int], ...]:
 def _open(
     settings: str,
     now: str | None,
-    _contracts: tuple[tuple[str, int, int], ...],
+    _files: tuple[tuple[str, int, int], ...],
     connection: "S3Connection | None",
 ) -> Platform:
     fixed = dt.datetime.fromisoformat(now) if now else None

@@ -89,9 +89,14 @@ def rules_change(record: LedgerRecord, contract: SourceContract) -> str:
 
 
 def masking_notices(
-    records: Iterable[LedgerRecord], contracts: Mapping[str, SourceContract], keys: MaskingKeys | None
+    records: Iterable[LedgerRecord], contracts: Mapping[str, SourceContract], masked_with: str | None
 ) -> tuple[str, ...]:
     """Return what people should know of current records that are not masked as their contract says now.
+
+    Args:
+        records: Current ledger records.
+        contracts: Source to contract.
+        masked_with: Id of the present key of the masks; None where nothing is masked.
 
     Returns:
         A sentence per source and difference, by source.
@@ -115,9 +120,9 @@ def masking_notices(
             found[
                 record.source, f"were landed under another `pii` section ({change}); land them again as they came"
             ] += 1
-        elif record.masking is not None and keys is not None and record.masked_with != keys.key_id:
+        elif record.masking is not None and masked_with is not None and record.masked_with != masked_with:
             why = (
-                f"are masked with the key {record.masked_with}, the present one is {keys.key_id}: equal values have "
+                f"are masked with the key {record.masked_with}, the present one is {masked_with}: equal values have "
                 "other masks before and after; land them again as they came to have one key"
             )
             found[record.source, why] += 1

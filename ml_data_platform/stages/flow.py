@@ -40,6 +40,7 @@ from ml_data_platform.stages.result import EngineLimits, StageResult
 from ml_data_platform.stages.rules_before_masking import unjudged_rows
 from ml_data_platform.stages.source_history import landed_rows, published_rows
 from ml_data_platform.stages.state import asset_rules, current_records, read_state
+from ml_data_platform.storage.keys import USER_ID
 from ml_data_platform.storage.ledger import LedgerRecord
 from ml_data_platform.storage.table_store import PartitionRef, TableStore
 from ml_data_platform.validation.rules import Rule
@@ -90,7 +91,11 @@ def build(platform: Platform, asset: str, day: dt.date, refs: Mapping[str, Parti
         BlockedUpstreamError: A partition that is read has no published generation, and must not be taken as empty; or
             the checks that judge the same rows have not passed them.
         ContractError: Rows of a source whose contract is broken or gone are among the day's rows.
+        SettingsError: User ids are to be made, and their key is lost, or another than the root's.
     """
+    if asset == "validated_events":
+        # Before its inputs are taken down: the key is one of them.
+        platform.keys.require(USER_ID)
     records = current_records(platform)
     neighbours = [day + offset * ONE_DAY for offset in (-1, 0, 1)]
     state = read_state(platform, records, list(refs.values()), neighbours)

@@ -11,7 +11,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ml_data_platform.landing.inbox import ReadyFile, fingerprint
@@ -186,7 +186,7 @@ def restore_landed(platform: Platform, records: Iterable[LedgerRecord]) -> int:
     gone = [record for record in wanted if not objects.exists(Layout.object_key(LANDED_FILES, str(record.fragment)))]
     if not gone:
         return 0
-    with with_one_engine(landing_terms(platform)) as terms:
+    with with_one_engine(kept_terms(platform)) as terms:
         return len(restore_fragments(gone, platform.contracts, terms))
 
 
@@ -206,7 +206,20 @@ def landing_terms(platform: Platform, *, is_historical: bool = False) -> Landing
     Args:
         platform: The opened root.
         is_historical: The load is not late, whatever days it has rows of.
+
+    Raises:
+        SettingsError: A key is lost, unusable, or another than the root's.
     """
+    return replace(
+        kept_terms(platform),
+        key_id=platform.id_key.key_id,
+        masking_keys=platform.masking_keys,
+        is_historical=is_historical,
+    )
+
+
+def kept_terms(platform: Platform) -> LandingTerms:
+    """Return what reading kept bytes again, and showing rows of them, depends on: that needs no key."""
     settings = platform.settings
     return LandingTerms(
         store=platform.store,
@@ -216,10 +229,7 @@ def landing_terms(platform: Platform, *, is_historical: bool = False) -> Landing
         memory_limit=settings.memory_limit,
         threads=settings.threads,
         limits=limits_of(settings),
-        key_id=platform.id_key.key_id,
         watermarks=read_watermarks(platform),
-        is_historical=is_historical,
-        masking_keys=platform.masking_keys,
         judge_of=broken_before_masking,
         mixed_sources=mixed_sources(landed_records(platform), platform.contracts),
     )
@@ -227,7 +237,7 @@ def landing_terms(platform: Platform, *, is_historical: bool = False) -> Landing
 
 def notices_on_masking(platform: Platform) -> tuple[str, ...]:
     """Return a sentence for each source of which files are masked in another way than its contract says now."""
-    return masking_notices(landed_records(platform), platform.contracts, platform.masking_keys)
+    return masking_notices(landed_records(platform), platform.contracts, platform.masked_with)
 
 
 def summarise(results: Sequence[LandedFile]) -> dict[str, int]:

@@ -27,7 +27,7 @@ from ml_data_platform.stages.landed_files import waiting_files
 from ml_data_platform.stages.platform import Platform
 from ml_data_platform.stages.state import TABLES, read_state
 from ml_data_platform.storage.keys import FILE_ID, PII, USER_ID, key_path
-from ml_data_platform.storage.layout import LEDGER_FOLDER, RAW_FOLDER
+from ml_data_platform.storage.layout import KEY_IDS_FOLDER, LEDGER_FOLDER, RAW_FOLDER
 from ml_data_platform.storage.object_store import ObjectStore
 from ml_data_platform.storage.opening import is_root
 
@@ -135,7 +135,7 @@ def require_read_as_now(original: Platform) -> None:
 
 
 def copy_landed(original: ObjectStore, target: ObjectStore, progress: Progress) -> int:
-    """Copy the kept bytes and the ledger; what is there already stays.
+    """Copy the kept bytes, the ledger and the ids of the keys; what is there already stays.
 
     Landed bytes are compared with their names. They come before the records that name them, so that a rebuild that is stopped never holds a record without bytes.
 
@@ -145,7 +145,12 @@ def copy_landed(original: ObjectStore, target: ObjectStore, progress: Progress) 
     Raises:
         DamagedObjectError: Landed bytes are not those that were landed.
     """
-    keys = [*original.list(RAW_FOLDER), *(key for key in original.list(LEDGER_FOLDER) if not key.startswith(_SEEN))]
+    of_keys = original.list(KEY_IDS_FOLDER)
+    keys = [
+        *of_keys,
+        *original.list(RAW_FOLDER),
+        *(key for key in original.list(LEDGER_FOLDER) if not key.startswith(_SEEN)),
+    ]
     for number, key in enumerate(keys):
         progress("copying what landed", number, len(keys))
         if not target.exists(key):

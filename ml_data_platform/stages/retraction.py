@@ -16,7 +16,7 @@ from ml_data_platform.errors import DecisionError
 from ml_data_platform.events.path_columns import path_values
 from ml_data_platform.landing.landing import show_again
 from ml_data_platform.stages.decisions import find_landed, retract
-from ml_data_platform.stages.landed_files import landing_terms, restore_landed
+from ml_data_platform.stages.landed_files import kept_terms, restore_landed
 from ml_data_platform.stages.platform import Platform
 from ml_data_platform.stages.state import landed_records
 from ml_data_platform.storage.decisions import UNDECIDED, Standing, applied
@@ -151,7 +151,7 @@ def reinstate_file(platform: Platform, source: str, given: str, reason: str, *, 
         at = platform.clock().isoformat()
         is_new = decisions.reinstate(source, record.sha256, reason=reason, at=at)
         restore_landed(platform, [record])
-        show_again(record, landing_terms(platform))
+        show_again(record, kept_terms(platform))
         return is_new
 
     return _turned(platform, record, turn, is_dry_run=is_dry_run, retracts=False)

@@ -1,83 +1,242 @@
-"""The secret keys of one root.
+"""The secret keys of one root, and how a lost one is told from one that was never made.
 
-Belongs here: which keys a root needs, and that all machines that use one root have the same. Does not belong here:
-making and reading a key's file (``storage.keys``).
+Belongs here: which key a root needs, when one may be made, and that what is stored was made with the one at hand. Does
+not belong here: a key's file (``storage.keys``), the record of its id (``storage.key_ids``).
 
-Keys lie in a folder of the machine, ``<root>/secrets`` unless a setting names another, and are never uploaded: of a
-root in a bucket the bucket holds their ids only, so that a machine without the keys is noticed before it makes others.
+Keys lie in a folder of the machine, ``<root>/secrets`` unless a setting names another, and are never uploaded: the root
+holds their ids. A key is made only where nothing was ever made with one, and only by what lands or builds. Roots of
+before the ids were noted have witnesses: published days say which key made their user ids, and the ledger which key
+masked a file.
 """
 
 from __future__ import annotations
 
-import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NoReturn
 
-from ml_data_platform.errors import SettingsError
-from ml_data_platform.events.ids import IdKey
-from ml_data_platform.landing.masking import MaskingKeys
-from ml_data_platform.locations import S3Location
+from ml_data_platform.errors import PlatformError, RecordError, SettingsError
 from ml_data_platform.settings import Settings
-from ml_data_platform.storage.keys import FILE_ID, PII, USER_ID, key_path, load_or_create_key
-from ml_data_platform.storage.layout import KEY_ID_KEY, KEY_IDS_FOLDER
-from ml_data_platform.storage.object_store import ObjectStore
-from ml_data_platform.storage.records import canonical_json
+from ml_data_platform.storage.history_binding import HistoryBinding
+from ml_data_platform.storage.key_ids import KeyIds, NotedId
+from ml_data_platform.storage.keys import (
+    FILE_ID,
+    KEY_BYTES,
+    NAMES,
+    PII,
+    USER_ID,
+    key_path,
+    load_or_create_key,
+    read_key,
+    replace_key,
+)
+from ml_data_platform.storage.layout import INSTANCE_KEY
+from ml_data_platform.storage.ledger import Ledger
+from ml_data_platform.storage.table_store import TableStore
+
+MADE, FOUND, WITNESSED, TAKEN_OVER = "made on first use", "found on first use", "witnessed", "taken over"
+MEANT = {
+    USER_ID: "user ids are made",
+    PII: "values are masked",
+    FILE_ID: "files whose rows are masked are recognised",
+}
+CONSEQUENCES = {
+    USER_ID: "Every user gets another id: all days are to be built again, and what was joined by user id elsewhere no"
+    " longer fits.",
+    PII: "Equal values have other masks before and after. Land the original files again to have one key.",
+    FILE_ID: "Files that were landed masked are not recognised when they are landed again: their rows would count twice.",
+}
+_MANY = "several"
 
 
-def load_id_key(settings: Settings, objects: ObjectStore) -> IdKey:
-    """Return the key of the user ids, made on first use.
+@dataclass(frozen=True)
+class RootKeys:
+    """The keys of one root, read anew at each call.
 
-    Raises:
-        SettingsError: This machine has none, or another than the root.
+    Attributes:
+        settings: Where they lie.
+        store: What was published, and the records of their ids.
     """
-    folder = settings.secrets_folder
-    if not isinstance(settings.root, S3Location):
-        return IdKey(*load_or_create_key(folder))
-    bound = _bound_key(objects)
-    has_key = key_path(folder, USER_ID).exists() or bound is None
-    key_id, secret = load_or_create_key(folder) if has_key else ("none", b"")
-    if bound is None:
-        objects.put_if_absent(KEY_ID_KEY, canonical_json({"key_id": key_id}))
-        bound = _bound_key(objects)
-    if bound != key_id:
-        raise _lacking(settings, USER_ID, "user ids of this root are hashed", bound, key_id)
-    return IdKey(key_id, secret)
 
+    settings: Settings
+    store: TableStore
 
-def load_masking_keys(settings: Settings, objects: ObjectStore) -> MaskingKeys:
-    """Return the keys of the masks, made on first use.
+    @property
+    def ids(self) -> KeyIds:
+        """The records of their ids."""
+        return KeyIds(self.store.objects)
 
-    The key of the masks may be changed, see the README; the one that files are recognised by may not.
+    def require(self, name: str) -> tuple[str, bytes]:
+        """Return the id of a key and its secret; made where nothing was ever made with one, and its id noted.
 
-    Raises:
-        SettingsError: This machine has none, and another has made one; or it has another to recognise files by.
-    """
-    found = {}
-    for name, what in ((PII, "masks of this root are made"), (FILE_ID, "files of this root are recognised")):
-        noted = sorted(objects.names(f"{KEY_IDS_FOLDER}/{name}")) if isinstance(settings.root, S3Location) else []
-        has_key = key_path(settings.secrets_folder, name).exists()
-        if noted and not has_key:
-            raise _lacking(settings, name, what, ", ".join(noted), None)
-        found[name] = load_or_create_key(settings.secrets_folder, name)
-        key_id = found[name][0]
-        if noted and name == FILE_ID and key_id not in noted:
-            raise _lacking(settings, name, what, ", ".join(noted), key_id)
-        if isinstance(settings.root, S3Location) and key_id not in noted:
-            objects.put_if_absent(f"{KEY_IDS_FOLDER}/{name}/{key_id}", b"{}")
-    return MaskingKeys(*found[PII], found[FILE_ID][1])
+        Raises:
+            SettingsError: The key is lost, unusable, or another than what is stored was made with.
+            RecordError: The record of its id was damaged.
+        """
+        noted = self._noted(name)
+        if noted is not None:
+            found = read_key(self.settings.secrets_folder, name)
+            if found is None or found[0] != noted.key_id:
+                self._refuse(name, noted.key_id, found)
+            return found
+        # Before the key: whoever made it meanwhile did so before anything was made with it.
+        witnesses = self.witnesses(name)
+        found = read_key(self.settings.secrets_folder, name)
+        if witnesses and (found is None or not self._is_witnessed(found[0], witnesses)):
+            self._refuse(name, " or ".join(witnesses), found)
+        reason = WITNESSED if witnesses else FOUND
+        if found is None:
+            found, reason = load_or_create_key(self.settings.secrets_folder, name), MADE
+        if not witnesses and len(found[1]) != KEY_BYTES:
+            self._refuse(name, f"{2 * KEY_BYTES} hex digits", found)
+        self._note(name, found, after=0, reason=reason)
+        return found
 
+    def known_id(self, name: str) -> str | None:
+        """Return the id of a key as far as it can be known without the key; None where none was made yet.
 
-def _bound_key(objects: ObjectStore) -> str | None:
-    try:
-        return str(json.loads(objects.read_bytes(KEY_ID_KEY))["key_id"])
-    except FileNotFoundError:
-        return None
+        What only reads goes by it: of a key that is lost, the id that the root has noted.
+        """
+        try:
+            noted = self._noted(name)
+        except RecordError:
+            noted = None
+        if noted is not None:
+            return noted.key_id
+        try:
+            found = read_key(self.settings.secrets_folder, name)
+        except SettingsError:
+            found = None
+        if found is not None:
+            return found[0]
+        witnesses = self.witnesses(name)
+        return witnesses[0] if len(witnesses) == 1 else _MANY if witnesses else None
 
+    def witnesses(self, name: str) -> tuple[str, ...]:
+        """Return the ids that a key must have one of, as what is stored says; none where nothing was made with it.
 
-def _lacking(settings: Settings, name: str, what: str, expected: str | None, got: str | None) -> SettingsError:
-    path = key_path(settings.secrets_folder, name)
-    return SettingsError(
-        f"{what} with a key that this machine does not have",
-        remedy=f"Copy {path} from a machine that uses the root, readable by its owner only; it is never uploaded.",
-        root=str(settings.root),
-        expected=expected,
-        got=got,
-    )
+        Raises:
+            RecordError: What is stored cannot be read.
+        """
+        before = self.ids.noted_before(name)
+        if before:
+            return tuple(sorted(before))
+        if name == USER_ID:
+            heads = self.store.heads("validated_events").values()
+            published = {head.inputs["id_key"] for head in heads if "id_key" in head.inputs}
+            landed = {record.key_id for record in self._ledger.records() if record.key_id} if not published else set()
+            return tuple(sorted(published or landed))
+        masked = {record.masked_with for record in self._ledger.records() if record.masked_with}
+        # No record says by which key a file is recognised: that there are such files is all that is known.
+        return tuple(sorted(masked)) if name == PII else (_MANY,) if masked else ()
+
+    def faults(self) -> list[str]:
+        """Return a line for each key that is lost, unusable or another; changes nothing."""
+        lines = []
+        for name in NAMES:
+            try:
+                self.check(name)
+            except PlatformError as error:
+                lines.append(str(error))
+        return lines
+
+    def check(self, name: str) -> None:
+        """Refuse a key that is lost, unusable or another; none is made, and nothing is noted.
+
+        Raises:
+            SettingsError: It is.
+            RecordError: The record of its id was damaged, or what bears witness.
+        """
+        noted = self._noted(name)
+        wanted = (noted.key_id,) if noted is not None else self.witnesses(name)
+        found = read_key(self.settings.secrets_folder, name)
+        if wanted and (found is None or not self._is_witnessed(found[0], wanted)):
+            self._refuse(name, " or ".join(wanted), found)
+
+    def adopt(self) -> list[str]:
+        """Note the ids of keys in a root of before they were noted, as what is stored says; returns the names noted.
+
+        Raises:
+            SettingsError: A key is lost, or another than what is stored was made with.
+        """
+        unnoted = [name for name in NAMES if self._noted(name) is None and self.witnesses(name)]
+        for name in unnoted:
+            self.require(name)
+        return unnoted
+
+    def make_new(self, name: str) -> str:
+        """Make another key, set the one that is there aside, and note it as the root's; returns its id."""
+        numbers = self.ids.numbers(name)
+        found = replace_key(self.settings.secrets_folder, name)
+        self._note(name, found, after=max(numbers, default=0), reason="made anew")
+        return found[0]
+
+    def accept(self, name: str) -> str:
+        """Note the key that is there as the root's, whatever it was before; returns its id.
+
+        Raises:
+            SettingsError: There is none, or it is no key.
+        """
+        numbers = self.ids.numbers(name)
+        found = read_key(self.settings.secrets_folder, name)
+        if found is None or len(found[1]) != KEY_BYTES:
+            self._refuse(name, f"{2 * KEY_BYTES} hex digits", found)
+        self._note(name, found, after=max(numbers, default=0), reason="accepted")
+        return found[0]
+
+    def note_again(self, name: str, number: int) -> bool:
+        """Note an id again whose record is gone, where key and witnesses agree; False where they do not."""
+        found = read_key(self.settings.secrets_folder, name)
+        if found is None or not self.is_witnessed(name):
+            return False
+        self._note(name, found, after=number - 1, reason=WITNESSED)
+        return True
+
+    def is_witnessed(self, name: str) -> bool:
+        """Tell whether a key is there and what is stored was made with it."""
+        found, witnesses = read_key(self.settings.secrets_folder, name), self.witnesses(name)
+        return found is not None and self._is_witnessed(found[0], witnesses)
+
+    def is_unnoted(self, name: str) -> bool:
+        """Tell whether a key is used whose id this code had noted, and no record of it is left.
+
+        In a root of before, no id was noted; its history was bound in another form than it is now.
+        """
+        binding = HistoryBinding(self.store.objects)
+        is_of_now = self.store.objects.exists(INSTANCE_KEY) and not binding.is_of_before()
+        return is_of_now and bool(self.witnesses(name))
+
+    @property
+    def _ledger(self) -> Ledger:
+        return Ledger(self.store.objects)
+
+    def _noted(self, name: str) -> NotedId | None:
+        try:
+            return self.ids.noted(name)
+        except RecordError as error:
+            remedy = "Run `ml-data-platform verify --repair`: it notes the id again as what is stored says."
+            raise RecordError(error.what, remedy=remedy, **error.facts) from error
+
+    def _note(self, name: str, found: tuple[str, bytes], *, after: int, reason: str) -> None:
+        at = self.store.clock().isoformat()
+        noted = self.ids.note(name, found[0], after=after, reason=reason, at=at)
+        if noted.key_id != found[0]:
+            self._refuse(name, noted.key_id, found)
+
+    def _is_witnessed(self, key_id: str, witnesses: Sequence[str]) -> bool:
+        return key_id in witnesses or _MANY in witnesses
+
+    def _refuse(self, name: str, expected: str, found: tuple[str, bytes] | None) -> NoReturn:
+        path = key_path(self.settings.secrets_folder, name)
+        what = "is lost" if found is None else "is another one than the root's"
+        raise SettingsError(
+            f"The key with which {MEANT[name]} {what}, so nothing is landed or built.",
+            remedy=(
+                f"Copy {path} from a backup, or from another machine that uses the root: it is never uploaded. Where it"
+                f" is lost for good, `ml-data-platform keys new {name} --yes` makes another:"
+                f" {CONSEQUENCES[name][0].lower()}{CONSEQUENCES[name][1:]}"
+            ),
+            root=str(self.settings.root),
+            expected="a key" if expected == _MANY else f"key {expected}",
+            got="none" if found is None else f"key {found[0]}",
+        )

@@ -186,7 +186,7 @@ def _configuration(platform: Platform, asset: str) -> dict[str, str]:
     rules = [rule for rule in asset_rules(platform, asset) if not rule.is_about_arrival]
     configuration = {"code_version": CODE_VERSIONS[asset], "rules": hash_rules(rules)}
     if asset == "validated_events":
-        configuration["id_key"] = platform.id_key.key_id
+        configuration["id_key"] = platform.id_key_id
     if asset == "stratified_partitions":
         configuration["fold_count"] = str(platform.settings.fold_count)
         configuration["fold_salt"] = platform.settings.fold_salt

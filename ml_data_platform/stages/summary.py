@@ -117,6 +117,7 @@ class LandingSummary:
         verdicts: Which files have too many rows that reach no day.
         notices: A sentence for each source of which files are masked in another way than its contract says now.
         contract_notices: A line for each source whose contract is broken, or gone although files of it count.
+        key_faults: A message for each secret key that is lost, unusable, or another than the root's.
         retracted: A line for each file that was retracted: its rows, when and why.
     """
 
@@ -131,6 +132,7 @@ class LandingSummary:
     verdicts: LandedVerdicts
     notices: tuple[str, ...] = ()
     contract_notices: tuple[str, ...] = ()
+    key_faults: tuple[str, ...] = ()
     retracted: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, object]:
@@ -150,6 +152,7 @@ class LandingSummary:
             "unusable_rows": self.verdicts.to_json(),
             "masking_notices": list(self.notices),
             "contract_notices": list(self.contract_notices),
+            "key_faults": list(self.key_faults),
             "retracted_files": list(self.retracted),
         }
 
@@ -192,8 +195,9 @@ def summarise_landing(platform: Platform) -> LandingSummary:
         refused=(*sorted(refused), *unreadable),
         failures=len(failures),
         verdicts=judge_landed(platform, current),
-        notices=masking_notices(current, platform.contracts, platform.masking_keys),
+        notices=masking_notices(current, platform.contracts, platform.masked_with),
         contract_notices=contract_notices(platform.contracts, current),
+        key_faults=tuple(platform.keys.faults()),
         retracted=tuple(
             f"{each.record.source}/{each.record.name} ({each.record.sha256[:12]}), {each.record.rows:,} rows, {each.why}"
             for each in retracted

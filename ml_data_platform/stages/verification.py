@@ -13,7 +13,7 @@ from ml_data_platform.errors import PlatformError, RecordError
 from ml_data_platform.landing.landing import restore_fragments, show_again, show_undated
 from ml_data_platform.landing.too_late import too_late_rows
 from ml_data_platform.stages.adoption import is_of_before
-from ml_data_platform.stages.landed_files import landing_terms, restore_landed
+from ml_data_platform.stages.landed_files import kept_terms, restore_landed
 from ml_data_platform.stages.platform import Platform
 from ml_data_platform.stages.state import current_records, landed_records
 from ml_data_platform.storage.defects import Defect, Kind
@@ -156,7 +156,7 @@ def _mend_landed(platform: Platform, defect: Defect, records: Sequence[LedgerRec
 
 def _is_restored(platform: Platform, record: LedgerRecord) -> bool:
     try:
-        return bool(restore_fragments([record], platform.contracts, landing_terms(platform)))
+        return bool(restore_fragments([record], platform.contracts, kept_terms(platform)))
     except PlatformError:
         return False
 
@@ -178,7 +178,7 @@ def _is_shown_again(platform: Platform, record: LedgerRecord, key: str) -> bool:
         restore_landed(platform, [record])
         # Their rows are made again from the fragment, so that what is shown now is worth nothing.
         platform.store.objects.delete(key)
-        show_again(record, landing_terms(platform))
+        show_again(record, kept_terms(platform))
     except PlatformError:
         return False
     return True

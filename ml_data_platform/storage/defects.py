@@ -28,6 +28,10 @@ class Kind(StrEnum):
     DECISION_LOST = "decision_lost"
     FILE_UNREADABLE = "file_unreadable"
     FOREIGN_FILE = "foreign_file"
+    KEY_LOST = "key_lost"
+    KEY_EXPOSED = "key_exposed"
+    KEY_ID_DAMAGED = "key_id_damaged"
+    HISTORY_UNBOUND = "history_unbound"
 
 
 _RUN_AGAIN = "Run the job `rebuild` for this partition in the UI, after `verify --repair`."
@@ -80,6 +84,22 @@ MEANINGS: Mapping[Kind, tuple[str, str]] = {
     Kind.FOREIGN_FILE: (
         "A file that the platform did not write; readers of the view may read it.",
         "Move it away yourself: the platform never deletes what is not its own.",
+    ),
+    Kind.KEY_LOST: (
+        "A secret key is missing, no key any more, or another than what is stored was made with: nothing is built.",
+        "Copy it from a backup or another machine; if it is lost for good, `ml-data-platform keys new NAME --yes`.",
+    ),
+    Kind.KEY_EXPOSED: (
+        "A secret key can be read by others than its owner.",
+        "`verify --repair` lets its owner alone read it.",
+    ),
+    Kind.KEY_ID_DAMAGED: (
+        "What the root says of a key's id is gone, cannot be read, or was changed after it was written.",
+        "`verify --repair` notes what stored days and files say; else `ml-data-platform keys accept NAME --yes`.",
+    ),
+    Kind.HISTORY_UNBOUND: (
+        "What the root says of the Dagster history that it belongs to is gone, damaged, or names another one.",
+        "`verify --repair` binds it to the one that recorded its runs; else `ml-data-platform history bind --yes`.",
     ),
 }
 

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import secrets
 import uuid
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ml_data_platform.errors import SettingsError
@@ -19,9 +21,11 @@ from ml_data_platform.storage.scratch import file_lock
 
 USER_ID, PII, FILE_ID = "user_id", "pii", "file_id"
 """The keys: of user ids, of masks, and of the ids of files whose rows are masked."""
+NAMES = (USER_ID, PII, FILE_ID)
 KEY_BYTES = 32
-MIN_KEY_BYTES = 16
-_OWNER_ONLY = 0o600
+OWNER_ONLY = 0o600
+# Hex digits of one case: one letter in the other case is a changed bit. Keys of before may have another length.
+_HEX = re.compile(r"((?:[0-9a-f]{2}){16,}|(?:[0-9A-F]{2}){16,})(?:\r?\n)?")
 
 
 def load_or_create_key(folder: Path, name: str = USER_ID) -> tuple[str, bytes]:
@@ -38,21 +42,55 @@ def load_or_create_key(folder: Path, name: str = USER_ID) -> tuple[str, bytes]:
         The key id (first 8 hex digits of the secret's SHA-256) and the secret.
 
     Raises:
-        SettingsError: The key is not hex, or too short, or can neither be read nor made.
+        SettingsError: The file is no key, or can neither be read nor made.
     """
     path = key_path(folder, name)
-    try:
+    with _reaching(path):
         if not path.exists():
             _generate(path)
         _flush_names(path.parent)
-        text = path.read_bytes().decode("ascii", "replace")
+        return _with_id(path.read_bytes(), path)
+
+
+def read_key(folder: Path, name: str) -> tuple[str, bytes] | None:
+    """Return a secret and its public id, see `load_or_create_key`; None where there is no such file.
+
+    Raises:
+        SettingsError: The file is no key, or cannot be read.
+    """
+    path = key_path(folder, name)
+    with _reaching(path):
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError:
+            return None
+        _flush_names(path.parent)
+        return _with_id(content, path)
+
+
+def replace_key(folder: Path, name: str) -> tuple[str, bytes]:
+    """Generate a key in the place of what is there, which is set aside beside it; return its id and the secret.
+
+    Raises:
+        SettingsError: It cannot be made.
+    """
+    path = key_path(folder, name)
+    with _reaching(path):
+        if path.exists():
+            path.rename(path.with_name(f"{path.name}.replaced-{uuid.uuid4().hex[:8]}"))
+    return load_or_create_key(folder, name)
+
+
+@contextmanager
+def _reaching(path: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise SettingsError(
             f"A secret key can neither be read nor made: {error.strerror}.",
-            remedy="Make the folder writable once, or put the key there: 64 hex digits.",
+            remedy="Let the platform's user read the file and write to its folder, or put the key there: 64 hex digits.",
             file=str(path),
         ) from error
-    return _with_id(text, path)
 
 
 def key_path(folder: Path, name: str) -> Path:
@@ -75,7 +113,7 @@ def _flush_names(folder: Path) -> None:
 def _generate(path: Path) -> None:
     make_folder(path.parent)
     temp = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    handle = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _OWNER_ONLY)
+    handle = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, OWNER_ONLY)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(secrets.token_bytes(KEY_BYTES).hex().encode("ascii") + b"\n")
@@ -99,17 +137,16 @@ def _name(temp: Path, path: Path) -> None:
                 temp.rename(path)
 
 
-def _with_id(text: str, path: Path) -> tuple[str, bytes]:
-    try:
-        secret = bytes.fromhex(text.strip())
-    except ValueError:
-        # The text is a secret: the message and its cause must not show it.
-        secret = b""
-    if len(secret) < MIN_KEY_BYTES:
+def _with_id(content: bytes, path: Path) -> tuple[str, bytes]:
+    # The text is a secret: neither the message nor its cause may show it.
+    found = _HEX.fullmatch(content.decode("ascii", "replace"))
+    if found is None:
         raise SettingsError(
-            "A secret key is unusable.",
-            remedy="Restore it: what is hashed with another key does not match what is already stored.",
+            "A file is no secret key: it was cut off or changed.",
+            remedy="Restore it from a backup: what is hashed with another key does not match what is already stored.",
             file=str(path),
-            expected=f"at least {MIN_KEY_BYTES} bytes in hex",
+            expected=f"{2 * KEY_BYTES} hex digits",
+            got=f"{len(content):,} bytes",
         )
+    secret = bytes.fromhex(found[1])
     return hashlib.sha256(secret).hexdigest()[:8], secret

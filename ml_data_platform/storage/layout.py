@@ -45,6 +45,7 @@ _FILE_NAME = re.compile(r"(?:[a-z][a-z0-9_]{0,63}=[A-Za-z0-9_][A-Za-z0-9_.-]{0,6
 _DECISION_FILE = re.compile(r"([0-9a-f]{64})\.([0-9]{8})\.json")
 _SNAPSHOT = re.compile(r"[0-9a-f]{12,64}")
 _LOG_FILE = re.compile(r"([0-9]{8})\.json")
+_KEY_ID = re.compile(r"[0-9a-f]{8}")
 _RESERVED = frozenset({_TMP, "locks", "snapshots", "damaged", "compared", "key_ids"})
 
 
@@ -169,6 +170,21 @@ class Layout:
         """Return the generation that a file of a log folder records; None for a foreign file."""
         match = _LOG_FILE.fullmatch(file_name)
         return (int(match[1]) or None) if match else None
+
+    @staticmethod
+    def key_ids_folder(name: str) -> str:
+        """Folder of the ids that a key of the root has had, the newest of which holds."""
+        return f"{KEY_IDS_FOLDER}/{check_name(name, 'key')}"
+
+    @staticmethod
+    def key_id_key(name: str, number: int) -> str:
+        """The ``number``-th id, 1 … 99999999, of a key."""
+        return f"{Layout.key_ids_folder(name)}/{number:08d}.json"
+
+    @staticmethod
+    def key_id_place(file_name: str) -> int | str | None:
+        """Return the number that a file of such a folder is of, or the id that its name is; None for a foreign file."""
+        return Layout.generation(file_name) or (file_name if _KEY_ID.fullmatch(file_name) else None)
 
     @staticmethod
     def lock_key(asset: str, day: date | str) -> str:

@@ -13,6 +13,7 @@ from ml_data_platform.errors import SettingsError
 from ml_data_platform.generator.generate import generate
 from ml_data_platform.generator.options import GeneratorOptions
 from ml_data_platform.settings import Settings, load_settings
+from ml_data_platform.stages.landed_files import landing_terms
 from ml_data_platform.stages.platform import open_platform
 from ml_data_platform.stages.verification import verify
 from ml_data_platform.storage.layout import LANDED_FILES, Layout
@@ -83,7 +84,7 @@ def test_another_machine_with_the_key_sees_the_same_and_one_without_it_is_refuse
     """The key is what machines must share beside the bucket; the message says which file to copy, not what is in it."""
     bucket = bucket_root.settings.root.bucket
     with pytest.raises(SettingsError, match=r"Copy .*user_id\.key") as caught:
-        open_platform(settings_in(s3, bucket, tmp_path / "without"))
+        landing_terms(open_platform(settings_in(s3, bucket, tmp_path / "without")))
     assert not (tmp_path / "without" / "secrets").exists()
     secret = (bucket_root.settings.secrets_folder / "user_id.key").read_text().strip()
     assert secret not in str(caught.value)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from ml_data_platform.errors import SettingsError
 from ml_data_platform.events.contracts import load_contracts
 from ml_data_platform.events.registry_file import SHIPPED_SOURCES
 from ml_data_platform.settings import Settings
@@ -75,11 +76,14 @@ def test_the_same_file_again_is_known(shop):
 
 
 def test_keys_are_private_and_lie_where_the_setting_says(tmp_path):
-    """Keys are made with mode 0600 in the folder of the setting, and none in the root."""
+    """Landing makes keys with mode 0600 in the folder of the setting, and none in the root; opening makes none."""
     settings = Settings(root=tmp_path / "root", landing=tmp_path / "landing", secrets=tmp_path / "keys")
     (tmp_path / "own").mkdir()
     (tmp_path / "own" / "shop.yaml").write_text(PLAIN + SECTION)
-    open_platform(settings.model_copy(update={"sources": tmp_path / "own"}))
+    platform = open_platform(settings.model_copy(update={"sources": tmp_path / "own"}))
+    assert platform.masked_with == "none"
+    assert not (tmp_path / "keys").exists()
+    landed_files.landing_terms(platform)
     names = {"user_id.key", "pii.key", "file_id.key"}
     assert {path.name for path in (tmp_path / "keys").iterdir()} == names
     assert {stat.S_IMODE((tmp_path / "keys" / name).stat().st_mode) for name in names} == {0o600}
@@ -87,15 +91,20 @@ def test_keys_are_private_and_lie_where_the_setting_says(tmp_path):
 
 
 def test_another_key_is_said_and_landing_again_replaces(shop):
-    """A changed key is noticed with both ids; the original landed again takes the place of the rows of the old key."""
+    """Another key is refused until it is accepted; the original landed again takes the place of the old key's rows."""
     shop.land(PLAIN + SECTION)
     (before,) = shop.landed(PLAIN + SECTION)
     old = shop.opened(PLAIN + SECTION).masking_keys.key_id
     (shop.folder / "root" / "secrets" / "pii.key").write_text("ab" * 32)
+    with pytest.raises(SettingsError, match=r"masked is another one than the root's.*keys new pii") as refused:
+        shop.land(PLAIN + SECTION)
+    assert refused.value.expected == f"key {old}"
+    assert notices_on_masking(shop.opened(PLAIN + SECTION)) == ()
+    accepted = shop.opened(PLAIN + SECTION).keys.accept("pii")
     platform = shop.opened(PLAIN + SECTION)
     (notice,) = notices_on_masking(platform)
     assert old in notice
-    assert platform.masking_keys.key_id in notice
+    assert accepted in notice
     assert landed_files.waiting_files(platform).outdated == 0
     assert shop.land(PLAIN + SECTION).outcome == "landed"
     (after,) = shop.landed(PLAIN + SECTION)
