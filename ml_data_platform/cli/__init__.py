@@ -68,9 +68,9 @@ for command in (
     app.command(epilog=lesson(command.__name__))(command)
 app.add_typer(sourcing.app)
 app.add_typer(quarantine.app)
+app.add_typer(versioning.app)
 app.add_typer(bindings.keys)
 app.add_typer(bindings.history)
-app.add_typer(versioning.app)
 
 
 def main() -> None:

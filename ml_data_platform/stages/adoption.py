@@ -3,7 +3,8 @@
 Belongs here: the steps that concern ledger and commit log, and doing all steps in order. Does not belong here: steps of
 other layers, which are added where the command is (``cli.adopting``), printing.
 
-Each step can be repeated, and stopped at any moment: it does nothing where it was done. Nothing stored is rewritten.
+Each step can be repeated, and stopped at any moment: it does nothing where it was done. No table, and no record of
+ledger or log, is rewritten.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from ml_data_platform.errors import PlatformError, RecordError, bounded
 from ml_data_platform.stages.platform import Platform
 from ml_data_platform.storage.access import apply_access
 from ml_data_platform.storage.commit_log import LogRecord
+from ml_data_platform.storage.history_binding import HistoryBinding
 from ml_data_platform.storage.layout import DECISIONS_FOLDER, LEDGER_FOLDER, Layout
 from ml_data_platform.storage.records import Noted
 from ml_data_platform.storage.records_of_before import has_digest, note_digests, noted_digests
@@ -106,7 +108,25 @@ def keep_to_owner(platform: Platform, is_dry_run: bool) -> Taken:
     return Taken(f"files and folders that others could read: they are kept to the {settings.access} now", count)
 
 
-STEPS: tuple[Step, ...] = (note_records, keep_twins, keep_to_owner)
+def note_key_ids(platform: Platform, is_dry_run: bool) -> Taken:
+    """Note the ids of the keys that published days and masked files bear witness to."""
+    what, done, problems = "keys whose ids were not noted in the root: they were", 0, []
+    try:
+        for name in platform.keys.unnoted():
+            platform.keys.check(name) if is_dry_run else platform.keys.require(name)
+            done += 1
+    except PlatformError as error:
+        problems.append(str(error))
+    return Taken(what, done, tuple(problems))
+
+
+def seal_binding(platform: Platform, is_dry_run: bool) -> Taken:
+    """Give the record of the Dagster history that the root belongs to a digest."""
+    binding, what = HistoryBinding(platform.store.objects), "record of the history without a digest: it was given one"
+    return Taken(what, int(binding.is_of_before() if is_dry_run else binding.adopt()))
+
+
+STEPS: tuple[Step, ...] = (note_records, keep_twins, note_key_ids, seal_binding, keep_to_owner)
 
 
 def _records_of(platform: Platform) -> Iterable[tuple[str, bytes]]:

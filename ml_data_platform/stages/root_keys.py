@@ -17,7 +17,6 @@ from typing import NoReturn
 
 from ml_data_platform.errors import PlatformError, RecordError, SettingsError
 from ml_data_platform.settings import Settings
-from ml_data_platform.storage.history_binding import HistoryBinding
 from ml_data_platform.storage.key_ids import KeyIds, NotedId
 from ml_data_platform.storage.keys import (
     FILE_ID,
@@ -30,8 +29,8 @@ from ml_data_platform.storage.keys import (
     read_key,
     replace_key,
 )
-from ml_data_platform.storage.layout import INSTANCE_KEY
 from ml_data_platform.storage.ledger import Ledger
+from ml_data_platform.storage.records_of_before import noted_digests
 from ml_data_platform.storage.table_store import TableStore
 
 MADE, FOUND, WITNESSED, TAKEN_OVER = "made on first use", "found on first use", "witnessed", "taken over"
@@ -153,16 +152,9 @@ class RootKeys:
         if wanted and (found is None or not self._is_witnessed(found[0], wanted)):
             self._refuse(name, " or ".join(wanted), found)
 
-    def adopt(self) -> list[str]:
-        """Note the ids of keys in a root of before they were noted, as what is stored says; returns the names noted.
-
-        Raises:
-            SettingsError: A key is lost, or another than what is stored was made with.
-        """
-        unnoted = [name for name in NAMES if self._noted(name) is None and self.witnesses(name)]
-        for name in unnoted:
-            self.require(name)
-        return unnoted
+    def unnoted(self) -> list[str]:
+        """Return the keys that are used and whose ids are not noted, as in a root of before."""
+        return [name for name in NAMES if self._noted(name) is None and self.witnesses(name)]
 
     def make_new(self, name: str) -> str:
         """Make another key, set the one that is there aside, and note it as the root's; returns its id."""
@@ -198,13 +190,8 @@ class RootKeys:
         return found is not None and self._is_witnessed(found[0], witnesses)
 
     def is_unnoted(self, name: str) -> bool:
-        """Tell whether a key is used whose id this code had noted, and no record of it is left.
-
-        In a root of before, no id was noted; its history was bound in another form than it is now.
-        """
-        binding = HistoryBinding(self.store.objects)
-        is_of_now = self.store.objects.exists(INSTANCE_KEY) and not binding.is_of_before()
-        return is_of_now and bool(self.witnesses(name))
+        """Tell whether a key is used whose id was noted once, as it is not in a root of before, and is no longer."""
+        return noted_digests(self.store.objects) is not None and bool(self.witnesses(name))
 
     @property
     def _ledger(self) -> Ledger:

@@ -14,6 +14,7 @@ import pytest
 
 from ml_data_platform.errors import RecordError, SettingsError
 from ml_data_platform.events.planning import Status, plan
+from ml_data_platform.stages.adoption import note_key_ids
 from ml_data_platform.stages.root_keys import RootKeys
 from ml_data_platform.stages.state import read_state
 from ml_data_platform.stages.summary import summarise_landing
@@ -128,6 +129,7 @@ def test_a_run_of_a_day_is_refused_too(root: PipelineRoot) -> None:
 def as_of_before(root: PipelineRoot) -> None:
     """Take away what earlier code did not note."""
     shutil.rmtree(root.folder / "_store" / "key_ids")
+    (root.folder / "ledger" / "_adopted.json").unlink(missing_ok=True)
 
 
 def test_published_days_of_a_root_of_before_bear_witness(root: PipelineRoot) -> None:
@@ -136,8 +138,8 @@ def test_published_days_of_a_root_of_before_bear_witness(root: PipelineRoot) -> 
     assert statuses(root) == {Status.CLEAN}
     assert defects(root) == []
     assert not (root.folder / RECORD).exists()
-    assert root.platform.keys.adopt() == ["user_id"]
-    assert root.platform.keys.adopt() == []
+    assert root.platform.keys.unnoted() == ["user_id"]
+    assert [note_key_ids(root.platform, is_dry_run).count for is_dry_run in (True, False, False)] == [1, 1, 0]
     assert json.loads((root.folder / RECORD).read_bytes())["reason"] == "witnessed"
     as_of_before(root)
     assert root.backfill([START]).runs == 0
@@ -151,9 +153,10 @@ def test_another_key_than_published_days_witness_is_refused(root: PipelineRoot, 
     key_of(root).unlink()
     if text is not None:
         put_key(root, text)
-    for act in (root.platform.keys.adopt, lambda: root.backfill([START])):
-        with pytest.raises(SettingsError, match=r"user ids are made is (lost|another)"):
-            act()
+    with pytest.raises(SettingsError, match=r"user ids are made is (lost|another)"):
+        root.backfill([START])
+    (problem,) = note_key_ids(root.platform, False).problems
+    assert "keys new user_id" in problem
     assert not (root.folder / RECORD).exists()
     assert defects(root) == [(Kind.KEY_LOST, False)]
 

@@ -27,12 +27,19 @@ COMMANDS = (
         "demo",
     ),
     *("verify", "gc", "adopt", "rebuild", "suites"),
-    *("sources", "quarantine", "version"),
+    *("sources", "quarantine", "version", "keys", "history"),
 )
 OF_SOURCES = ("list", "show", "check", "infer", "diff")
 OF_QUARANTINE = ("list", "show")
 OF_VERSIONS = ("cut", "list", "show", "diff", "checkout", "verify")
-GROUPS = {"sources": OF_SOURCES, "quarantine": OF_QUARANTINE, "version": OF_VERSIONS}
+OF_KEYS = ("list", "new", "accept")
+GROUPS = {
+    "sources": OF_SOURCES,
+    "quarantine": OF_QUARANTINE,
+    "version": OF_VERSIONS,
+    "keys": OF_KEYS,
+    "history": ("bind",),
+}
 LEAVES = (
     *(name for name in COMMANDS if name not in GROUPS),
     *(f"{group} {name}" for group, names in GROUPS.items() for name in names),
