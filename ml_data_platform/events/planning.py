@@ -86,6 +86,7 @@ class State:
         contracts: Source to hash of its contract; sources whose contract is broken or gone are left out.
         broken_contracts: Sources whose contract is broken.
         accepted_features: Feature that may tell the label to the reason.
+        lost: Day to the landed files, ``<source>/<sha256>``, that it was published from and that have no record any more.
         today: Last day that has a partition; rows can claim a later one, which is built once it has begun.
     """
 
@@ -97,6 +98,7 @@ class State:
     contracts: Mapping[str, str] = field(default_factory=dict)
     broken_contracts: frozenset[str] = frozenset()
     accepted_features: Mapping[str, str] = field(default_factory=dict)
+    lost: Mapping[dt.date, tuple[str, ...]] = field(default_factory=dict)
     today: dt.date = dt.date.max
 
     def head(self, asset: str, day: dt.date) -> Head | None:
@@ -258,6 +260,9 @@ def _blocked(state: State, asset: str, day: dt.date, required: Mapping[str, str]
     if lacking:
         named = ", ".join(f"{source}, which is {why}" for source, why in lacking.items())
         return Decision(asset, day, Status.BLOCKED, (f"waits for the contract of {named}",), (), required)
+    if asset == "raw_events" and state.lost.get(day):
+        reason = f"{lost_files(state.lost[day])}: ml-data-platform verify --repair"
+        return Decision(asset, day, Status.BLOCKED, (reason,), (), required)
     if asset == "validated_events" and is_refused(state, day):
         reason = "its rows were refused by a blocking check; waits for new inputs"
         return Decision(asset, day, Status.BLOCKED, (reason,), (day,), required)
@@ -270,6 +275,13 @@ def _blocked(state: State, asset: str, day: dt.date, required: Mapping[str, str]
         blocked_by = refused or tuple(sorted({of for _, of in missing if not state.lacking_contracts(of)}))
         return Decision(asset, day, Status.BLOCKED, reasons, blocked_by, required)
     return None
+
+
+def lost_files(files: Sequence[str]) -> str:
+    """Return why a day cannot be built from what is landed now: records of what it was built from are gone."""
+    source, _, sha256 = files[0].partition("/")
+    more = f" and {len(files) - 1} more" if len(files) > 1 else ""
+    return f"the ledger has lost the record of {source}/{sha256[:12]}{more}, whose rows would be dropped"
 
 
 def is_expected(state: State, day: dt.date) -> bool:

@@ -40,6 +40,7 @@ __all__ = [
     "LandingTerms",
     "is_outdated",
     "land_file",
+    "land_lost",
     "reroute_outdated",
     "restore_fragments",
     "show_again",
@@ -117,6 +118,38 @@ def reroute_outdated(
             landed.append(_land_again(record, contracts[record.source], terms))
             progress(landed[-1])
     return landed
+
+
+def land_lost(source: str, sha256: str, contract: SourceContract, terms: LandingTerms) -> LandedFile:
+    """Make the lost or damaged record of a content again, from its kept bytes and what its names say was decided.
+
+    Args:
+        source: Source name.
+        sha256: The content, hex.
+        contract: The contract of its source.
+        terms: See `LandingTerms`.
+
+    Returns:
+        What was done; ``unreadable``, with the reason, where what is left does not tell enough.
+
+    Raises:
+        RecordError: What is left of it was changed too.
+        StageFailedError: The rows do not add up; nothing was recorded.
+    """
+    decided = terms.ledger.decided(source, sha256)
+    name = decided.name if decided else sha256
+    kept_sha256 = decided.kept_sha256 if decided and decided.kept_sha256 else sha256
+    key = Layout.raw_key(kept_sha256)
+    lack = ""
+    if not terms.objects.exists(key):
+        lack = "Its kept bytes are gone too."
+    elif contract.pii is not None and (decided is None or decided.masking is None):
+        lack = "How its rows were masked is not known."
+    if lack:
+        return LandedFile(source, key, name, "unreadable", None, lack)
+    masking, path_values = (decided.masking, decided.path_values) if decided else (None, {})
+    kept = Kept(sha256, terms.objects.size(key), False, kept_sha256, masking, path_values)
+    return _land_kept(kept, contract, terms, path=key, name=name)
 
 
 def restore_fragments(
@@ -267,7 +300,7 @@ def _land_kept(kept: Kept, contract: SourceContract, terms: LandingTerms, *, pat
 def _route(kept: Kept, contract: SourceContract, terms: LandingTerms, *, name: str) -> tuple[LedgerRecord, Status]:
     """Route a kept content and publish its fragments; the returned record is not yet appended."""
     # Only bytes that were kept before can have been landed before.
-    first = None if kept.is_new else terms.ledger.first_record(contract.source, kept.sha256)
+    first = None if kept.is_new else terms.ledger.decided(contract.source, kept.sha256)
     ingested_at = first.ingested_at if first else terms.landed_at
     latest = datetime.fromisoformat(ingested_at) + terms.max_future
     admission = first.admission if first else _decide_admission(contract, terms, name)

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
 
-from ml_data_platform.errors import BlockedUpstreamError, ContractError
+from ml_data_platform.errors import BlockedUpstreamError, ContractError, RecordError
 from ml_data_platform.events.lateness import ONE_DAY
 from ml_data_platform.events.planning import (
     READS_CONTRACTS,
     State,
     closed_gate,
+    lost_files,
     maturity,
     missing_upstream,
     refused_days,
@@ -100,6 +101,7 @@ def build(platform: Platform, asset: str, day: dt.date, refs: Mapping[str, Parti
     neighbours = [day + offset * ONE_DAY for offset in (-1, 0, 1)]
     state = read_state(platform, records, list(refs.values()), neighbours)
     _require_contracts(state, asset, day)
+    _refuse_lost(state, asset, day)
     _refuse_blocked(state, asset, day)
     common = Common(
         store=platform.store,
@@ -175,6 +177,11 @@ _BUILDERS: Mapping[str, Callable[[Job], StageResult]] = {
     "label_partitions": _build_label_partitions,
     "stratified_partitions": _build_stratified_partitions,
 }
+
+
+def _refuse_lost(state: State, asset: str, day: dt.date) -> None:
+    if asset == "raw_events" and state.lost.get(day):
+        raise RecordError(lost_files(state.lost[day]), asset=asset, partition=day.isoformat())
 
 
 def _refuse_blocked(state: State, asset: str, day: dt.date) -> None:

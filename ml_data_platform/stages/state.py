@@ -65,6 +65,9 @@ TABLES: Mapping[str, TableSchema] = {
 """Every table with daily partitions, in the order of the flow."""
 
 
+_LANDED = "landed_files/"
+
+
 def current_records(platform: Platform) -> tuple[LedgerRecord, ...]:
     """Return one ledger record per landed content and source whose rows count, as they count now.
 
@@ -135,7 +138,7 @@ def read_state(
         of_file = f"{record.source}/{record.sha256}"
         for day in record.rows_per_day:
             inputs = landed.setdefault(dt.date.fromisoformat(day), {})
-            inputs[f"landed_files/{of_file}"] = str(record.fragment)
+            inputs[f"{_LANDED}{of_file}"] = str(record.fragment)
             if record.admission and record.admission.is_too_late(day):
                 # Only a decision can have put them there.
                 inputs[f"admitted/{of_file}"] = "replayed"
@@ -148,6 +151,7 @@ def read_state(
                 heads[ref.asset][dt.date.fromisoformat(day)] = _as_head(head)
     now = platform.clock()
     return State(
+        lost=_lost(platform, records, heads["raw_events"]),
         landed=landed,
         heads=heads,
         verdicts=verdicts,
@@ -175,6 +179,27 @@ def _heads(platform: Platform, assets: Sequence[str], days: Sequence[dt.date] | 
         if head is not None:
             heads[asset][day] = _as_head(head)
     return heads
+
+
+def _lost(
+    platform: Platform, records: Sequence[LedgerRecord], heads: Mapping[dt.date, Head]
+) -> dict[dt.date, tuple[str, ...]]:
+    """Return by day the landed files that it was published from and that have no record now, nor were they retracted."""
+    counted = {f"{record.source}/{record.sha256}" for record in records}
+    gone = {
+        day: [file for file in head.inputs if file.startswith(_LANDED) and file.removeprefix(_LANDED) not in counted]
+        for day, head in heads.items()
+    }
+    named = {file.removeprefix(_LANDED) for files in gone.values() for file in files}
+    if not named:
+        return {}
+    # Seldom: a file that does not count was retracted, or its record is gone.
+    named -= {f"{record.source}/{record.sha256}" for record in landed_records(platform)}
+    for source in {file.partition("/")[0] for file in named}:
+        standings = platform.ledger.decisions.standings(source)
+        named -= {f"{source}/{sha256}" for sha256, standing in standings.items() if standing.is_retracted}
+    found = {day: tuple(sorted(named & {file.removeprefix(_LANDED) for file in files})) for day, files in gone.items()}
+    return {day: files for day, files in found.items() if files}
 
 
 def _as_head(record: LogRecord) -> Head:

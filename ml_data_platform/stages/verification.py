@@ -14,6 +14,7 @@ from ml_data_platform.landing.landing import restore_fragments, show_again, show
 from ml_data_platform.landing.too_late import too_late_rows
 from ml_data_platform.stages.adoption import is_of_before
 from ml_data_platform.stages.landed_files import kept_terms, restore_landed
+from ml_data_platform.stages.lost_records import lost_records, mend_records
 from ml_data_platform.stages.platform import Platform
 from ml_data_platform.stages.state import current_records, landed_records
 from ml_data_platform.storage.defects import Defect, Kind
@@ -85,11 +86,13 @@ def verify(
     defects = [defect for asset in assets if asset not in OUTSIDE_OF_TABLES for defect in scrub.table(asset)]
     records, of_landing = scrub_landed(scrub, platform.ledger)
     defects += of_landing
+    defects += lost_records(platform, scrub)
     defects += _hidden_rows(platform, scrub)
     defects += foreign_files(scrub, dict.fromkeys([*assets, *OUTSIDE_OF_TABLES]))
     defects += scrub.unread()
     if is_repair:
         defects = mend(platform.store.objects, platform.store.log, defects)
+        defects = mend_records(platform, defects)
         defects = [_mend_landed(platform, defect, records) for defect in defects]
     defects += [defect for look in further for defect in look(platform, is_repair)]
     return Verification(tuple(defects), scrub.counts, _advice(platform))

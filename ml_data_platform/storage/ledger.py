@@ -78,6 +78,22 @@ class Ledger:
         records = [found for routing in routings if (found := self.record(source, sha256, routing)) is not None]
         return min(records, key=lambda record: datetime.fromisoformat(record.ingested_at), default=None)
 
+    def decided(self, source: str, sha256: str) -> Decided | None:
+        """Return what landing decided about a content; of a lost record what its names bear witness to; None where nothing does.
+
+        Raises:
+            RecordError: A record cannot be read.
+        """
+        record = self.first_record(source, sha256)
+        if record is not None:
+            return Decided.of(record)
+        names = sorted(self.landed_names(source, sha256), key=lambda each: check_instant(each.seen_at))
+        told = [each.decided for each in names if each.decided is not None]
+        if told or not names:
+            return told[0] if told else None
+        # A name of before tells when, and not what was decided about late rows.
+        return Decided(names[0].name, names[0].seen_at, 0, None, None, {}, None)
+
     def records(self, routing_hashes: Mapping[str, str] | None = None) -> tuple[LedgerRecord, ...]:
         """Return the current record of each content of each source, by source and hash.
 

@@ -51,6 +51,7 @@ class Scrub:
         found: The contents of the objects that were read, by key.
         unreadable: What the system said of those that it does not let read, by key.
         counts: What was looked at.
+        histories: The readable generations of the tables that were looked at, by asset and day.
     """
 
     objects: ObjectStore
@@ -60,6 +61,7 @@ class Scrub:
     found: dict[str, Content] = field(default_factory=dict)
     unreadable: dict[str, str] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
+    histories: dict[str, dict[str, list[LogRecord]]] = field(default_factory=dict)
 
     def assets(self) -> list[str]:
         """Return the assets that have objects or a log, in order."""
@@ -95,6 +97,7 @@ class Scrub:
         named = {key for key in stored if _is_object(asset, key)}
         contents = self.read(f"objects of {asset}", named)
         histories, defects = self._histories(asset)
+        self.histories[asset] = histories
         yield from defects
         # Where the newest record cannot be read nobody can say what the day consists of.
         unreadable = {defect.day for defect in defects if defect.kind is Kind.RECORD_DAMAGED}
