@@ -93,9 +93,9 @@ PLANTED: dict[str, tuple[Callable[[PipelineRoot], str], Kind, bool]] = {
     "ledger record cut": (
         lambda root: _overwrite(root, _record(root).key, b"{"),
         Kind.LEDGER_RECORD_DAMAGED,
-        False,
+        True,
     ),
-    "ledger record edited": (_miscount, Kind.LEDGER_RECORD_DAMAGED, False),
+    "ledger record edited": (_miscount, Kind.LEDGER_RECORD_DAMAGED, True),
     "stray file among kept bytes": (lambda root: _overwrite(root, "raw/notes.txt", b"x"), Kind.FOREIGN_FILE, False),
 }
 
