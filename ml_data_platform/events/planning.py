@@ -86,7 +86,7 @@ class State:
         contracts: Source to hash of its contract; sources whose contract is broken or gone are left out.
         broken_contracts: Sources whose contract is broken.
         accepted_features: Feature that may tell the label to the reason.
-        lost: Day to the landed files, ``<source>/<sha256>``, that it was published from and that have no record any more.
+        lost: Day to what the ledger has lost of the records that it was published from, in words.
         today: Last day that has a partition; rows can claim a later one, which is built once it has begun.
     """
 
@@ -98,7 +98,7 @@ class State:
     contracts: Mapping[str, str] = field(default_factory=dict)
     broken_contracts: frozenset[str] = frozenset()
     accepted_features: Mapping[str, str] = field(default_factory=dict)
-    lost: Mapping[dt.date, tuple[str, ...]] = field(default_factory=dict)
+    lost: Mapping[dt.date, str] = field(default_factory=dict)
     today: dt.date = dt.date.max
 
     def head(self, asset: str, day: dt.date) -> Head | None:
@@ -222,9 +222,8 @@ def changed_inputs(published: Mapping[str, str], required: Mapping[str, str]) ->
     """Return in words how the required inputs differ from those of the published generation."""
     reasons = [f"new {key}" for key in sorted(required.keys() - published.keys())]
     reasons += [f"gone {key}" for key in sorted(published.keys() - required.keys())]
-    reasons += [
-        f"changed {key}" for key in sorted(required.keys() & published.keys()) if required[key] != published[key]
-    ]
+    both = sorted(required.keys() & published.keys())
+    reasons += [f"changed {key}" for key in both if required[key] != published[key]]
     return tuple(reasons)
 
 
@@ -260,9 +259,8 @@ def _blocked(state: State, asset: str, day: dt.date, required: Mapping[str, str]
     if lacking:
         named = ", ".join(f"{source}, which is {why}" for source, why in lacking.items())
         return Decision(asset, day, Status.BLOCKED, (f"waits for the contract of {named}",), (), required)
-    if asset == "raw_events" and state.lost.get(day):
-        reason = f"{lost_files(state.lost[day])}: ml-data-platform verify --repair"
-        return Decision(asset, day, Status.BLOCKED, (reason,), (), required)
+    if asset == "raw_events" and day in state.lost:
+        return Decision(asset, day, Status.BLOCKED, (state.lost[day],), (), required)
     if asset == "validated_events" and is_refused(state, day):
         reason = "its rows were refused by a blocking check; waits for new inputs"
         return Decision(asset, day, Status.BLOCKED, (reason,), (day,), required)
@@ -275,13 +273,6 @@ def _blocked(state: State, asset: str, day: dt.date, required: Mapping[str, str]
         blocked_by = refused or tuple(sorted({of for _, of in missing if not state.lacking_contracts(of)}))
         return Decision(asset, day, Status.BLOCKED, reasons, blocked_by, required)
     return None
-
-
-def lost_files(files: Sequence[str]) -> str:
-    """Return why a day cannot be built from what is landed now: records of what it was built from are gone."""
-    source, _, sha256 = files[0].partition("/")
-    more = f" and {len(files) - 1} more" if len(files) > 1 else ""
-    return f"the ledger has lost the record of {source}/{sha256[:12]}{more}, whose rows would be dropped"
 
 
 def is_expected(state: State, day: dt.date) -> bool:
@@ -302,9 +293,7 @@ def expected_days(state: State) -> list[dt.date]:
     """Return all days that have rows, generations, or follow a day with rows; sorted."""
     days = {day for day, files in state.landed.items() if files}
     days |= {day + ONE_DAY for day in days if is_expected(state, day + ONE_DAY)}
-    for heads in state.heads.values():
-        days |= set(heads)
-    return sorted(days | set(state.verdicts))
+    return sorted(days.union(state.verdicts, *state.heads.values()))
 
 
 def plan(

@@ -12,11 +12,11 @@ came too late is decided by the first record of a content and taken over by ever
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from pathlib import Path
 
-from ml_data_platform.errors import DamagedObjectError, FileTooLargeError, LandingError, SettingsError, StageFailedError
+from ml_data_platform.errors import DamagedObjectError, FileTooLargeError, LandingError, SettingsError
 from ml_data_platform.events.contracts import SourceContract
 from ml_data_platform.events.lateness import Admission, decide_admission
 from ml_data_platform.events.path_columns import path_values
@@ -40,9 +40,9 @@ __all__ = [
     "LandingTerms",
     "is_outdated",
     "land_file",
-    "land_lost",
+    "land_kept",
     "reroute_outdated",
-    "restore_fragments",
+    "route_kept",
     "show_again",
     "show_undated",
 ]
@@ -85,7 +85,7 @@ def land_file(
                 path, contract, terms, where=where, name=name, at=at, is_own=origin is not None, below=below
             )
         kept = keep_bytes(path, terms.objects, below=below, path_values=path_values(at, contract.named_columns))
-        return _land_kept(kept, contract, terms, path=where, name=name)
+        return land_kept(kept, contract, terms, path=where, name=name)
     except FileTooLargeError as refusal:
         return _refused(contract.source, where, name, refusal, terms)
     except (LandingError, SettingsError, DamagedObjectError) as error:
@@ -118,79 +118,6 @@ def reroute_outdated(
             landed.append(_land_again(record, contracts[record.source], terms))
             progress(landed[-1])
     return landed
-
-
-def land_lost(source: str, sha256: str, contract: SourceContract, terms: LandingTerms) -> LandedFile:
-    """Make the lost or damaged record of a content again, from its kept bytes and what its names say was decided.
-
-    Args:
-        source: Source name.
-        sha256: The content, hex.
-        contract: The contract of its source.
-        terms: See `LandingTerms`.
-
-    Returns:
-        What was done; ``unreadable``, with the reason, where what is left does not tell enough.
-
-    Raises:
-        RecordError: What is left of it was changed too.
-        StageFailedError: The rows do not add up; nothing was recorded.
-    """
-    decided = terms.ledger.decided(source, sha256)
-    name = decided.name if decided else sha256
-    kept_sha256 = decided.kept_sha256 if decided and decided.kept_sha256 else sha256
-    key = Layout.raw_key(kept_sha256)
-    lack = ""
-    if not terms.objects.exists(key):
-        lack = "Its kept bytes are gone too."
-    elif contract.pii is not None and (decided is None or decided.masking is None):
-        lack = "How its rows were masked is not known."
-    if lack:
-        return LandedFile(source, key, name, "unreadable", None, lack)
-    masking, path_values = (decided.masking, decided.path_values) if decided else (None, {})
-    kept = Kept(sha256, terms.objects.size(key), False, kept_sha256, masking, path_values)
-    return _land_kept(kept, contract, terms, path=key, name=name)
-
-
-def restore_fragments(
-    records: Iterable[LedgerRecord], contracts: Mapping[str, SourceContract], terms: LandingTerms
-) -> list[LedgerRecord]:
-    """Route kept bytes again whose fragments are gone, e.g. in a root of which only bytes and ledger were saved.
-
-    What was decided about a file stands in its record, so that the rows are on the days on which they were.
-
-    Args:
-        records: The records that count.
-        contracts: Source to contract; records of another routing than the present one are left to
-            `reroute_outdated`.
-        terms: See `LandingTerms`.
-
-    Returns:
-        The records whose fragments were made again.
-
-    Raises:
-        StageFailedError: The bytes lead to other rows than the record has: they were changed, or are gone.
-    """
-    restored = []
-    for record in records:
-        contract = contracts.get(record.source)
-        wanted = ((LANDED_FILES, record.fragment), (UNDATED_ROWS, record.undated_fragment))
-        keys = [Layout.object_key(asset, fragment) for asset, fragment in wanted if fragment is not None]
-        is_current = contract is not None and not is_outdated(record, contract, terms.start_date)
-        if contract is None or not is_current or all(terms.objects.exists(key) for key in keys):
-            continue
-        is_kept = terms.objects.exists(Layout.raw_key(record.bytes_sha256))
-        found = _route(Kept.of(record), contract, terms, name=record.name)[0] if is_kept else None
-        if found is None or (found.fragment, found.undated_fragment) != (record.fragment, record.undated_fragment):
-            raise StageFailedError(
-                "Kept bytes do not lead to the rows that were landed.",
-                remedy="Restore the file under raw/ from a backup of the root; its name is the SHA-256 of its bytes.",
-                source=record.source,
-                file=record.sha256,
-            )
-        show_again(record, terms)
-        restored.append(record)
-    return restored
 
 
 def is_outdated(record: LedgerRecord, contract: SourceContract, start_date: date) -> bool:
@@ -250,7 +177,7 @@ def _land_masked(
         )
     except LandingError as refusal:
         return _refused(contract.source, where, name, refusal, terms)
-    return _land_kept(kept, contract, terms, path=where, name=name)
+    return land_kept(kept, contract, terms, path=where, name=name)
 
 
 def _land_again(record: LedgerRecord, contract: SourceContract, terms: LandingTerms) -> LandedFile:
@@ -261,7 +188,7 @@ def _land_again(record: LedgerRecord, contract: SourceContract, terms: LandingTe
     if not terms.objects.exists(key):
         return _unreadable(record.source, key, record.name, "The kept bytes are missing.", terms)
     try:
-        return _land_kept(Kept.of(record), contract, terms, path=key, name=record.name)
+        return land_kept(Kept.of(record), contract, terms, path=key, name=record.name)
     except FileTooLargeError as refusal:
         return _refused(record.source, key, record.name, refusal, terms)
     except (SettingsError, DamagedObjectError) as error:
@@ -279,14 +206,15 @@ def _unreadable(source: str, path: str, name: str, reason: str, terms: LandingTe
     return LandedFile(source, path, name, "unreadable", None, reason)
 
 
-def _land_kept(kept: Kept, contract: SourceContract, terms: LandingTerms, *, path: str, name: str) -> LandedFile:
+def land_kept(kept: Kept, contract: SourceContract, terms: LandingTerms, *, path: str, name: str) -> LandedFile:
+    """Record a kept content under a contract, unless it is, and note its name; see `land_file`."""
     ledger, routing_hash = terms.ledger, terms.routing_hash(contract)
     outcome: Outcome = "known"
     record = ledger.record(contract.source, kept.sha256, routing_hash)
     if record is None:
         deadline = Deadline(terms.store.clock)
         with terms.objects.lock(Layout.objects_lock_key(LANDED_FILES), shared=True):
-            record, outcome = _route(kept, contract, terms, name=name)
+            record, outcome = route_kept(kept, contract, terms, name=name)
             deadline.check(source=contract.source, file=kept.sha256)
             is_ours = ledger.append(record)
         if not is_ours:
@@ -297,7 +225,7 @@ def _land_kept(kept: Kept, contract: SourceContract, terms: LandingTerms, *, pat
     return LandedFile(contract.source, path, name, outcome, record, record.reason)
 
 
-def _route(kept: Kept, contract: SourceContract, terms: LandingTerms, *, name: str) -> tuple[LedgerRecord, Status]:
+def route_kept(kept: Kept, contract: SourceContract, terms: LandingTerms, *, name: str) -> tuple[LedgerRecord, Status]:
     """Route a kept content and publish its fragments; the returned record is not yet appended."""
     # Only bytes that were kept before can have been landed before.
     first = None if kept.is_new else terms.ledger.decided(contract.source, kept.sha256)

@@ -18,7 +18,6 @@ from ml_data_platform.events.planning import (
     READS_CONTRACTS,
     State,
     closed_gate,
-    lost_files,
     maturity,
     missing_upstream,
     refused_days,
@@ -180,8 +179,8 @@ _BUILDERS: Mapping[str, Callable[[Job], StageResult]] = {
 
 
 def _refuse_lost(state: State, asset: str, day: dt.date) -> None:
-    if asset == "raw_events" and state.lost.get(day):
-        raise RecordError(lost_files(state.lost[day]), asset=asset, partition=day.isoformat())
+    if asset == "raw_events" and day in state.lost:
+        raise RecordError(state.lost[day], asset=asset, partition=day.isoformat())
 
 
 def _refuse_blocked(state: State, asset: str, day: dt.date) -> None:

@@ -21,10 +21,10 @@ from ml_data_platform.landing.landing import (
     is_outdated,
     land_file,
     reroute_outdated,
-    restore_fragments,
 )
 from ml_data_platform.landing.limits import Limits
 from ml_data_platform.landing.masking_state import masking_notices, mixed_sources
+from ml_data_platform.landing.restoring import restore_fragments
 from ml_data_platform.landing.terms import with_one_engine
 from ml_data_platform.settings import Settings
 from ml_data_platform.stages.landing_place import at_hand, landing_folder, look, top_level

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ml_data_platform.errors import PlatformError, bounded
-from ml_data_platform.landing.landing import land_lost
+from ml_data_platform.landing.restoring import land_lost
 from ml_data_platform.stages.landed_files import landing_terms
 from ml_data_platform.stages.platform import Platform
 from ml_data_platform.storage.decisions import Decision

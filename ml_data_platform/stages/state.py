@@ -181,10 +181,8 @@ def _heads(platform: Platform, assets: Sequence[str], days: Sequence[dt.date] | 
     return heads
 
 
-def _lost(
-    platform: Platform, records: Sequence[LedgerRecord], heads: Mapping[dt.date, Head]
-) -> dict[dt.date, tuple[str, ...]]:
-    """Return by day the landed files that it was published from and that have no record now, nor were they retracted."""
+def _lost(platform: Platform, records: Sequence[LedgerRecord], heads: Mapping[dt.date, Head]) -> dict[dt.date, str]:
+    """Return by day, in words, the landed files that it was published from and that have no record, nor were retracted."""
     counted = {f"{record.source}/{record.sha256}" for record in records}
     gone = {
         day: [file for file in head.inputs if file.startswith(_LANDED) and file.removeprefix(_LANDED) not in counted]
@@ -198,8 +196,14 @@ def _lost(
     for source in {file.partition("/")[0] for file in named}:
         standings = platform.ledger.decisions.standings(source)
         named -= {f"{source}/{sha256}" for sha256, standing in standings.items() if standing.is_retracted}
-    found = {day: tuple(sorted(named & {file.removeprefix(_LANDED) for file in files})) for day, files in gone.items()}
-    return {day: files for day, files in found.items() if files}
+    found = {day: sorted(named & {file.removeprefix(_LANDED) for file in files}) for day, files in gone.items()}
+    return {day: _in_words(files) for day, files in found.items() if files}
+
+
+def _in_words(lost: Sequence[str]) -> str:
+    source, _, sha256 = lost[0].partition("/")
+    more = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
+    return f"the ledger has lost the record of {source}/{sha256[:12]}{more}, whose rows would be dropped: ml-data-platform verify --repair"
 
 
 def _as_head(record: LogRecord) -> Head:

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ml_data_platform.errors import PlatformError, RecordError
-from ml_data_platform.landing.landing import restore_fragments, show_again, show_undated
+from ml_data_platform.landing.landing import show_again, show_undated
+from ml_data_platform.landing.restoring import restore_fragments
 from ml_data_platform.landing.too_late import too_late_rows
 from ml_data_platform.stages.adoption import is_of_before
 from ml_data_platform.stages.landed_files import kept_terms, restore_landed
