@@ -16,10 +16,12 @@ from ml_data_platform.cli import screen
 from ml_data_platform.cli.options import JsonOption, RootOption, require_root, settings_of
 
 if TYPE_CHECKING:
+    from ml_data_platform.settings import Settings
     from ml_data_platform.stages.verification import Look, Verification
     from ml_data_platform.storage.collection import Collection
 
 MAX_SHOWN = 50
+MAX_AGE = dt.timedelta(days=36_500)
 _AGE = re.compile(r"([0-9]{1,6})(m|h|d)")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
@@ -84,17 +86,27 @@ def gc(
             help="Keep what was replaced or written later than this.",
         ),
     ] = "24h",  # type: ignore[assignment]
+    runs_older_than: Annotated[
+        dt.timedelta,
+        typer.Option(
+            "--runs-older-than",
+            metavar="AGE",
+            parser=age_argument,
+            help="Keep what Dagster recorded of runs that ended later than this.",
+        ),
+    ] = "90d",  # type: ignore[assignment]
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Remove the files of old generations, and what crashes left. The log, landed bytes and versions stay.
+    """Remove the files of old generations, what crashes left, and old runs. Log, landed bytes and versions stay.
 
     Of each partition the newest generation, the last N, those replaced less than AGE ago and those that a version
-    pins are kept.
+    pins are kept; of Dagster's runs those that hold the newest state of a partition or the newest result of a check.
     """
     from ml_data_platform.stages.platform import open_platform
 
-    platform = open_platform(require_root(settings_of(root)))
+    settings = require_root(settings_of(root))
+    platform = open_platform(settings)
     with screen.progress("collecting") as (bar, task):
         if not dry_run:
             platform.store.recover()
@@ -104,10 +116,29 @@ def gc(
             is_dry_run=dry_run,
             on_progress=lambda asset: bar.update(task, description=f"objects of {asset}"),
         )
+        bar.update(task, description="runs")
+        ended_before = dt.datetime.now(dt.UTC) - min(runs_older_than, MAX_AGE)
+        runs = _collect_runs(settings, ended_before, is_dry_run=dry_run)
     if as_json:
-        screen.print_json(_collection_json(removed, is_dry_run=dry_run))
+        screen.print_json({**_collection_json(removed, is_dry_run=dry_run), "runs_removed": len(runs)})
         return
     _print_collection(removed, is_dry_run=dry_run)
+    if runs:
+        said = "would remove" if dry_run else "removed"
+        old = f" of Dagster's history, which ended before {ended_before:%Y-%m-%d %H:%M} UTC"
+        screen.say(f"{said} {screen.counted(len(runs), 'run')}", style="green", tail=old)
+
+
+def _collect_runs(settings: Settings, ended_before: dt.datetime, *, is_dry_run: bool) -> list[str]:
+    """Remove the runs that are old and needed for nothing, and return their ids."""
+    from ml_data_platform.defs.instance import open_instance
+    from ml_data_platform.defs.retention import expired_runs, remove_runs
+
+    with open_instance(settings) as instance:
+        found = expired_runs(instance, ended_before)
+        if not is_dry_run:
+            remove_runs(instance, found)
+    return found
 
 
 def _collection_json(removed: Collection, *, is_dry_run: bool) -> dict[str, object]:
