@@ -18,6 +18,7 @@ from urllib.request import url2pathname
 import pandas as pd
 
 from ml_data_platform.errors import ValidationSetupError
+from ml_data_platform.validation.escaped_pages import escaped_pages
 from ml_data_platform.validation.expectations import expectation_of, great_expectations
 from ml_data_platform.validation.rules import Rule
 
@@ -68,7 +69,7 @@ def write_suites(folder: Path, suites: Sequence[Suite]) -> Written:
         OSError: The folder cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), escaped_pages():
         warnings.simplefilter("ignore")
         gx = great_expectations()
         logging.getLogger("great_expectations").setLevel(logging.ERROR)
