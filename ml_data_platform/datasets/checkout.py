@@ -6,23 +6,25 @@ here: the root's store, which another machine does not have.
 
 from __future__ import annotations
 
-import hashlib
-import json
+import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ml_data_platform.datasets.dataset_versions import oids_of
-from ml_data_platform.datasets.dvc_files import DvcFiles, Remote
-from ml_data_platform.datasets.git import Git
-from ml_data_platform.datasets.manifest import DATA, MANIFEST, FileFacts, Manifest
-from ml_data_platform.datasets.repository import VersionsRepository, manifest_of_tag, names_of_versions
+from ml_data_platform.datasets.dvc_files import DvcFiles, Remote, listing_md5, tracking_text
+from ml_data_platform.datasets.foreign_repository import manifest_in, private_folder, remote_in, require_honest_tree
+from ml_data_platform.datasets.git import TRANSPORTS, Git
+from ml_data_platform.datasets.manifest import DATA, FileFacts, Manifest
+from ml_data_platform.datasets.repository import VersionsRepository, is_name_of_version, names_of_versions
 from ml_data_platform.errors import CorruptVersionError, UnknownVersionError, VersionError
 from ml_data_platform.storage.durability import file_sha256
 
 Progress = Callable[[str], None]
+_HEADS = "+refs/heads/*:refs/remotes/origin/*"
 
 
 @dataclass(frozen=True)
@@ -61,13 +63,18 @@ def check_out(
             folder=str(target),
         )
     partial = target.with_name(f".{target.name}.partial")
+    private_folder(partial)
     progress(f"git: {repository}")
-    manifest = _clone(repository, tag, partial)
-    dvc = DvcFiles(partial)
-    dvc.override(remote, has_own_state=True)
+    git, source = _fetch(repository, tag, partial)
+    manifest = manifest_in(git, tag)
+    require_honest_tree(git, manifest)
+    named = remote_in(git, manifest, source) if remote is None else remote
+    # DVC is told what follows from the manifest; it reads no file of the repository.
+    dvc = DvcFiles(partial, named)
+    dvc.configure(named)
     dvc.forget_killed_processes()
     progress("dvc: pulling")
-    dvc.pull(f"{DATA}/{tracked.name}" for tracked in manifest.tracked)
+    dvc.pull(dvc.track(manifest))
     progress("comparing with the manifest")
     wrong = differing_files(partial, manifest)
     if wrong:
@@ -78,9 +85,11 @@ def check_out(
             version=tag,
             files=wrong[:5],
         )
-    dvc.override(remote, has_own_state=False)
+    git("checkout", "--quiet", "--force", "--detach", f"refs/tags/{tag}")
+    dvc.override(named if remote is not None or _is_folder(named) else None)
     if target.exists():
         target.rmdir()
+    partial.chmod(0o777 & ~_umask())
     partial.rename(target)
     return Checkout(manifest, target, sum(1 for _ in manifest.files))
 
@@ -99,20 +108,37 @@ def _is_as_named(path: Path, file: FileFacts) -> bool:
     return path.is_file() and path.stat().st_size == file.size_bytes and file_sha256(path) == file.sha256
 
 
-def _clone(repository: str, tag: str, folder: Path) -> Manifest:
+def _is_folder(remote: Remote) -> bool:
+    return "://" not in remote.url
+
+
+def _umask() -> int:
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
+def _fetch(repository: str, tag: str, folder: Path) -> tuple[Git, str]:
+    """Fetch a repository into a folder, and write none of its files; returns where, and from where."""
     git = Git(folder)
     git.initialise()
     git.remove_stale_locks()
-    name = f"refs/tags/{tag}"
-    source = str(Path(repository).resolve()) if Path(repository).exists() else repository
-    if not git.succeeds("remote", "add", "origin", source):
-        git("remote", "set-url", "origin", source)
-    git("fetch", "--quiet", "--tags", "origin", "+refs/heads/*:refs/remotes/origin/*")
-    if not git.succeeds("show-ref", "--verify", "--quiet", name):
+    # A link in a commit would be written as a file that says where it leads; nothing is filtered.
+    git("config", "--local", "core.symlinks", "false")
+    (folder / ".git" / "info").mkdir(exist_ok=True)
+    (folder / ".git" / "info" / "attributes").write_text("* -filter -text -ident -eol -working-tree-encoding\n")
+    source = _source(repository)
+    git("config", "--local", "remote.origin.url", source)
+    git("config", "--local", "remote.origin.fetch", _HEADS)
+    git("fetch", "--quiet", "--tags", "--no-recurse-submodules", "origin", _HEADS, environment=TRANSPORTS)
+    if not is_name_of_version(tag) or not git.succeeds("show-ref", "--verify", "--quiet", f"refs/tags/{tag}"):
         shutil.rmtree(folder)
         raise UnknownVersionError("the repository has no such version", repository=repository, got=tag)
-    git("checkout", "--quiet", "--force", "--detach", name)
-    return manifest_of_tag((folder / MANIFEST).read_text(encoding="utf-8"), tag)
+    return git, source
+
+
+def _source(repository: str) -> str:
+    return str(Path(repository).resolve()) if Path(repository).exists() else repository
 
 
 def resolve_tag(repository: str, tag: str) -> str:
@@ -121,8 +147,11 @@ def resolve_tag(repository: str, tag: str) -> str:
     Raises:
         UnknownVersionError: No version, or more than one, has this name.
     """
-    source = str(Path(repository).resolve()) if Path(repository).exists() else repository
-    listed = Git(Path.cwd())("ls-remote", "--tags", "--refs", source, "refs/tags/data/*")
+    # The working folder may be a repository of somebody else, whose configuration is not asked.
+    with tempfile.TemporaryDirectory() as nowhere:
+        alone = {**TRANSPORTS, "GIT_CEILING_DIRECTORIES": str(Path(nowhere).resolve().parent)}
+        asked = ("ls-remote", "--tags", "--refs", "--", _source(repository), "refs/tags/data/*")
+        listed = Git(Path(nowhere))(*asked, environment=alone)
     tags = names_of_versions(line.split("\t")[1].removeprefix("refs/tags/") for line in listed.splitlines())
     found = tags[-1:] if tag == "latest" else [each for each in tags if tag == each] or [t for t in tags if tag in t]
     if len(found) != 1:
@@ -181,21 +210,9 @@ def _tracking_faults(repository: VersionsRepository, manifest: Manifest) -> list
     faults = []
     for folder in manifest.tracked:
         top = f"{DATA}/{folder.name}"
-        tracked = repository.git("show", f"refs/tags/{manifest.tag}:{top}.dvc")
-        if f"md5: {folder.dir_md5}.dir" not in tracked:
+        tracked = repository.git("show", f"refs/tags/{manifest.tag}:{top}.dvc") + "\n"
+        if tracked != tracking_text(folder):
             faults.append(f"{top}.dvc tracks another listing than the manifest names")
         if listing_md5({file.path.removeprefix(f"{top}/"): file.md5 for file in folder.files}) != folder.dir_md5:
             faults.append(f"the listing of {top} is not that of the manifest's files")
     return faults
-
-
-def listing_md5(md5s: dict[str, str]) -> str:
-    """Return the MD5 of DVC's listing of a folder.
-
-    Args:
-        md5s: Path within the folder to MD5 of the file.
-
-    Source: DVC user guide, "Structure of the cache directory": a JSON list of objects with md5 and relpath, by path.
-    """
-    entries = [{"md5": md5, "relpath": path} for path, md5 in sorted(md5s.items())]
-    return hashlib.md5(json.dumps(entries, sort_keys=True).encode(), usedforsecurity=False).hexdigest()

@@ -10,6 +10,7 @@ the caller, who holds the lock of the repository of versions, has it removed bef
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
@@ -19,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ml_data_platform.datasets.manifest import DATA, Manifest, Tracked
 from ml_data_platform.errors import CorruptVersionError, PlatformError, VersionError, bounded
 from ml_data_platform.storage.durability import sync_file, sync_folder
 
@@ -97,21 +99,24 @@ class DvcFiles:
         _write_if_changed(self.folder / ".dvc" / ".gitignore", _IGNORED_BY_GIT)
         _write_if_changed(self.folder / ".dvcignore", "/.incoming\n")
 
-    def override(self, remote: Remote | None, *, has_own_state: bool) -> None:
-        """Let this folder alone use another remote; for a clone.
+    def override(self, remote: Remote | None) -> None:
+        """Let this folder alone use another remote, with DVC's state where DVC keeps that of all folders; for a clone.
 
         Args:
             remote: The remote; none for the one that the repository names.
-            has_own_state: Keep DVC's state in the folder, and not where DVC keeps that of all folders. Its path is absolute,
-                so this is only for as long as the folder is not moved.
         """
         local: dict[str, Mapping[str, str]] = {}
-        if has_own_state:
-            local["core"] = {"site_cache_dir": str(self._state)}
         if remote is not None:
+            local["core"] = {"remote": REMOTE}
             local[f'remote "{REMOTE}"'] = {"url": remote.url, "verify": "true", **remote.options}
-        (self.folder / ".dvc" / "tmp").mkdir(parents=True, exist_ok=True)
         _write_if_changed(self.folder / ".dvc" / "config.local", _config_text(local), mode=0o600)
+
+    def track(self, manifest: Manifest) -> list[str]:
+        """Let DVC track what a manifest names, and nothing else; returns the folders, for `pull`."""
+        (self.folder / DATA).mkdir(exist_ok=True)
+        for tracked in manifest.tracked:
+            _write_if_changed(self.folder / DATA / f"{tracked.name}.dvc", tracking_text(tracked))
+        return [f"{DATA}/{tracked.name}" for tracked in manifest.tracked]
 
     def forget_killed_processes(self) -> None:
         """Remove what killed processes of DVC left; the caller is the only one here.
@@ -261,6 +266,27 @@ class DvcFiles:
                 repository=str(self.folder),
                 remote=self.remote.url if self.remote else None,
             ) from error
+
+
+def tracking_text(folder: Tracked) -> str:
+    """Return the text of the file by which DVC tracks a folder of a version."""
+    size = sum(file.size_bytes for file in folder.files)
+    return (
+        f"outs:\n- md5: {folder.dir_md5}.dir\n  size: {size}\n  nfiles: {len(folder.files)}\n  hash: md5\n"
+        f"  path: {folder.name}\n"
+    )
+
+
+def listing_md5(md5s: dict[str, str]) -> str:
+    """Return the MD5 of DVC's listing of a folder.
+
+    Args:
+        md5s: Path within the folder to MD5 of the file.
+
+    Source: DVC user guide, "Structure of the cache directory": a JSON list of objects with md5 and relpath, by path.
+    """
+    entries = [{"md5": md5, "relpath": path} for path, md5 in sorted(md5s.items())]
+    return hashlib.md5(json.dumps(entries, sort_keys=True).encode(), usedforsecurity=False).hexdigest()
 
 
 def _causes(error: BaseException) -> str:

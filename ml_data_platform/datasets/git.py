@@ -33,6 +33,21 @@ CONFIG: Mapping[str, str] = {
 }
 """Local to the repository: the user's own configuration is neither read for these nor changed."""
 
+_RUNS_NOTHING: Mapping[str, str] = {
+    "core.hooksPath": os.devnull,
+    "core.fsmonitor": "false",
+    "core.pager": "cat",
+    "diff.external": "",
+    "log.showSignature": "false",
+    "submodule.recurse": "false",
+    "transfer.fsckObjects": "true",
+    "protocol.ext.allow": "never",
+}
+"""For every command, over all configuration: a repository from elsewhere cannot name programs that git would run."""
+
+TRANSPORTS: Mapping[str, str] = {"GIT_ALLOW_PROTOCOL": "file:git:http:https:ssh"}
+"""For commands that reach another repository; all others reach none, whatever a repository says that it lacks."""
+
 
 class Git:
     """Git in one folder.
@@ -166,6 +181,10 @@ class Git:
 
 
 def _clean_environment() -> dict[str, str]:
-    """Return the environment without variables that would point git at another repository, e.g. those of a hook."""
+    """Return the environment without variables that point git at another repository, in which no other program is run."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    return {**kept, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
+    overrides = {"GIT_CONFIG_COUNT": str(len(_RUNS_NOTHING))}
+    for number, (name, value) in enumerate(_RUNS_NOTHING.items()):
+        overrides |= {f"GIT_CONFIG_KEY_{number}": name, f"GIT_CONFIG_VALUE_{number}": value}
+    closed = {"GIT_NO_LAZY_FETCH": "1", "GIT_ALLOW_PROTOCOL": "none", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
+    return {**kept, **overrides, **closed}

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ml_data_platform.errors import CorruptVersionError
 
@@ -17,6 +17,14 @@ MANIFEST = "version.json"
 FORMAT = 1
 DATA = "data"
 FOLDS = "folds"
+
+# Nothing in a manifest can lead out of a folder, whoever wrote it. What a dry run would write has no MD5 yet.
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,99}$")]
+PathInVersion = Annotated[str, Field(pattern=r"^data(/[A-Za-z0-9][A-Za-z0-9=._-]{0,199}){2,5}$")]
+Day = Annotated[str, Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Md5 = Annotated[str, Field(pattern=r"^([0-9a-f]{32})?$")]
+Count = Annotated[int, Field(ge=0)]
 
 
 class _Part(BaseModel):
@@ -26,11 +34,11 @@ class _Part(BaseModel):
 class FileFacts(_Part):
     """One file: path below the repository, hashes (SHA-256, and the MD5 that DVC files it under), bytes, rows."""
 
-    path: str
-    sha256: str
-    md5: str
-    size_bytes: int
-    rows: int
+    path: PathInVersion
+    sha256: Sha256
+    md5: Md5
+    size_bytes: Count
+    rows: Count
 
 
 class PartitionFacts(_Part):
@@ -48,7 +56,7 @@ class PartitionFacts(_Part):
         files: Its files, by path.
     """
 
-    day: str
+    day: Day
     generation: int
     content: str
     features: str
@@ -70,12 +78,18 @@ class ColumnFacts(_Part):
 class DatasetFacts(_Part):
     """One data set: its columns, the MD5 of DVC's listing of its files, and its partitions by day."""
 
-    name: str
+    name: Name
     columns: tuple[ColumnFacts, ...]
-    dir_md5: str
-    rows: int
-    size_bytes: int
+    dir_md5: Md5
+    rows: Count
+    size_bytes: Count
     partitions: tuple[PartitionFacts, ...]
+
+    @model_validator(mode="after")
+    def _holds_its_own_files(self) -> Self:
+        """Require that every file lies below the data set, and that none is named twice."""
+        _require_below(self.name, [file.path for file in self.files])
+        return self
 
     @property
     def files(self) -> Iterator[FileFacts]:
@@ -117,13 +131,24 @@ class FoldFacts(_Part):
     accepts: str
     key: str
     parts: tuple[FoldPart, ...]
-    dir_md5: str
+    dir_md5: Md5
     file: FileFacts
+
+    @model_validator(mode="after")
+    def _holds_its_own_file(self) -> Self:
+        _require_below(FOLDS, [self.file.path])
+        return self
 
     @property
     def name(self) -> str:
         """The strategy as ``--folds`` takes it."""
         return f"{self.strategy}:{self.count}" + (f":{self.seed}" if self.seed else "")
+
+
+def _require_below(name: str, paths: list[str]) -> None:
+    top = f"{DATA}/{name}/"
+    if not all(path.startswith(top) for path in paths) or len(set(paths)) != len(paths):
+        raise ValueError(f"a file of {name} lies outside of it, or is named twice")
 
 
 class Tracked(_Part):
@@ -149,7 +174,7 @@ class DayFacts(_Part):
         checks: What validation recorded with the day in the commit log; blocking checks passed.
     """
 
-    day: str
+    day: Day
     rows: int
     positives: int | None
     immature_rows: int | None

@@ -230,7 +230,12 @@ class VersionsRepository:
 
 def names_of_versions(tags: Iterable[str]) -> list[str]:
     """Return those tags that are names of versions, oldest first: people may have others beside them."""
-    return sorted(tag for tag in tags if _TAG.fullmatch(tag))
+    return sorted(filter(is_name_of_version, tags))
+
+
+def is_name_of_version(tag: str) -> bool:
+    """Tell whether a tag is named as versions are."""
+    return _TAG.fullmatch(tag) is not None
 
 
 def manifest_of_tag(text: str, tag: str) -> Manifest:
