@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from ml_data_platform.datasets.checkout import Verification
     from ml_data_platform.datasets.comparison import VersionDifference
     from ml_data_platform.datasets.dataset_versions import Cut
-    from ml_data_platform.datasets.manifest import AcceptedFeature, FoldFacts, LeftOut, Manifest, SpannedFiles
+    from ml_data_platform.datasets.manifest import AcceptedFeature, FoldFacts, LeftOut, Manifest
+    from ml_data_platform.datasets.spanned_facts import SpannedFiles
 
 SHOWN = 10
 _TAG_WIDTH = len("data/20260601T080000Z-0123456789ab")

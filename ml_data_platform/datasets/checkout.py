@@ -18,7 +18,8 @@ from ml_data_platform.datasets.dataset_versions import oids_of
 from ml_data_platform.datasets.dvc_files import DvcFiles, Remote, listing_md5, tracking_text
 from ml_data_platform.datasets.foreign_repository import manifest_in, private_folder, remote_in, require_honest_tree
 from ml_data_platform.datasets.git import TRANSPORTS, Git
-from ml_data_platform.datasets.manifest import DATA, FileFacts, Manifest
+from ml_data_platform.datasets.manifest import FileFacts, Manifest
+from ml_data_platform.datasets.manifest_fields import DATA
 from ml_data_platform.datasets.repository import VersionsRepository, is_name_of_version, names_of_versions
 from ml_data_platform.errors import CorruptVersionError, UnknownVersionError, VersionError
 from ml_data_platform.storage.durability import file_sha256

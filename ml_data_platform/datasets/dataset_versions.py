@@ -19,7 +19,8 @@ from typing import Literal
 
 from ml_data_platform.datasets.dvc_files import MISSING
 from ml_data_platform.datasets.event_ids import require_unique_events
-from ml_data_platform.datasets.manifest import DATA, FOLDS, FoldFacts, Manifest
+from ml_data_platform.datasets.manifest import FOLDS, FoldFacts, Manifest
+from ml_data_platform.datasets.manifest_fields import DATA
 from ml_data_platform.datasets.repository import VersionsRepository, snapshot_of_tag
 from ml_data_platform.datasets.selection import Request, Selection, select_partitions
 from ml_data_platform.datasets.snapshots import remove_unnamed_snapshots, snapshot_id, snapshot_of, write_snapshot

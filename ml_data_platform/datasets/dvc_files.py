@@ -20,7 +20,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ml_data_platform.datasets.manifest import DATA, Manifest, Tracked
+from ml_data_platform.datasets.manifest import Manifest, Tracked
+from ml_data_platform.datasets.manifest_fields import DATA
 from ml_data_platform.errors import CorruptVersionError, PlatformError, VersionError, bounded
 from ml_data_platform.storage.durability import sync_file, sync_folder
 

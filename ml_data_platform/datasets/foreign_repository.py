@@ -17,7 +17,8 @@ from pathlib import Path
 
 from ml_data_platform.datasets.dvc_files import REMOTE, Remote, listing_md5, tracking_text
 from ml_data_platform.datasets.git import Git
-from ml_data_platform.datasets.manifest import DATA, MANIFEST, Manifest
+from ml_data_platform.datasets.manifest import MANIFEST, Manifest
+from ml_data_platform.datasets.manifest_fields import DATA
 from ml_data_platform.datasets.pipeline_files import PARAMETERS, PIPELINE
 from ml_data_platform.datasets.repository import manifest_of_tag
 from ml_data_platform.errors import CorruptVersionError, VersionError, bounded

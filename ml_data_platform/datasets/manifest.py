@@ -7,31 +7,29 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Annotated, Any, Self
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
+from ml_data_platform.datasets.manifest_fields import (
+    Count,
+    Day,
+    Md5,
+    Name,
+    Part,
+    PathInVersion,
+    Sha256,
+    require_below,
+)
+from ml_data_platform.datasets.spanned_facts import SpannedFiles
 from ml_data_platform.errors import CorruptVersionError
 
 MANIFEST = "version.json"
 FORMAT = 1
-DATA = "data"
 FOLDS = "folds"
 
-# Nothing in a manifest can lead out of a folder, whoever wrote it. What a dry run would write has no MD5 yet.
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,99}$")]
-PathInVersion = Annotated[str, Field(pattern=r"^data(/[A-Za-z0-9][A-Za-z0-9=._-]{0,199}){2,5}$")]
-Day = Annotated[str, Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")]
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-Md5 = Annotated[str, Field(pattern=r"^([0-9a-f]{32})?$")]
-Count = Annotated[int, Field(ge=0)]
 
-
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class FileFacts(_Part):
+class FileFacts(Part):
     """One file: path below the repository, hashes (SHA-256, and the MD5 that DVC files it under), bytes, rows."""
 
     path: PathInVersion
@@ -41,7 +39,7 @@ class FileFacts(_Part):
     rows: Count
 
 
-class PartitionFacts(_Part):
+class PartitionFacts(Part):
     """One generation of one partition.
 
     Attributes:
@@ -67,7 +65,7 @@ class PartitionFacts(_Part):
     files: tuple[FileFacts, ...]
 
 
-class ColumnFacts(_Part):
+class ColumnFacts(Part):
     """One column: name, Arrow type, and its role in the catalog."""
 
     name: str
@@ -75,7 +73,7 @@ class ColumnFacts(_Part):
     role: str
 
 
-class DatasetFacts(_Part):
+class DatasetFacts(Part):
     """One data set: its columns, the MD5 of DVC's listing of its files, and its partitions by day."""
 
     name: Name
@@ -88,7 +86,7 @@ class DatasetFacts(_Part):
     @model_validator(mode="after")
     def _holds_its_own_files(self) -> Self:
         """Require that every file lies below the data set, and that none is named twice."""
-        _require_below(self.name, [file.path for file in self.files])
+        require_below(self.name, [file.path for file in self.files])
         return self
 
     @property
@@ -97,7 +95,7 @@ class DatasetFacts(_Part):
         return (file for partition in self.partitions for file in partition.files)
 
 
-class FoldPart(_Part):
+class FoldPart(Part):
     """One fold: its number, and the users, rows and positive rows in it."""
 
     fold: int
@@ -111,7 +109,7 @@ class FoldPart(_Part):
         return self.positives / self.rows if self.rows else None
 
 
-class FoldFacts(_Part):
+class FoldFacts(Part):
     """Folds that were dealt when the version was cut, and are part of it.
 
     Attributes:
@@ -136,7 +134,7 @@ class FoldFacts(_Part):
 
     @model_validator(mode="after")
     def _holds_its_own_file(self) -> Self:
-        _require_below(FOLDS, [self.file.path])
+        require_below(FOLDS, [self.file.path])
         return self
 
     @property
@@ -145,13 +143,7 @@ class FoldFacts(_Part):
         return f"{self.strategy}:{self.count}" + (f":{self.seed}" if self.seed else "")
 
 
-def _require_below(name: str, paths: list[str]) -> None:
-    top = f"{DATA}/{name}/"
-    if not all(path.startswith(top) for path in paths) or len(set(paths)) != len(paths):
-        raise ValueError(f"a file of {name} lies outside of it, or is named twice")
-
-
-class Tracked(_Part):
+class Tracked(Part):
     """A folder below ``data`` that DVC tracks: its name, the MD5 of DVC's listing, its files."""
 
     name: str
@@ -159,7 +151,7 @@ class Tracked(_Part):
     files: tuple[FileFacts, ...]
 
 
-class DayFacts(_Part):
+class DayFacts(Part):
     """One day of the version.
 
     Attributes:
@@ -180,71 +172,18 @@ class DayFacts(_Part):
     immature_rows: int | None
     is_provisional: bool
     mature_through: dict[str, str] | None = None
-    declared_early: dict[str, int] = {}
+    declared_early: dict[str, int] = Field(default_factory=dict)
     checks: dict[str, Any]
 
 
-class SpannedSource(_Part):
-    """The landed files of one source that have rows on the days of the version.
-
-    Attributes:
-        source: Its name.
-        files: Their number; empty files among them.
-        rows: Their rows, those of other days too.
-        unusable: Rows that reach no day, by reason.
-        expected: Rows that reach no day as the contract expects, by reason.
-        red_files: Files of which more rows reach no day than the contract tolerates, or of which nothing is published.
-        warned_files: Files that are only warned of.
-    """
-
-    source: str
-    files: int
-    rows: int
-    unusable: dict[str, int]
-    expected: dict[str, int]
-    red_files: int
-    warned_files: int
-
-    @property
-    def unusable_rows(self) -> int:
-        """Rows that reach no day and should."""
-        return sum(self.unusable.values())
-
-
-class SpannedFile(_Part):
-    """A landed file that is red or warned of, see `SpannedSource`; ``refusal``: why nothing of it is published."""
-
-    source: str
-    sha256: str
-    name: str
-    level: str
-    rows: int
-    unusable: dict[str, int]
-    refusal: str | None
-
-
-class SpannedFiles(_Part):
-    """The landed files of the version's days, as they stood when it was cut.
-
-    Attributes:
-        accepted: Why red files may be among them, in the words of who cut it; empty where none is.
-        sources: By name.
-        worst: The red ones and those that are warned of, the largest loss first; of many only the first.
-    """
-
-    accepted: str
-    sources: tuple[SpannedSource, ...]
-    worst: tuple[SpannedFile, ...]
-
-
-class LeftOut(_Part):
+class LeftOut(Part):
     """A day that is not in the version, and why."""
 
     day: str
     reason: str
 
 
-class AcceptedFeature(_Part):
+class AcceptedFeature(Part):
     """A feature that may tell the label alone: why, and the days on which it did to its AUC there."""
 
     feature: str
@@ -252,7 +191,7 @@ class AcceptedFeature(_Part):
     days: dict[str, float]
 
 
-class Manifest(_Part):
+class Manifest(Part):
     """A version.
 
     Attributes:

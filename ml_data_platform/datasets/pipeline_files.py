@@ -9,7 +9,8 @@ import datetime as dt
 
 import yaml
 
-from ml_data_platform.datasets.manifest import DATA, MANIFEST, Manifest
+from ml_data_platform.datasets.manifest import MANIFEST, Manifest
+from ml_data_platform.datasets.manifest_fields import DATA
 
 PIPELINE = "dvc.yaml"
 PARAMETERS = "params.yaml"

@@ -20,7 +20,8 @@ from pathlib import Path
 from ml_data_platform.datasets.dvc_files import DvcFiles, Remote
 from ml_data_platform.datasets.git import Git
 from ml_data_platform.datasets.known_days import default_cutoff
-from ml_data_platform.datasets.manifest import DATA, MANIFEST, Manifest
+from ml_data_platform.datasets.manifest import MANIFEST, Manifest
+from ml_data_platform.datasets.manifest_fields import DATA
 from ml_data_platform.datasets.pipeline_files import PARAMETERS, PIPELINE, parameters_text, pipeline_text
 from ml_data_platform.datasets.workspace import WorkTree
 from ml_data_platform.errors import (

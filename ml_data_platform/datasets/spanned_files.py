@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from ml_data_platform.datasets.manifest import SpannedFile, SpannedFiles, SpannedSource
 from ml_data_platform.datasets.selection import FEATURES, ChosenDay, features_of, generation_with
+from ml_data_platform.datasets.spanned_facts import SpannedFile, SpannedFiles, SpannedSource
 from ml_data_platform.errors import VersionError, bounded
 from ml_data_platform.events.usable_rows import FileVerdict, Level
 from ml_data_platform.storage.table_store import TableStore

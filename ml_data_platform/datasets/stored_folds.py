@@ -15,7 +15,8 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from ml_data_platform.datasets.manifest import DATA, FOLDS, FileFacts, FoldFacts, FoldPart, Manifest
+from ml_data_platform.datasets.manifest import FOLDS, FileFacts, FoldFacts, FoldPart, Manifest
+from ml_data_platform.datasets.manifest_fields import DATA
 from ml_data_platform.errors import SplitError, UnpinnedDataError
 from ml_data_platform.events.schemas import TableSchema
 from ml_data_platform.events.sql_text import sql_identifier, sql_literal

@@ -11,7 +11,6 @@ from collections.abc import Collection
 
 from ml_data_platform.datasets.label_maturity import declared_early, mature_through
 from ml_data_platform.datasets.manifest import (
-    DATA,
     FOLDS,
     AcceptedFeature,
     ColumnFacts,
@@ -21,11 +20,12 @@ from ml_data_platform.datasets.manifest import (
     FoldFacts,
     Manifest,
     PartitionFacts,
-    SpannedFiles,
 )
+from ml_data_platform.datasets.manifest_fields import DATA
 from ml_data_platform.datasets.provenance import code_identity
 from ml_data_platform.datasets.repository import TAG_PREFIX
 from ml_data_platform.datasets.selection import Request, Selection, features_of
+from ml_data_platform.datasets.spanned_facts import SpannedFiles
 from ml_data_platform.features.catalog import CATALOG
 from ml_data_platform.storage.commit_log import LogRecord
 from ml_data_platform.storage.table_store import TableStore

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from ml_data_platform.datasets.manifest import DATA
+from ml_data_platform.datasets.manifest_fields import DATA
 from ml_data_platform.errors import CorruptVersionError
 from ml_data_platform.storage.layout import Layout
 from ml_data_platform.storage.object_store import ObjectStore
