@@ -132,6 +132,23 @@ class StorageUnavailableError(PlatformError, OSError):
         self.errno = errno.EACCES if facts.get("status") in {401, 403} else errno.EIO
 
 
+class SystemFaultError(PlatformError, OSError):
+    """The machine refused something: a full disk, a forbidden file; also an `OSError` with the system's ``errno``."""
+
+    def __init__(self, what: str, *, remedy: str = "", **facts: Any) -> None:
+        super().__init__(what, remedy=remedy, **facts)
+        # Not its file name too: an `OSError` with one no longer says its message.
+        self.errno = facts.get("errno")
+
+
+class EngineMemoryError(PlatformError):
+    """A query needs more memory than the query engine may take."""
+
+
+class HistoryError(PlatformError):
+    """Dagster's history of a root cannot be used: it is damaged, held by another process, or cannot be written."""
+
+
 class MissingPartitionError(PlatformError):
     """A partition that a stage needs was never published."""
 

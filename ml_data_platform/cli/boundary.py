@@ -18,6 +18,7 @@ from typer.core import TyperGroup
 from ml_data_platform.cli import screen
 from ml_data_platform.errors import PlatformError
 from ml_data_platform.events.untrusted_text import plain
+from ml_data_platform.storage.system_faults import explained, note_on_full_disk
 
 FAILED = 1
 STOPPED = 130
@@ -46,12 +47,12 @@ class OneMessage(TyperGroup):
             with _harmless_usage():
                 return super().invoke(ctx)
         except PlatformError as error:
-            screen.fail(str(error))
+            screen.fail(f"{error}{note_on_full_disk(str(error))}")
             raise typer.Exit(FAILED) from error
         except OSError as error:
             if error.errno == errno.EPIPE:
                 raise  # the reader of a pipe went away: nobody is there to be told
-            screen.fail(f"{error.strerror or error}: {error.filename}" if error.filename else str(error))
+            screen.fail(_said(explained(error)))
             raise typer.Exit(FAILED) from error
         except KeyboardInterrupt as error:
             screen.fail("stopped; what is published stays, and running the command again goes on from there")
@@ -78,3 +79,9 @@ def unforeseen_errors() -> Iterator[None]:
     except Exception:  # noqa: BLE001 - all that is done with it is to print it
         screen.print_traceback(traceback.format_exc())
         sys.exit(FAILED)
+
+
+def _said(error: OSError) -> str:
+    if isinstance(error, PlatformError) or not error.filename:
+        return str(error)
+    return f"{error.strerror or error}: {error.filename}"

@@ -20,6 +20,7 @@ from ml_data_platform.events.untrusted_text import plain
 from ml_data_platform.stages.platform import Platform
 from ml_data_platform.stages.state import read_state
 from ml_data_platform.storage.layout import Layout, parse_day
+from ml_data_platform.storage.system_faults import explained
 from ml_data_platform.storage.table_store import PartitionRef, StagedTable
 
 TRANSIENT = frozenset(
@@ -37,9 +38,13 @@ def retry_if_transient(error: OSError, attempt: int) -> None:
 
     Raises:
         RetryRequested: The error is transient.
+        SystemFaultError: It is not, and what to do about it is known.
     """
     if error.errno in TRANSIENT:
         retry(error, attempt)
+    told = explained(error)
+    if told is not error:
+        raise told from error
 
 
 def retry(error: Exception, attempt: int) -> NoReturn:

@@ -25,6 +25,8 @@ from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 from dagster._serdes import ConfigurableClassData
 from sqlalchemy import Connection, Engine, NullPool, create_engine, text
 
+from ml_data_platform.defs.history_faults import told_of
+
 BUSY_TIMEOUT_SECONDS = 30
 
 
@@ -39,7 +41,7 @@ class OpenEventLog(SqliteEventLogStorage):
 
     @contextmanager
     def _connect(self, shard: str) -> Iterator[Connection]:
-        with self._db_lock:
+        with self._db_lock, told_of(Path(self.path_for_shard(shard))):
             connection = self._open.get(shard) or self._opened(shard)
             with connection.begin():
                 yield connection
@@ -98,16 +100,18 @@ class OpenRunStorage(SqliteRunStorage):
     @contextmanager
     def connect(self) -> Iterator[Connection]:
         """Begin a transaction; one within another, or on another thread, has a connection of its own."""
-        if not self._lock.acquire(blocking=False):
-            with super().connect() as connection:
-                yield connection
-            return
-        try:
-            self._open = self._open or _connected(_engine(self._conn_string))
-            with self._open.begin():
-                yield self._open
-        finally:
-            self._lock.release()
+        engine = _engine(self._conn_string)
+        with told_of(Path(str(engine.url.database))):
+            if not self._lock.acquire(blocking=False):
+                with super().connect() as connection:
+                    yield connection
+                return
+            try:
+                self._open = self._open or _connected(engine)
+                with self._open.begin():
+                    yield self._open
+            finally:
+                self._lock.release()
 
     def dispose(self) -> None:
         """Close the file."""
@@ -122,9 +126,15 @@ class OpenSqliteStorage(DagsterSqliteStorage):
 
     def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
         self.base_dir = base_dir
-        self._run_storage = OpenRunStorage.from_local(str(Path(base_dir) / "history"))
-        self._event_log_storage = OpenEventLog(str(Path(base_dir) / "history" / "runs"))
-        self._schedule_storage = SqliteScheduleStorage.from_local(str(Path(base_dir) / "schedules"))
+        history, schedules = Path(base_dir) / "history", Path(base_dir) / "schedules"
+        with told_of(history / "runs.db"):
+            self._run_storage = OpenRunStorage.from_local(str(history))
+        with told_of(history / "runs" / f"{INDEX_SHARD_NAME}.db"):
+            self._event_log_storage = OpenEventLog(str(history / "runs"))
+            with self._event_log_storage.index_connection():
+                pass
+        with told_of(schedules / "schedules.db"):
+            self._schedule_storage = SqliteScheduleStorage.from_local(str(schedules))
         self._inst_data = inst_data
         # Not Dagster's own of this class: it would open everything a second time.
         super(DagsterSqliteStorage, self).__init__()  # type: ignore[no-untyped-call]

@@ -18,9 +18,10 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from ml_data_platform.errors import SchemaMismatchError, bounded
+from ml_data_platform.errors import EngineMemoryError, SchemaMismatchError, bounded
 from ml_data_platform.events.schemas import INSTANT, TableSchema
 from ml_data_platform.events.sql_text import sql_identifier
+from ml_data_platform.storage.system_faults import says_full
 
 TEMPORARY = "(FORMAT parquet, COMPRESSION lz4)"
 """Options of `write_parquet` for a file that nobody keeps."""
@@ -56,6 +57,7 @@ def connect(
 
     Raises:
         OSError: A file could not be read or written within the block, with the number of the system's error.
+        EngineMemoryError: A query within the block needs more than ``memory_limit``.
     """
     with duckdb.connect(
         ":memory:",
@@ -78,6 +80,16 @@ def connect(
             yield connection
         except duckdb.IOException as error:
             raise _as_os_error(error) from error
+        except duckdb.OutOfMemoryException as error:
+            if says_full(str(error)):
+                raise OSError(errno.ENOSPC, bounded(str(error), 500), str(scratch)) from error
+            raise EngineMemoryError(
+                f"A query needs more memory than the {memory_limit} that the setting `memory_limit` allows.",
+                remedy="Set a higher `memory_limit` in platform.yaml, or ML_DATA_PLATFORM_MEMORY_LIMIT, and run it again: "
+                "what is published stays.",
+                memory_limit=memory_limit,
+                threads=threads,
+            ) from error
 
 
 def connect_without_files() -> duckdb.DuckDBPyConnection:

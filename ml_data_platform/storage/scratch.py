@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ml_data_platform.storage.durability import make_folder
+from ml_data_platform.storage.system_faults import naming
 
 
 @contextmanager
@@ -33,13 +34,15 @@ def file_lock(path: Path, *, shared: bool = False) -> Iterator[None]:
 def private_folder(top: Path) -> Iterator[Path]:
     """Yield a new folder below ``top`` that is removed at the end of the block.
 
-    Its lock, ``<folder>.lock`` beside it, exists and is held whenever the folder exists and its owner lives.
+    Its lock, ``<folder>.lock`` beside it, exists and is held whenever the folder exists and its owner lives. An error of
+    the system within the block that names no file names the folder then: on its disk is what was written.
     """
     make_folder(top)
     folder, handle = _claim(top)
     try:
         folder.mkdir()
-        yield folder
+        with naming(folder):
+            yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         _lock_path(folder).unlink(missing_ok=True)
