@@ -74,7 +74,7 @@ def open_instance(settings: Settings) -> dg.DagsterInstance:
     """
     home = settings.dagster_home
     home.mkdir(parents=True, exist_ok=True)
-    with _opening(home):
+    with opening(home):
         for notice in settle_file(home, settings.dagster):
             _LOG.warning("%s", notice)
         _bring_workspace(home)
@@ -94,7 +94,8 @@ def _said(error: BaseException) -> str:
 
 
 @contextmanager
-def _opening(home: Path) -> Iterator[None]:
+def opening(home: Path) -> Iterator[None]:
+    """Keep other processes of the platform from opening the history within the block."""
     descriptor = os.open(home / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)

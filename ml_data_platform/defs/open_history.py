@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from dagster._core.events import ASSET_CHECK_EVENTS, ASSET_EVENTS, EVENT_TYPE_TO_PIPELINE_RUN_STATUS
 from dagster._core.instance import InstanceRef
 from dagster._core.storage.event_log import SqliteEventLogStorage
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME
@@ -28,6 +29,7 @@ from sqlalchemy import Connection, Engine, NullPool, create_engine, text
 from ml_data_platform.defs.history_faults import told_of
 
 BUSY_TIMEOUT_SECONDS = 30
+_MIRRORED = frozenset({*ASSET_EVENTS, *ASSET_CHECK_EVENTS, *EVENT_TYPE_TO_PIPELINE_RUN_STATUS})
 
 
 class OpenEventLog(SqliteEventLogStorage):
@@ -51,7 +53,8 @@ class OpenEventLog(SqliteEventLogStorage):
         self._close([name for name in self._open if name != INDEX_SHARD_NAME])
         engine = _engine(self.conn_string_for_shard(shard))
         if shard not in self._initialized_dbs:
-            self._initdb(engine)
+            # Dagster tries eleven times.
+            self._initdb(_engine(self.conn_string_for_shard(shard), BUSY_TIMEOUT_SECONDS / 11))
             self._initialized_dbs.add(shard)
         self._open[shard] = _connected(engine)
         return self._open[shard]
@@ -67,6 +70,22 @@ class OpenEventLog(SqliteEventLogStorage):
             self._empty_shard = path.read_bytes() if is_new else None
         elif not _put_if_absent(path, self._empty_shard):
             super()._initdb(engine)
+
+    def mirror(self, run_id: str) -> None:
+        """Tell the index what a run said of assets, checks and its own state, as it was told when the run said it."""
+        for record in self.get_records_for_run(run_id).records:
+            event = record.event_log_entry
+            if not event.is_dagster_event or event.dagster_event_type not in _MIRRORED:
+                continue
+            with self.index_transaction() as connection:
+                inserted = connection.execute(self.prepare_insert_event(event)).inserted_primary_key
+                assert inserted is not None
+                event_id = inserted[0]
+                if event.dagster_event_type in ASSET_EVENTS:
+                    self._store_asset_event_tags(connection, [event], [event_id])
+                    self._store_asset_event(connection, event, event_id)
+            if event.dagster_event_type in ASSET_CHECK_EVENTS:
+                self.store_asset_check_event(event, event_id)
 
     def has_table(self, table_name: str) -> bool:
         """Tell whether a table is there; asked for every check, and a table that was there is not dropped."""
@@ -154,9 +173,9 @@ def keep_open(ref: InstanceRef) -> InstanceRef:
     return ref._replace(storage_data=config)
 
 
-def _engine(conn_string: str) -> Engine:
+def _engine(conn_string: str, timeout_seconds: float = BUSY_TIMEOUT_SECONDS) -> Engine:
     # Connections are used under a lock, by whichever thread holds it.
-    arguments = {"timeout": BUSY_TIMEOUT_SECONDS, "check_same_thread": False}
+    arguments = {"timeout": timeout_seconds, "check_same_thread": False}
     return create_engine(conn_string, poolclass=NullPool, connect_args=arguments)
 
 

@@ -34,7 +34,7 @@ def is_alive(owner: str, home: Path | None = None) -> bool:
     """
     host, pid, started = owner.rsplit("/", 2)
     if host != socket.gethostname():
-        return home is None or _holds_lock(_lock_path(home, owner))
+        return home is None or holds_lock(_lock_path(home, owner))
     return pid.isdecimal() and _start_time(int(pid)) == started != ""
 
 
@@ -81,7 +81,13 @@ def _lock_path(home: Path, owner: str) -> Path:
     return home / OWNERS_FOLDER / f"{hashlib.sha256(owner.encode()).hexdigest()[:32]}.lock"
 
 
-def _holds_lock(path: Path, *, is_reaping: bool = False) -> bool:
+def holds_lock(path: Path, *, is_reaping: bool = False) -> bool:
+    """Tell whether a living process holds an owner's lock.
+
+    Args:
+        path: The lock; one that is not there is taken for held.
+        is_reaping: Remove it where nobody holds it.
+    """
     try:
         descriptor = os.open(path, os.O_RDWR)
     except FileNotFoundError:
@@ -104,7 +110,7 @@ def reap_locks(home: Path) -> int:
     Args:
         home: Folder of the instance, whose orphaned runs were reported as failed already.
     """
-    return sum(not _holds_lock(path, is_reaping=True) for path in (home / OWNERS_FOLDER).glob("*.lock"))
+    return sum(not holds_lock(path, is_reaping=True) for path in (home / OWNERS_FOLDER).glob("*.lock"))
 
 
 def _start_time(pid: int) -> str:

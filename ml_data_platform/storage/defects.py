@@ -32,6 +32,7 @@ class Kind(StrEnum):
     KEY_EXPOSED = "key_exposed"
     KEY_ID_DAMAGED = "key_id_damaged"
     HISTORY_UNBOUND = "history_unbound"
+    HISTORY_DAMAGED = "history_damaged"
 
 
 _RUN_AGAIN = "Run the job `rebuild` for this partition in the UI, after `verify --repair`."
@@ -100,6 +101,10 @@ MEANINGS: Mapping[Kind, tuple[str, str]] = {
     Kind.HISTORY_UNBOUND: (
         "What the root says of the Dagster history that it belongs to is gone, damaged, or names another one.",
         "`verify --repair` binds it to the one that recorded its runs; else `ml-data-platform history bind --yes`.",
+    ),
+    Kind.HISTORY_DAMAGED: (
+        "A database of Dagster's history is damaged or gone; tables, versions and what is due do not depend on it.",
+        "End `ml-data-platform dev` if it runs; `verify --repair` sets it aside and makes a usable one.",
     ),
 }
 

@@ -10,7 +10,7 @@ import typer
 from typer.testing import CliRunner
 
 from ml_data_platform.cli.boundary import OneMessage
-from ml_data_platform.errors import ContractError, PlatformError, SettingsError
+from ml_data_platform.errors import ContractError, PlatformError, SettingsError, VersionError
 from ml_data_platform_tests.command_line import CommandLine
 
 
@@ -133,7 +133,14 @@ def _ends_with(error: BaseException) -> tuple[int, str]:
     [
         (ContractError("bad [contract]", remedy="Mend it."), 1, "error: bad [contract] Mend it."),
         (SettingsError("wörld \udcff"), 1, "wörld \\udcff"),
-        (OSError(errno.ENOSPC, "No space left on device", "/root/x"), 1, "No space left on device: /root/x"),
+        (OSError(errno.ENOSPC, "No space left on device", "/no/x"), 1, "The disk is full"),
+        (OSError(errno.ENOSPC, "No space left on device", "/no/x"), 1, "file=/no/x, free="),
+        (OSError(errno.EDQUOT, "Disk quota exceeded", "/no/x"), 1, "The disk quota of this user is used up"),
+        (OSError(errno.EROFS, "Read-only file system", "/no/x"), 1, "can only be read"),
+        (OSError(errno.EACCES, "Permission denied", "/no/x"), 1, "Let this user read and write the root"),
+        (OSError(errno.EIO, "Input/output error", "/no/x"), 1, "`ml-data-platform verify`"),
+        (OSError(errno.EADDRINUSE, "Address already in use", "/no/x"), 1, "Address already in use: /no/x"),
+        (VersionError("git init failed: No space left on device"), 1, "Make room there"),
         (KeyboardInterrupt(), 130, "running the command again goes on"),
     ],
 )

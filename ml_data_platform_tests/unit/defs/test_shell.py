@@ -14,6 +14,7 @@ import pytest
 from ml_data_platform.defs.backfill import BackfillReport, Failure, days_between
 from ml_data_platform.defs.io_manager import FIRST_DELAY_SECONDS, MAX_RETRIES, retry_if_transient
 from ml_data_platform.defs.owners import is_alive, this_process
+from ml_data_platform.errors import SystemFaultError
 from ml_data_platform.events.planning import Decision, Status
 
 DAY = dt.date(2026, 3, 2)
@@ -31,10 +32,18 @@ def test_errors_that_may_pass_are_tried_again_later_and_later(code: int) -> None
     assert waits == [FIRST_DELAY_SECONDS, FIRST_DELAY_SECONDS * 2, FIRST_DELAY_SECONDS * 4]
 
 
-@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "x"), PermissionError(errno.EACCES, "x"), OSError("x")])
-def test_other_errors_are_not_tried_again(error: OSError) -> None:
-    """A full disk, a missing permission and an error without a number stay what they are."""
-    retry_if_transient(error, 0)
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "x"), PermissionError(errno.EACCES, "x")])
+def test_what_the_machine_refuses_is_not_tried_again(error: OSError) -> None:
+    """A full disk and a missing permission keep their number, and say what to do."""
+    with pytest.raises(SystemFaultError) as told:
+        retry_if_transient(error, 0)
+    assert told.value.errno == error.errno
+    assert told.value.remedy
+
+
+def test_an_error_that_nothing_is_known_of_stays_what_it_is() -> None:
+    """It is neither tried again nor explained."""
+    retry_if_transient(OSError("x"), 0)
 
 
 def test_a_range_of_days_has_both_ends() -> None:
