@@ -149,12 +149,12 @@ def _repair(platform: Platform, found: list[tuple[Path, str]]) -> list[Defect]:
     try:
         with open_instance(settings) as instance:
             log, runs = instance.event_log_storage, instance.run_storage
-            assert isinstance(log, OpenEventLog)
-            assert isinstance(runs, SqlRunStorage)
-            for shard in _unlisted_at_all(log, settings):
-                log.mirror(shard.stem)
-            if any(path.name == "runs.db" for path, _ in found):
-                HistoryBinding(platform.store.objects).bind_again(runs.get_run_storage_id())
+            # Of another storage that the user configured, the files are what is left of before.
+            if isinstance(log, OpenEventLog) and isinstance(runs, SqlRunStorage):
+                for shard in _unlisted_at_all(log, settings):
+                    log.mirror(shard.stem)
+                if any(path.name == "runs.db" for path, _ in found):
+                    HistoryBinding(platform.store.objects).bind_again(runs.get_run_storage_id())
     except HistoryError as error:
         return [_defect(settings, path, f"{said}; not repaired: {error.what}") for path, said in found]
     return [
