@@ -92,7 +92,7 @@ def dev(
     ] = None,
 ) -> None:
     """Open the Dagster UI on 127.0.0.1 over this root: its runs, checks, partitions, and the sensors."""
-    from ml_data_platform.defs.instance import prepare_home
+    from ml_data_platform.defs.instance import moved_ref, prepare_home
     from ml_data_platform.stages.platform import open_platform
 
     settings = settings_of(root, sources)
@@ -109,7 +109,7 @@ def dev(
         **({"ML_DATA_PLATFORM_SOURCES": str(settings.sources)} if settings.sources else {}),
     }
     # Not `dagster dev`, whose web server does what any page asks that a browser of this machine opens.
-    command = [sys.executable, "-m", SERVICES, str(port), *hosts]
+    command = [sys.executable, "-m", SERVICES, str(port), moved_ref(home), *hosts]
     screen.aside(f"root: {settings.root}")
     screen.aside(f"the UI opens at http://{HOST}:{port} in some seconds (Ctrl-C ends it)")
     # What runs write by a relative path does not land where the command was typed.

@@ -15,9 +15,10 @@ import dagster as dg
 import yaml
 from dagster._core.instance import InstanceRef
 from dagster._core.storage.runs import SqliteRunStorage
+from dagster._serdes import serialize_value
 from dagster_shared.check import CheckError
 
-from ml_data_platform.defs.instance_file import INSTANCE_FILE, settle_file, unusable
+from ml_data_platform.defs.instance_file import INSTANCE_FILE, moved_places, settle_file, unusable
 from ml_data_platform.defs.open_history import keep_open
 from ml_data_platform.defs.serving.code_location import CODE_LOCATION, DEFINITIONS_MODULE
 from ml_data_platform.errors import InstanceMismatchError
@@ -38,6 +39,15 @@ def prepare_home(settings: Settings) -> Path:
     """Bring configurations of instance and workspace into the root, and make its history; return ``DAGSTER_HOME``."""
     with open_instance(settings):
         return settings.dagster_home
+
+
+def moved_ref(home: Path) -> str:
+    """Return how Dagster's own processes open an instance whose file names the place that its root had before.
+
+    Empty where they read the file themselves, as they do of every other.
+    """
+    moved = moved_places(home)
+    return serialize_value(InstanceRef.from_dir(str(home), overrides=moved)) if moved else ""
 
 
 def require_own_folder(settings: Settings, instance: dg.DagsterInstance) -> None:
@@ -79,7 +89,7 @@ def open_instance(settings: Settings) -> dg.DagsterInstance:
             _LOG.warning("%s", notice)
         _bring_workspace(home)
         try:
-            return dg.DagsterInstance.from_ref(keep_open(InstanceRef.from_dir(str(home))))
+            return dg.DagsterInstance.from_ref(keep_open(InstanceRef.from_dir(str(home), overrides=moved_places(home))))
         except (dg.DagsterError, CheckError, ImportError) as error:
             raise unusable(home / INSTANCE_FILE, _said(error)) from error
 

@@ -23,6 +23,7 @@ from ml_data_platform.settings import SETTINGS_FILE
 INSTANCE_FILE = "dagster.yaml"
 TICK_DAYS = {"skipped": 2, "started": 30, "success": 30, "failure": 90}
 """How long evaluations of sensors and schedules are kept: there are thousands of skipped ones a day."""
+PLACES = ("storage", "local_artifact_storage", "compute_logs")
 _MARK = """\
 # Written by ml-data-platform, and written anew as long as nobody changes it. What is to be otherwise stands best in the
 # section `dagster` of platform.yaml. A file that was changed is used as it is; one that is removed is made anew.
@@ -106,6 +107,21 @@ def merged(defaults: Mapping[str, Any], chosen: Mapping[str, Any]) -> dict[str, 
     return result
 
 
+def moved_places(home: Path) -> dict[str, Any]:
+    """Return the sections that name the places of the root before it was moved or copied, as they have to be here.
+
+    They are those of the platform, but for the folder: of the user is something else in the file.
+    """
+    config = _read(home / INSTANCE_FILE)[1]
+    before = _at(config, "local_artifact_storage", "config", "base_dir")
+    if not isinstance(before, str) or before == str(home):
+        return {}
+    there, here = _first_config(before), _first_config(str(home))
+    found = {name: here[name] for name in PLACES if config.get(name) == there[name]}
+    # One alone may have been chosen.
+    return found if len(found) > 1 else {}
+
+
 def _is_own(text: str, config: Mapping[str, Any]) -> bool:
     """Tell whether a file is still what the platform wrote, here or where the root was before it was moved."""
     if text.startswith(_MARK):
@@ -122,10 +138,9 @@ def _missing(config: Mapping[str, Any], home: Path, chosen: Mapping[str, Any]) -
     coordinator = _at(config, "run_coordinator", "class")
     if coordinator not in {None, "QueuedRunCoordinator"}:
         yield f"its run coordinator is {coordinator}, where the platform needs Dagster's QueuedRunCoordinator"
-    for keys in (("storage", "sqlite", "base_dir"), ("local_artifact_storage", "config", "base_dir")):
-        place = _at(config, *keys)
-        if isinstance(place, str) and not (home / place).resolve().is_relative_to(home.resolve()):
-            yield f"its `{'.'.join(keys)}` is {place}, not below this root; if the root was moved, correct the path"
+    moved = moved_places(home)
+    if moved:
+        yield f"its {', '.join(moved)} name the place that the root had before, and are read as those of this place"
     if chosen:
         yield f"the section `dagster` of {SETTINGS_FILE} does not come into it; remove the file to have it made anew"
 

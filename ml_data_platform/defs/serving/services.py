@@ -1,4 +1,4 @@
-"""The services of `dev`, and the process that minds them: ``python -m …services PORT [ALLOWED_HOST…]``.
+"""The services of `dev`, and the process that minds them: ``python -m …services PORT INSTANCE [ALLOWED_HOST…]``.
 
 Belongs here: starting and ending code server, web server and daemon together. Does not belong here: what they do.
 
@@ -89,16 +89,17 @@ class Service:
 
 
 def main() -> int:
-    """Serve a root, as the arguments say; returns the exit status."""
-    port, *allowed_hosts = sys.argv[1:]
+    """Serve the instance of the arguments, or that in ``DAGSTER_HOME``; returns the exit status."""
+    port, ref, *allowed_hosts = sys.argv[1:]
+    instance = ["--instance-ref", ref] if ref else []
     with _private_folder() as folder:
         socket, workspace = folder / "code.socket", folder / "workspace.yaml"
         workspace.write_text(json.dumps(workspace_of(socket)), encoding="utf-8")
         others = {
-            "web server": [WEB_SERVER, str(workspace), port, *allowed_hosts],
-            "daemon": ["dagster._daemon", "run", "--workspace", str(workspace)],
+            "web server": [WEB_SERVER, str(workspace), port, ref, *allowed_hosts],
+            "daemon": ["dagster._daemon", "run", "--workspace", str(workspace), *instance],
         }
-        return run({"code server": code_server(socket)}, socket.exists, others)
+        return run({"code server": [*code_server(socket), *instance]}, socket.exists, others)
 
 
 def run(first: Mapping[str, Sequence[str]], is_ready: Callable[[], bool], others: Mapping[str, Sequence[str]]) -> int:

@@ -1,6 +1,6 @@
-"""Dagster's web server behind the guard: ``python -m …web_server WORKSPACE PORT [ALLOWED_HOST…]``.
+"""Dagster's web server behind the guard: ``python -m …web_server WORKSPACE PORT INSTANCE [ALLOWED_HOST…]``.
 
-Belongs here: serving the UI of the instance in ``DAGSTER_HOME`` on 127.0.0.1. Does not belong here: which requests may
+Belongs here: serving the UI on 127.0.0.1. Does not belong here: which requests may
 reach it (``guard``).
 """
 
@@ -10,8 +10,10 @@ from collections.abc import Sequence
 
 import dagster as dg
 import uvicorn
+from dagster._core.instance import InstanceRef
 from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import WorkspaceFileTarget
+from dagster._serdes import deserialize_value
 from dagster._utils.log import configure_loggers
 from dagster_webserver.app import create_app_from_workspace_process_context
 from dagster_webserver.cli import (
@@ -29,16 +31,18 @@ CLOSE_SECONDS = 2
 """Open websockets are closed after as long; a browser opens them again with the next server."""
 
 
-def serve(workspace: str, port: int, allowed_hosts: Sequence[str] = ()) -> None:
+def serve(workspace: str, port: int, ref: str, allowed_hosts: Sequence[str] = ()) -> None:
     """Serve the UI until the process is interrupted.
 
     Args:
         workspace: Path of the workspace file.
         port: Of 127.0.0.1.
+        ref: The instance, serialised; that in ``DAGSTER_HOME`` where empty.
         allowed_hosts: Names under which a reverse proxy serves it.
     """
     configure_loggers(formatter="colored", log_level="INFO")
-    with dg.DagsterInstance.get() as instance:
+    opened = dg.DagsterInstance.from_ref(deserialize_value(ref, InstanceRef)) if ref else dg.DagsterInstance.get()
+    with opened as instance:
         instance.optimize_for_webserver(DEFAULT_DB_STATEMENT_TIMEOUT, DEFAULT_POOL_RECYCLE, DEFAULT_POOL_MAX_OVERFLOW)
         target = WorkspaceFileTarget([workspace])
         with WorkspaceProcessContext(instance, workspace_load_target=target, version=__version__) as context:
@@ -64,4 +68,4 @@ def guarded(context: WorkspaceProcessContext, port: int, allowed_hosts: Sequence
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1], int(sys.argv[2]), sys.argv[3:])
+    serve(sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4:])

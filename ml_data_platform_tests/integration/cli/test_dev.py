@@ -39,7 +39,7 @@ def test_the_ui_reads_the_settings_that_the_command_line_read(
     there = load_settings(caught.value.environment, caught.value.folder)
     assert there == here
     assert caught.value.environment["DAGSTER_HOME"] == str(here.dagster_home)
-    assert caught.value.arguments[-3:] == [services.__name__, "39999", "lab.example"]
+    assert caught.value.arguments[-4:] == [services.__name__, "39999", "", "lab.example"]
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,11 @@ from pathlib import Path
 import dagster as dg
 import pytest
 import yaml
+from dagster._core.instance import InstanceRef
 from dagster._core.storage.event_log import SqliteEventLogStorage
+from dagster._serdes import deserialize_value
 
-from ml_data_platform.defs.instance import open_instance, prepare_home
+from ml_data_platform.defs.instance import moved_ref, open_instance, prepare_home
 from ml_data_platform.defs.instance_file import settle_file
 from ml_data_platform.defs.resources import PlatformResource
 from ml_data_platform.errors import InstanceMismatchError, SettingsError
@@ -145,11 +147,10 @@ def test_it_is_said_what_a_file_of_the_user_lacks(home: Path) -> None:
     """Each thing that the platform needs, and why; a whole file says nothing."""
     own = {
         "run_coordinator": {"module": "dagster._core.run_coordinator", "class": "DefaultRunCoordinator"},
-        "storage": {"sqlite": {"base_dir": "/srv/elsewhere"}},
     }
     (home / "dagster.yaml").write_text(yaml.safe_dump(own), encoding="utf-8")
     said = settle_file(home, {"telemetry": {"enabled": True}})
-    wanted = ("default_limit: 1", "run_monitoring", "DefaultRunCoordinator", "/srv/elsewhere", "section `dagster`")
+    wanted = ("default_limit: 1", "run_monitoring", "DefaultRunCoordinator", "section `dagster`")
     assert len(said) == len(wanted)
     assert all(word in line and str(home) in line for word, line in zip(wanted, said, strict=True))
     whole = {"concurrency": {"pools": {"default_limit": 1}}, "run_monitoring": {"enabled": True}}
@@ -199,22 +200,45 @@ def test_a_file_that_configures_nothing_ends_in_one_message(tmp_path: Path, text
     assert (settings.dagster_home / "dagster.yaml").read_text(encoding="utf-8") == text
 
 
-def test_a_moved_root_keeps_its_history_or_says_what_its_file_names(tmp_path: Path) -> None:
-    """The platform's own file follows; one of the user that names the old place is refused and left."""
+def test_a_moved_root_keeps_its_history_whoever_the_file_belongs_to(tmp_path: Path, caplog) -> None:
+    """The platform's own file follows; one of the user stays, and the places in it that nobody chose are read as here."""
     with open_instance(settings_for(tmp_path / "old")) as instance:
         run_id = instance.create_run_for_job(nothing).run_id
     shutil.copytree(tmp_path / "old", tmp_path / "edited")
     (tmp_path / "old").rename(tmp_path / "new")
     with open_instance(settings_for(tmp_path / "new")) as instance:
         assert instance.get_run_by_id(run_id) is not None
-    assert not (tmp_path / "old").exists()
+    assert caplog.records == []
+
     edited = settings_for(tmp_path / "edited")
     path = edited.dagster_home / "dagster.yaml"
-    path.write_text(path.read_text(encoding="utf-8") + "# ours\n", encoding="utf-8")
-    with open_instance(edited) as instance, pytest.raises(InstanceMismatchError) as caught:
-        PlatformResource.of(edited).bind(instance)
-    assert str(path) in str(caught.value)
-    assert str(tmp_path / "old") in str(caught.value)
+    text = path.read_text(encoding="utf-8").replace("max_concurrent_runs: 2", "max_concurrent_runs: 6")
+    path.write_text(text, encoding="utf-8")
+    ref = deserialize_value(moved_ref(edited.dagster_home), InstanceRef)
+    for opened in (open_instance(edited), dg.DagsterInstance.from_ref(ref)):
+        with opened as instance:
+            PlatformResource.of(edited).bind(instance)
+            assert instance.get_run_by_id(run_id) is not None
+            assert instance.get_concurrency_config().run_queue_config.max_concurrent_runs == 6
+    assert [record.message for record in caplog.records if "the place that the root had before" in record.message]
+    assert path.read_text(encoding="utf-8") == text
+    assert not (tmp_path / "old").exists()
+
+
+def test_a_file_that_names_a_place_of_its_own_is_refused(tmp_path: Path) -> None:
+    """The history would be that of another root; the error names both, and the file."""
+    settings = settings_for(tmp_path / "root")
+    home = settings.dagster_home
+    prepare_home(settings)
+    other = tmp_path / "other"
+    artifacts = {"module": "dagster._core.storage.root", "class": "LocalArtifactStorage"}
+    config = {**written(home), "local_artifact_storage": {**artifacts, "config": {"base_dir": str(other)}}}
+    (home / "dagster.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+    assert moved_ref(home) == ""
+    with open_instance(settings) as instance, pytest.raises(InstanceMismatchError) as caught:
+        PlatformResource.of(settings).bind(instance)
+    assert str(home / "dagster.yaml") in str(caught.value)
+    assert str(other) in str(caught.value)
 
 
 def test_the_section_is_read_from_the_settings_and_shown_nowhere(tmp_path: Path) -> None:
