@@ -14,7 +14,8 @@ from pathlib import Path
 from ml_data_platform.events.contract_parts import Lateness
 from ml_data_platform.events.contracts import Contracts
 from ml_data_platform.events.delays import Delays, merged
-from ml_data_platform.events.planning import LAYERS, DueRun, due_runs, expected_days, plan
+from ml_data_platform.events.due_runs import DueRun, due_runs
+from ml_data_platform.events.planning import LAYERS, expected_days, plan
 from ml_data_platform.stages import flow
 from ml_data_platform.stages.landed_files import land_named
 from ml_data_platform.stages.platform import Platform, open_platform

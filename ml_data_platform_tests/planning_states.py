@@ -12,7 +12,8 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from ml_data_platform.events.planning import DueRun, Head, State, Status, decide, required_inputs
+from ml_data_platform.events.due_runs import DueRun
+from ml_data_platform.events.planning import Head, State, Status, decide, required_inputs
 
 FIRST = dt.date(2026, 3, 2)
 DAY = dt.timedelta(days=1)

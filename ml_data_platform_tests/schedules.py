@@ -18,8 +18,9 @@ from unittest import mock
 from ml_data_platform.defs.io_manager import publish
 from ml_data_platform.defs.requests import RUN_LAYERS
 from ml_data_platform.errors import BlockedUpstreamError, CommitConflictError
+from ml_data_platform.events.due_runs import DueRun, due_runs
 from ml_data_platform.events.lateness import ONE_DAY
-from ml_data_platform.events.planning import UPSTREAM, DueRun, Status, decide, due_runs, expected_days, plan
+from ml_data_platform.events.planning import UPSTREAM, Status, decide, expected_days, plan
 from ml_data_platform.settings import Settings
 from ml_data_platform.stages import flow
 from ml_data_platform.stages.decisions import admit, too_late

@@ -14,8 +14,9 @@ from dagster._core.errors import DagsterExecutionInterruptedError
 from ml_data_platform.defs.daily import ONLY_DIRTY_TAG, REFUSED
 from ml_data_platform.defs.owners import this_process
 from ml_data_platform.defs.runs import OWNER_TAG
+from ml_data_platform.events.due_runs import DueRun, due_runs
 from ml_data_platform.events.lateness import ONE_DAY
-from ml_data_platform.events.planning import LAYERS, Decision, DueRun, State, Status, due_runs, plan
+from ml_data_platform.events.planning import LAYERS, Decision, State, Status, plan
 from ml_data_platform.stages.platform import Platform
 from ml_data_platform.stages.state import read_state
 from ml_data_platform.storage.keys import USER_ID

@@ -15,7 +15,8 @@ import dagster as dg
 from ml_data_platform.defs.attempts import ATTEMPT_TAG, DUE_TAG, judge, pasts_of
 from ml_data_platform.defs.daily import ONLY_DIRTY_TAG
 from ml_data_platform.defs.runs import PARTITION_TAG
-from ml_data_platform.events.planning import LAYERS, Decision, DueRun, due_runs
+from ml_data_platform.events.due_runs import DueRun, due_runs
+from ml_data_platform.events.planning import LAYERS, Decision
 
 MAX_IN_FLIGHT = 50
 """Runs that may wait or work at once; a long repair is asked for piece by piece, so that a new file does not wait
@@ -81,9 +82,11 @@ def choose_requests(
 
 
 def due_key(due: DueRun, decisions: Iterable[Decision]) -> str:
-    """Return a key of one run's work: the layer, the day and the inputs required of its assets."""
-    required = {each.asset: dict(each.required) for each in decisions}
-    text = json.dumps([due.layer, due.day.isoformat(), required], sort_keys=True)
+    """Return a key of one run's work: the layer, the day, the inputs required of its assets, and what of them is lost."""
+    found = list(decisions)
+    required = {each.asset: dict(each.required) for each in found}
+    lost = [text for each in found for text in each.lost]
+    text = json.dumps([due.layer, due.day.isoformat(), required, *([lost] if lost else [])], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 

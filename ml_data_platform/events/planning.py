@@ -10,7 +10,7 @@ required now. There is no cursor: losing history, running twice or running late 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
@@ -29,6 +29,9 @@ UPSTREAM: Mapping[str, tuple[tuple[str, int], ...]] = {
     "stratified_partitions": (("session_features", 0),),
 }
 """Asset to the (asset, offset in days) that it reads; in an order in which everything can be built."""
+
+REJECTS = "quarantined_events"
+"""Published by the stage of ``validated_events``, with it or without."""
 
 GATES: Mapping[str, str] = {"label_partitions": "date_partitions", "stratified_partitions": "date_partitions"}
 """Asset to the one whose checks judge the rows of both: it is built where that one is published from what is required now."""
@@ -87,6 +90,7 @@ class State:
         broken_contracts: Sources whose contract is broken.
         accepted_features: Feature that may tell the label to the reason.
         lost: Day to what the ledger has lost of the records that it was published from, in words.
+        lost_files: (Asset, day) to the names of published files that are gone and marked to be built again.
         today: Last day that has a partition; rows can claim a later one, which is built once it has begun.
     """
 
@@ -99,6 +103,7 @@ class State:
     broken_contracts: frozenset[str] = frozenset()
     accepted_features: Mapping[str, str] = field(default_factory=dict)
     lost: Mapping[dt.date, str] = field(default_factory=dict)
+    lost_files: Mapping[tuple[str, dt.date], tuple[str, ...]] = field(default_factory=dict)
     today: dt.date = dt.date.max
 
     def head(self, asset: str, day: dt.date) -> Head | None:
@@ -123,10 +128,11 @@ class Decision:
         asset: Asset name.
         day: UTC day.
         status: What is to be done.
-        reasons: For a dirty partition the inputs that changed, for a blocked one what blocks it.
+        reasons: For a dirty partition the inputs that changed or files that are lost, for a blocked one what blocks it.
         blocked_by: Days that block this partition: refused ones, else those with a missing upstream; none where it
             waits for a contract.
         required: The inputs required now; empty where it is not needed.
+        lost: Files of it that were published and are lost, in words.
     """
 
     asset: str
@@ -135,6 +141,7 @@ class Decision:
     reasons: tuple[str, ...] = ()
     blocked_by: tuple[dt.date, ...] = ()
     required: Mapping[str, str] = field(default_factory=dict)
+    lost: tuple[str, ...] = ()
 
 
 def required_inputs(state: State, asset: str, day: dt.date) -> dict[str, str]:
@@ -246,11 +253,18 @@ def decide(state: State, asset: str, day: dt.date, *, is_requested: bool = False
     if blocked is not None:
         return blocked
     reasons = ("never built",) if head is None else changed_inputs(head.inputs, required)
+    lost = _lost(state, asset, day)
+    reasons += lost
+    if reasons:
+        gone = [f"{up} of {of}" for up, of in _read_by(asset, day) if (up, of) in state.lost_files]
+        if gone:
+            why = f"needs {' and '.join(gone)}, whose stored file is lost"
+            return Decision(asset, day, Status.BLOCKED, (why,), (), required)
     gate = closed_gate(state, asset, day) if reasons else None
     if gate is not None:
         why = f"{gate} of {day}, whose checks judge the same rows, is not published from what is there now"
         return Decision(asset, day, Status.BLOCKED, (why,), (day,), required)
-    return Decision(asset, day, Status.DIRTY if reasons else Status.CLEAN, reasons, (), required)
+    return Decision(asset, day, Status.DIRTY if reasons else Status.CLEAN, reasons, (), required, lost)
 
 
 def _blocked(state: State, asset: str, day: dt.date, required: Mapping[str, str]) -> Decision | None:
@@ -261,7 +275,7 @@ def _blocked(state: State, asset: str, day: dt.date, required: Mapping[str, str]
         return Decision(asset, day, Status.BLOCKED, (f"waits for the contract of {named}",), (), required)
     if asset == "raw_events" and day in state.lost:
         return Decision(asset, day, Status.BLOCKED, (state.lost[day],), (), required)
-    if asset == "validated_events" and is_refused(state, day):
+    if asset == "validated_events" and is_refused(state, day) and (REJECTS, day) not in state.lost_files:
         reason = "its rows were refused by a blocking check; waits for new inputs"
         return Decision(asset, day, Status.BLOCKED, (reason,), (day,), required)
     missing = missing_upstream(state, asset, day)
@@ -273,6 +287,17 @@ def _blocked(state: State, asset: str, day: dt.date, required: Mapping[str, str]
         blocked_by = refused or tuple(sorted({of for _, of in missing if not state.lacking_contracts(of)}))
         return Decision(asset, day, Status.BLOCKED, reasons, blocked_by, required)
     return None
+
+
+def _read_by(asset: str, day: dt.date) -> list[tuple[str, dt.date]]:
+    return [(upstream, day + offset * ONE_DAY) for upstream, offset in UPSTREAM[asset]]
+
+
+def _lost(state: State, asset: str, day: dt.date) -> tuple[str, ...]:
+    """Return in words which published files that a stage writes are lost; none where all are there."""
+    written = (asset, REJECTS) if asset == "validated_events" else (asset,)
+    lost = [(each, name) for each in written for name in state.lost_files.get((each, day), ())]
+    return tuple(f"lost {name} of {each}: its bytes were damaged or are gone" for each, name in lost)
 
 
 def is_expected(state: State, day: dt.date) -> bool:
@@ -322,29 +347,3 @@ def plan(
                 unsettled.add((asset, day))
             decisions.append(decision)
     return decisions
-
-
-@dataclass(frozen=True, order=True)
-class DueRun:
-    """One run that is due: the dirty assets of one layer and day."""
-
-    layer: int
-    day: dt.date
-    assets: tuple[str, ...]
-
-
-def due_runs(decisions: Iterable[Decision], layers: Sequence[Sequence[str]] = LAYERS) -> list[DueRun]:
-    """Return the runs that are due, earliest layer and day first.
-
-    A run holds what is dirty in its layer on its day, and what waits there behind it.
-    """
-    open_assets: dict[tuple[int, dt.date], list[Decision]] = {}
-    layer_of = {asset: number for number, layer in enumerate(layers) for asset in layer}
-    for each in decisions:
-        if each.status in {Status.DIRTY, Status.WAITING}:
-            open_assets.setdefault((layer_of[each.asset], each.day), []).append(each)
-    return sorted(
-        DueRun(layer, day, tuple(each.asset for each in found))
-        for (layer, day), found in open_assets.items()
-        if any(each.status is Status.DIRTY for each in found)
-    )

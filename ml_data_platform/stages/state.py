@@ -36,6 +36,7 @@ from ml_data_platform.stages.platform import Platform
 from ml_data_platform.storage.commit_log import LogRecord
 from ml_data_platform.storage.decisions import UNDECIDED, applied
 from ml_data_platform.storage.ledger import LedgerRecord
+from ml_data_platform.storage.lost_files import lost_files, names_of_lost
 from ml_data_platform.storage.table_store import PartitionRef
 from ml_data_platform.validation.rules import Rule, hash_rules, with_tolerances
 from ml_data_platform.validation.suites import rules_for
@@ -160,6 +161,7 @@ def read_state(
         contracts={source: contract.content_hash for source, contract in platform.contracts.items()},
         broken_contracts=frozenset(platform.contracts.broken),
         accepted_features=platform.settings.accepted_features,
+        lost_files=_lost_files(platform),
         today=now.astimezone(dt.UTC).date(),
     )
 
@@ -204,6 +206,17 @@ def _in_words(lost: Sequence[str]) -> str:
     source, _, sha256 = lost[0].partition("/")
     more = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
     return f"the ledger has lost the record of {source}/{sha256[:12]}{more}, whose rows would be dropped: ml-data-platform verify --repair"
+
+
+def _lost_files(platform: Platform) -> dict[tuple[str, dt.date], tuple[str, ...]]:
+    """Return by asset and day the names of published files that are gone and marked as such."""
+    found = {}
+    for (asset, day), hashes in lost_files(platform.store.objects).items():
+        head = platform.store.head(asset, day)
+        names = names_of_lost(head, hashes) if head else ()
+        if names:
+            found[asset, dt.date.fromisoformat(day)] = names
+    return found
 
 
 def _as_head(record: LogRecord) -> Head:

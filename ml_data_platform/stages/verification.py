@@ -154,8 +154,22 @@ def _mend_landed(platform: Platform, defect: Defect, records: Sequence[LedgerRec
     for record in records:
         names = {LANDED_FILES: record.fragment, UNDATED_ROWS: record.undated_fragment}
         if defect.kind in _OBJECTS and names.get(defect.asset) == sha256:
-            return replace(defect, is_repaired=_is_restored(platform, record))
-    return defect
+            if _is_restored(platform, record):
+                return replace(defect, is_repaired=True)
+            return replace(defect, detail=f"{defect.detail}; {_lost_rows(record)}")
+    # What is shown of rows that came too late is a defect of its own, and made again with its object.
+    is_set_aside = defect.kind is Kind.OBJECT_ALTERED and defect.asset == TOO_LATE_ROWS
+    return replace(defect, is_repaired=is_set_aside)
+
+
+def _lost_rows(record: LedgerRecord) -> str:
+    """Say what it means that neither the rows of a file are there nor the bytes that they came from."""
+    days = sorted({*record.rows_per_day, *record.too_late})
+    of = f" on {days[0]} to {days[-1]}" if days else ""
+    return (
+        f"lost: the kept bytes of {record.source}/{record.name} do not give its {record.rows:,} rows{of} again."
+        " Land the file again, or retract it: `ml-data-platform retract`"
+    )
 
 
 def _is_restored(platform: Platform, record: LedgerRecord) -> bool:

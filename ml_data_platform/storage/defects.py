@@ -35,7 +35,10 @@ class Kind(StrEnum):
     HISTORY_DAMAGED = "history_damaged"
 
 
-_RUN_AGAIN = "Run the job `rebuild` for this partition in the UI, after `verify --repair`."
+_RUN_AGAIN = (
+    "`ml-data-platform verify --repair` restores it from a copy, or sets it aside and marks its partition; then"
+    " `ml-data-platform backfill` builds it again."
+)
 _BACKUP = "Restore it from a backup of the root: records are written once and never edited."
 MEANINGS: Mapping[Kind, tuple[str, str]] = {
     Kind.OBJECT_MISSING: ("A file that the log or a snapshot names is gone: what it holds cannot be read.", _RUN_AGAIN),

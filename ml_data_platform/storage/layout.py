@@ -20,6 +20,7 @@ LOCKS_FOLDER = f"{STORE}/locks"
 SNAPSHOTS_FOLDER = f"{STORE}/snapshots"
 DAMAGED_FOLDER = f"{STORE}/damaged"
 COMPARED_FOLDER = f"{STORE}/compared"
+LOST_FOLDER = f"{STORE}/lost"
 INSTANCE_KEY = f"{STORE}/instance.json"
 KEY_ID_KEY = f"{STORE}/id_key.json"
 KEY_IDS_FOLDER = f"{STORE}/key_ids"
@@ -46,7 +47,7 @@ _DECISION_FILE = re.compile(r"([0-9a-f]{64})\.([0-9]{8})\.json")
 _SNAPSHOT = re.compile(r"[0-9a-f]{12,64}")
 _LOG_FILE = re.compile(r"([0-9]{8})\.json")
 _KEY_ID = re.compile(r"[0-9a-f]{8}")
-_RESERVED = frozenset({_TMP, "locks", "snapshots", "damaged", "compared", "key_ids"})
+_RESERVED = frozenset({_TMP, "locks", "snapshots", "damaged", "compared", "lost", "key_ids"})
 
 
 def parse_day(key: str) -> date:
@@ -296,6 +297,11 @@ class Layout:
     def polled_key(source: str, day: date | str) -> str:
         """The mark of one day that need not be polled again."""
         return f"{Layout.polled_folder(source)}/{day_key(day)}"
+
+    @staticmethod
+    def lost_key(asset: str, day: date | str, sha256: str) -> str:
+        """The mark that a file of a partition is lost, and to be built again."""
+        return f"{LOST_FOLDER}/{check_name(asset, 'asset')}/{day_key(day)}/{check_sha256(sha256)}"
 
     @staticmethod
     def damaged_key(key: str) -> str:

@@ -1,41 +1,46 @@
-"""Mending what the log allows: objects from the files that show them, the view from the objects.
+"""Repairing what the log allows: objects from copies of their bytes, the view from the objects.
 
-Belongs here: what can be mended without computing anything. Does not belong here: finding it (``scrub``), building.
+Belongs here: what can be repaired without computing anything, and marking what must be built again. Does not belong here:
+finding it (``scrub``), building.
 
 Nothing is ever deleted that cannot be had again: bytes that are not what their name says are set aside.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import shutil
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 from ml_data_platform.errors import PlatformError
 from ml_data_platform.storage import recovery
 from ml_data_platform.storage.commit_log import CommitLog
+from ml_data_platform.storage.compared_files import names_its_bytes
 from ml_data_platform.storage.defects import Defect, Kind
 from ml_data_platform.storage.durability import file_sha256
 from ml_data_platform.storage.layout import Layout
+from ml_data_platform.storage.lost_files import mark_lost
 from ml_data_platform.storage.object_store import ObjectStore
 
+BUILT_AGAIN = "no copy is left; marked: `ml-data-platform backfill` builds it again"
 _OBJECTS = frozenset({Kind.OBJECT_MISSING, Kind.OBJECT_ALTERED})
 _VIEWS = frozenset({Kind.VIEW_MISSING, Kind.VIEW_STALE, Kind.VIEW_ALTERED})
 
 
 def mend(objects: ObjectStore, log: CommitLog, defects: Iterable[Defect]) -> list[Defect]:
-    """Mend defects of tables and set altered bytes aside; returns all of them, those that were mended marked."""
+    """Repair defects of tables and set altered bytes aside; returns all of them, those that were repaired marked."""
     found = list(defects)
-    mended: dict[int, bool] = {}
     # Objects first: views are shown from them.
     for number, defect in enumerate(found):
         if defect.kind in _OBJECTS:
-            mended[number] = _mend_object(objects, log, defect)
+            found[number] = _mend_object(objects, log, defect)
         elif defect.kind is Kind.KEPT_BYTES_ALTERED:
             set_aside(objects, defect.key)
     for number, defect in enumerate(found):
         if defect.kind in _VIEWS and defect.day:
-            mended[number] = _mend_view(objects, log, defect)
-    return [replace(defect, is_repaired=mended.get(number, False)) for number, defect in enumerate(found)]
+            found[number] = replace(defect, is_repaired=_mend_view(objects, log, defect))
+    return found
 
 
 def set_aside(objects: ObjectStore, key: str) -> None:
@@ -45,37 +50,85 @@ def set_aside(objects: ObjectStore, key: str) -> None:
     objects.delete(key)
 
 
-def _mend_object(objects: ObjectStore, log: CommitLog, defect: Defect) -> bool:
-    sha256 = defect.key.rpartition("/")[2].partition(".")[0]
-    if defect.kind is Kind.OBJECT_ALTERED and objects.exists(defect.key):
+def restore_object(objects: ObjectStore, key: str, candidates: Iterable[Path]) -> bool:
+    """Store an object again from a copy of its bytes, wherever that lies; other bytes under its key are set aside.
+
+    Args:
+        objects: Where it belongs.
+        key: Of the object: its name is the hash of its bytes.
+        candidates: Local files that may have these bytes: each is copied, and compared, before it is used.
+
+    Returns:
+        False where none has them; nothing is changed then.
+    """
+    for candidate in candidates:
+        with objects.scratch() as folder:
+            copy = folder / "copy"
+            try:
+                shutil.copyfile(candidate, copy)
+            except FileNotFoundError:
+                continue
+            sha256 = file_sha256(copy)
+            if not names_its_bytes(key, sha256):
+                continue
+            if objects.exists(key) and objects.hash(key) != sha256:
+                set_aside(objects, key)
+            objects.put_object(key, copy, sha256=sha256, size_bytes=copy.stat().st_size)
+            return True
+    return False
+
+
+def _mend_object(objects: ObjectStore, log: CommitLog, defect: Defect) -> Defect:
+    is_altered = defect.kind is Kind.OBJECT_ALTERED
+    shown = _shown_as(log, defect.asset, defect.key)
+    if is_altered and objects.exists(defect.key):
         set_aside(objects, defect.key)
-    for view in _shown_as(log, defect.asset, sha256):
+    if restore_object(objects, defect.key, _copies(objects, defect.key, [view for _, view in shown])):
+        return replace(defect, is_repaired=True)
+    for day, view in shown:
+        _have_built_again(objects, log, replace(defect, day=day), view)
+    if shown:
+        return replace(defect, detail=f"{defect.detail}; {BUILT_AGAIN}")
+    # Only history had it, and history may be collected.
+    return replace(defect, is_repaired=is_altered and not defect.day and bool(log.days(defect.asset)))
+
+
+def _copies(objects: ObjectStore, key: str, views: Iterable[str]) -> Iterator[Path]:
+    """Yield the files at hand that should have an object's bytes."""
+    cached = objects.cached(key)
+    if cached is not None:
+        yield cached
+    for view in views:
         try:
-            with objects.fetched(view) as path, objects.scratch() as folder:
-                copy = folder / "mended"
-                copy.write_bytes(path.read_bytes())
-                if file_sha256(copy) != sha256:
-                    continue
-                size = copy.stat().st_size
-                objects.put_object(defect.key, copy, sha256=sha256, size_bytes=size)
+            with objects.fetched(view) as path:
+                yield path
         except FileNotFoundError:
             continue
-        return True
-    # Only history had it, and history may be collected.
-    return defect.kind is Kind.OBJECT_ALTERED and not defect.day and bool(log.days(defect.asset))
 
 
-def _shown_as(log: CommitLog, asset: str, sha256: str) -> list[str]:
-    """Return the files of the view that should have these bytes."""
+def _have_built_again(objects: ObjectStore, log: CommitLog, lost: Defect, view: str) -> None:
+    """Mark a published file of a day as lost, and show plain readers its altered bytes no longer."""
+    asset, day, sha256 = lost.asset, lost.day, _hash_in(lost.key)
+    with objects.lock(Layout.lock_key(asset, day)):
+        head = log.head(asset, day)
+        if head is None or sha256 not in {file.sha256 for file in head.files}:
+            return
+        mark_lost(objects, asset, day, sha256)
+        if objects.exists(view) and objects.hash(view) != sha256:
+            objects.withdraw(view)
+
+
+def _shown_as(log: CommitLog, asset: str, key: str) -> list[tuple[str, str]]:
+    """Return the days whose newest generation has an object, each with the file of the view that shows it."""
     try:
         heads = log.heads(asset)
     except PlatformError:
         return []
     return [
-        Layout.view_key(asset, day, file.name)
+        (day, Layout.view_key(asset, day, file.name))
         for day, head in heads.items()
         for file in head.files
-        if file.sha256 == sha256
+        if file.sha256 == _hash_in(key)
     ]
 
 
@@ -88,3 +141,7 @@ def _mend_view(objects: ObjectStore, log: CommitLog, defect: Defect) -> bool:
     except PlatformError:
         return False
     return True
+
+
+def _hash_in(key: str) -> str:
+    return key.rpartition("/")[2].partition(".")[0]

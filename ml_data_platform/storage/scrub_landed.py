@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from ml_data_platform.errors import PlatformError, RecordError, bounded
+from ml_data_platform.storage.compared_files import names_its_bytes
 from ml_data_platform.storage.decisions import lost_decisions
 from ml_data_platform.storage.defects import Defect, Kind
 from ml_data_platform.storage.layout import (
@@ -21,6 +22,7 @@ from ml_data_platform.storage.layout import (
     LANDED_FILES,
     LEDGER_FOLDER,
     LOCKS_FOLDER,
+    LOST_FOLDER,
     PROBE_KEY,
     RAW_FOLDER,
     SNAPSHOTS_FOLDER,
@@ -36,7 +38,15 @@ from ml_data_platform.storage.scrub import Content, Scrub
 from ml_data_platform.storage.small_records import kind_of, read_small
 
 OUTSIDE_OF_TABLES = (LANDED_FILES, UNDATED_ROWS, TOO_LATE_ROWS)
-_OWN_FOLDERS = (TEMP_FOLDER, LOCKS_FOLDER, SNAPSHOTS_FOLDER, DAMAGED_FOLDER, COMPARED_FOLDER, KEY_IDS_FOLDER)
+_OWN_FOLDERS = (
+    TEMP_FOLDER,
+    LOCKS_FOLDER,
+    SNAPSHOTS_FOLDER,
+    DAMAGED_FOLDER,
+    COMPARED_FOLDER,
+    LOST_FOLDER,
+    KEY_IDS_FOLDER,
+)
 _OWN_FILES = frozenset({INSTANCE_KEY, KEY_ID_KEY, PROBE_KEY})
 
 
@@ -146,7 +156,7 @@ def _fragments(scrub: Scrub, asset: str, records: list[LedgerRecord]) -> Iterato
 
 
 def _shown_rows(scrub: Scrub, asset: str, contents: Mapping[str, Content]) -> Iterator[Defect]:
-    published = {content.sha256 for content in contents.values()}
+    published = {content.sha256 for key, content in contents.items() if names_its_bytes(key, content.sha256)}
     for key, content in scrub.read(f"view of {asset}", scrub.objects.list(Layout.view_root(asset))).items():
         scrub.count("view_files_checked")
         if content.sha256 not in published:

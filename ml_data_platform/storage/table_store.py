@@ -24,6 +24,7 @@ from ml_data_platform.storage import collection, recovery
 from ml_data_platform.storage.commit_log import CommitLog, FileEntry, LogRecord
 from ml_data_platform.storage.layout import Layout, check_name, day_key
 from ml_data_platform.storage.local_objects import LocalObjectStore
+from ml_data_platform.storage.lost_files import forget_found
 from ml_data_platform.storage.object_store import GRACE, ObjectStore
 from ml_data_platform.storage.parquet import verify_file
 from ml_data_platform.storage.partition_ref import PartitionRef
@@ -142,6 +143,7 @@ class TableStore:
             commit = self._append(staged, run_id, inputs_are_current, deadline)
         durable = commit.record.generation
         recovery.project_head(self.objects, self.log, staged.asset, staged.day, durable=durable)
+        forget_found(self.objects, staged.asset, staged.day)
         return commit
 
     def recover(self) -> recovery.Recovery:

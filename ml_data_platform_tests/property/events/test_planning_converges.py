@@ -14,7 +14,8 @@ from hypothesis import HealthCheck, find, given, settings
 from hypothesis import strategies as st
 from hypothesis.errors import NoSuchExample
 
-from ml_data_platform.events.planning import LAYERS, DueRun, State, Status, due_runs, expected_days, plan
+from ml_data_platform.events.due_runs import DueRun, due_runs
+from ml_data_platform.events.planning import LAYERS, State, Status, expected_days, plan
 from ml_data_platform_tests.planning_states import ASSETS, DAY, TRAINING, World, noon
 
 Planner = Callable[[State], list[DueRun]]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 
-from ml_data_platform.events.planning import State, Status, due_runs, expected_days, plan
+from ml_data_platform.events.due_runs import due_runs
+from ml_data_platform.events.planning import State, Status, expected_days, plan
 
 TODAY = dt.date(2026, 6, 1)
 TOMORROW = dt.date(2026, 6, 2)

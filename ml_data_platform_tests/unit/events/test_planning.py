@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from ml_data_platform.events.planning import Status, decide, due_runs, expected_days, plan
+from ml_data_platform.events.due_runs import due_runs
+from ml_data_platform.events.planning import Status, decide, expected_days, plan
 from ml_data_platform_tests.planning_states import ASSETS, TRAINING, World, day, noon
 
 FEATURES = ("session_features", *TRAINING)
