@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from ml_data_platform.errors import DamagedObjectError
 from ml_data_platform.storage import scrub as scrub_module
 from ml_data_platform.storage.defects import MEANINGS, Kind
-from ml_data_platform.storage.layout import Layout
+from ml_data_platform.storage.layout import LOST_FOLDER, Layout
 from ml_data_platform.storage.local_objects import LocalObjectStore
-from ml_data_platform.storage.mending import mend
+from ml_data_platform.storage.lost_files import lost_files
+from ml_data_platform.storage.mending import BUILT_AGAIN, mend, restore_object
 from ml_data_platform.storage.scrub import Scrub
 from ml_data_platform.storage.scrub_landed import foreign_files
 from ml_data_platform.storage.table_store import TableStore
@@ -84,8 +86,11 @@ def delete_an_object(store):
 
 
 def delete_object_and_view(store):
-    """Lose all copies."""
+    """Lose all copies, also the one that this machine keeps of an object in a bucket."""
     store.objects.delete(view_keys(SINGLE)[0])
+    copy = store.objects.cached(head_object(store))
+    if copy is not None:
+        copy.unlink()
     return delete_an_object(store)
 
 
@@ -241,6 +246,51 @@ def test_what_cannot_be_mended_is_whole_again_when_the_partition_is_run(store):
     assert publish(store, SINGLE, 3, expected=3) == "unchanged"
     assert look(store) == []
     assert_whole(store, SINGLE, {3})
+
+
+@pytest.mark.parametrize("medium", ["local", "s3"])
+def test_a_file_of_which_no_copy_is_left_is_marked_until_it_is_there_again(store):
+    """Altered bytes leave the view, the day is marked once, a commit that changes nothing puts the file back."""
+    key = head_object(store)
+    (view,) = view_keys(SINGLE)
+    good = store.objects.read_bytes(key)
+    for each in (key, view):
+        overwrite(store, each, bytes([good[0] ^ 1]) + good[1:])
+    copy = store.objects.cached(key)
+    if copy is not None:
+        copy.unlink()
+    assert lost_files(store.objects) == {}
+    for _ in range(2):
+        (defect, *_) = [each for each in mend(store.objects, store.log, look(store)) if each.key == key]
+        assert not defect.is_repaired
+        assert BUILT_AGAIN in defect.detail
+        assert not store.objects.exists(view)
+        name = key.rpartition("/")[2].partition(".")[0]
+        assert lost_files(store.objects) == {(SINGLE.name, DAY): frozenset({name})}
+    with pytest.raises(DamagedObjectError) as refused:
+        store.ref(SINGLE.name, [DAY]).paths()
+    assert (refused.value.asset, refused.value.partition) == (SINGLE.name, DAY)
+    assert publish(store, SINGLE, 3, expected=3) == "unchanged"
+    assert store.objects.list(LOST_FOLDER) == []
+    assert look(store) == []
+    assert_whole(store, SINGLE, {3})
+
+
+@pytest.mark.parametrize("medium", ["local", "s3"])
+def test_an_object_is_restored_from_the_first_copy_that_has_its_bytes(store, tmp_path):
+    """Copies that are gone, or of other bytes, are passed over; what stood in the way is set aside."""
+    key = head_object(store)
+    good = store.objects.read_bytes(key)
+    overwrite(store, key, b"damaged")
+    wrong, right = tmp_path / "wrong", tmp_path / "right"
+    wrong.write_bytes(good[:-1])
+    right.write_bytes(good)
+    assert not restore_object(store.objects, key, [wrong, tmp_path / "gone"])
+    assert store.objects.read_bytes(key) == b"damaged"
+    assert restore_object(store.objects, key, [tmp_path / "gone", wrong, right])
+    assert store.objects.read_bytes(key) == good
+    assert store.objects.read_bytes(f"_store/damaged/{key}") == b"damaged"
+    assert right.read_bytes() == good
 
 
 def test_every_kind_says_what_it_means_and_what_to_do():

@@ -48,6 +48,16 @@ def test_a_run_that_ended_well_and_left_its_work_undone_is_tried_later() -> None
     assert not judge([past(Ending.SUCCEEDED, 6)], NOW, 5).why_not
 
 
+def test_work_over_damaged_bytes_is_asked_for_once_they_are_whole() -> None:
+    """Not again and again before, however long that takes, and without a wait then."""
+    tried = [Past("run-1", Ending.DAMAGED, NOW - dt.timedelta(seconds=1), "said", "raw/abc")] * 9
+    asked: list[str] = []
+    why_not = judge(tried, NOW + dt.timedelta(days=9), 5, lambda key: bool(asked.append(key))).why_not
+    assert "said" in why_not
+    assert judge(tried, NOW, 5, lambda _: True).why_not == ""
+    assert asked == ["raw/abc"]
+
+
 def error(*names: str) -> Any:
     """Return a chain of serialised errors, outermost first."""
     found = None

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
 from ml_data_platform.events.due_runs import due_runs
-from ml_data_platform.events.planning import Status, decide, expected_days, plan
+from ml_data_platform.events.planning import Decision, Status, decide, expected_days, plan
 from ml_data_platform_tests.planning_states import ASSETS, TRAINING, World, day, noon
 
 FEATURES = ("session_features", *TRAINING)
@@ -233,3 +233,46 @@ def test_maturity_moves_in_whole_days(delay_hours: int) -> None:
             *of_days(("raw_events", "validated_events", "session_features", "session_summaries"), 3),
         },
     }
+
+
+def decided(world: World, lost: dict[tuple[str, dt.date], tuple[str, ...]]) -> dict[tuple[str, int], Decision]:
+    """Return what is to be done about all partitions once files of some are lost."""
+    state = replace(world.state(), lost=lost)
+    return {(each.asset, (each.day - day(1)).days + 1): each for each in plan(state, expected_days(state))}
+
+
+@pytest.mark.parametrize("asset", ASSETS)
+def test_a_partition_whose_file_is_lost_is_built_again_and_nothing_else(world: World, asset: str) -> None:
+    """Its reason names the file; what reads it waits, and is clean again when it comes out the same."""
+    found = decided(world, {(asset, day(2)): ("data.parquet",)})
+    assert {key for key, each in found.items() if each.status is Status.DIRTY} == {(asset, 2)}
+    assert {key for key, each in found.items() if each.status is Status.WAITING} == behind({(asset, 2)})
+    (reason,) = found[asset, 2].reasons
+    assert reason.startswith(f"lost data.parquet of {asset}")
+    assert found[asset, 2].lost == (reason,)
+
+
+def test_rejected_rows_that_are_lost_are_gathered_again_also_of_a_refused_day(world: World) -> None:
+    """By the stage that publishes them; the refusal holds for what is refused, not for what tells why."""
+    lost = {("quarantined_events", day(2)): ("disposition=rejected/data.parquet",)}
+    assert decided(world, lost)["validated_events", 2].status is Status.DIRTY
+    world.poison.add(day(2))
+    world.land(2, "poison")
+    settled(world)
+    assert decided(world, {})["validated_events", 2].status is Status.BLOCKED
+    assert decided(world, lost)["validated_events", 2].status is Status.DIRTY
+
+
+def test_what_reads_a_lost_file_that_cannot_be_built_again_is_blocked_by_it(world: World) -> None:
+    """A day that waits for its contract stays blocked for that reason; a reader that is clean stays so."""
+    state = replace(
+        world.state(),
+        contracts={},
+        lost={("validated_events", day(2)): ("data.parquet",), ("session_summaries", day(2)): ("data.parquet",)},
+    )
+    found = {each.asset: each for each in plan(state, [day(2)])}
+    assert found["validated_events"].status is Status.BLOCKED
+    assert "contract" in found["validated_events"].reasons[0]
+    assert found["session_summaries"].status is Status.BLOCKED
+    assert "whose stored file is lost" in found["session_summaries"].reasons[0]
+    assert found["date_partitions"].status is Status.CLEAN
