@@ -237,7 +237,7 @@ def test_maturity_moves_in_whole_days(delay_hours: int) -> None:
 
 def decided(world: World, lost: dict[tuple[str, dt.date], tuple[str, ...]]) -> dict[tuple[str, int], Decision]:
     """Return what is to be done about all partitions once files of some are lost."""
-    state = replace(world.state(), lost=lost)
+    state = replace(world.state(), lost_files=lost)
     return {(each.asset, (each.day - day(1)).days + 1): each for each in plan(state, expected_days(state))}
 
 
@@ -268,7 +268,7 @@ def test_what_reads_a_lost_file_that_cannot_be_built_again_is_blocked_by_it(worl
     state = replace(
         world.state(),
         contracts={},
-        lost={("validated_events", day(2)): ("data.parquet",), ("session_summaries", day(2)): ("data.parquet",)},
+        lost_files={("validated_events", day(2)): ("data.parquet",), ("session_summaries", day(2)): ("data.parquet",)},
     )
     found = {each.asset: each for each in plan(state, [day(2)])}
     assert found["validated_events"].status is Status.BLOCKED
