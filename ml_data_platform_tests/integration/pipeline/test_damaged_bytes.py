@@ -18,7 +18,7 @@ from ml_data_platform.defs.attempts import DUE_TAG, Ending, pasts_of
 from ml_data_platform.errors import DamagedObjectError
 from ml_data_platform.events.lateness import ONE_DAY
 from ml_data_platform.events.planning import UPSTREAM, Status, plan
-from ml_data_platform.landing.landing import restore_fragments
+from ml_data_platform.landing.restoring import restore_fragments
 from ml_data_platform.stages import flow
 from ml_data_platform.stages.landed_files import landing_terms
 from ml_data_platform.stages.state import current_records, read_state

@@ -138,7 +138,7 @@ def test_a_partition_whose_bytes_are_damaged_is_whole_after_its_run(
     path.write_bytes(b"X" + path.read_bytes()[1:])
     (defect,) = verify(copied_root.platform, is_repair=True).defects
     assert (defect.kind, defect.asset, defect.day) == (Kind.OBJECT_ALTERED, "date_partitions", str(day(1)))
-    assert "rebuild" in defect.remedy
+    assert "ml-data-platform backfill" in defect.remedy
     assert copied_root.run(day(1), ["date_partitions"], instance).success
     assert verify(copied_root.platform).defects == ()
     assert copied_root.contents() == before
