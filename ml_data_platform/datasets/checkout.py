@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from ml_data_platform.datasets.dataset_versions import oids_of
-from ml_data_platform.datasets.dvc_files import DvcFiles, Remote, listing_md5, tracking_text
+from ml_data_platform.datasets.dvc_files import DvcFiles, Remote
+from ml_data_platform.datasets.dvc_texts import listing_md5, tracking_text
 from ml_data_platform.datasets.foreign_repository import manifest_in, private_folder, remote_in, require_honest_tree
 from ml_data_platform.datasets.git import TRANSPORTS, Git
 from ml_data_platform.datasets.manifest import FileFacts, Manifest

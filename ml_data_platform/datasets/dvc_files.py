@@ -10,7 +10,6 @@ the caller, who holds the lock of the repository of versions, has it removed bef
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
@@ -20,7 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ml_data_platform.datasets.manifest import Manifest, Tracked
+from ml_data_platform.datasets.dvc_texts import config_text, tracking_text, url_for_all, write_if_changed
+from ml_data_platform.datasets.manifest import Manifest
 from ml_data_platform.datasets.manifest_fields import DATA
 from ml_data_platform.errors import CorruptVersionError, PlatformError, VersionError, bounded
 from ml_data_platform.storage.durability import sync_file, sync_folder
@@ -72,8 +72,9 @@ class DvcFiles:
     def configure(self, remote: Remote) -> None:
         """Make the folder DVC's, or bring its configuration up to date; nothing outside of it is written.
 
-        The remote is verified on each download, or a corrupt one would restore corrupt files with exit status 0.
-        Files are reflinks or copies: a link would let an edit of the work tree change the cache.
+        The remote is verified on each download, or a corrupt one would restore corrupt files with exit status 0. What is
+        committed names nothing of this machine: a remote beside the folder is named by the way from here, so that both
+        may be moved together, and one elsewhere on this machine is named in the file that git ignores. Files are reflinks or copies: a link would let an edit of the work tree change the cache.
         """
         (self.folder / ".dvc" / "tmp").mkdir(parents=True, exist_ok=True)
         open_options = {name: value for name, value in remote.options.items() if name not in LOCAL_OPTIONS}
@@ -86,19 +87,20 @@ class DvcFiles:
             "no_scm": "false",
         }
         section = f'remote "{REMOTE}"'
-        shared = {
-            "core": core,
-            "cache": {"type": "reflink,copy"},
-            section: {"url": remote.url, "verify": "true", **open_options},
-        }
+        shared: dict[str, Mapping[str, str]] = {"core": core, "cache": {"type": "reflink,copy"}}
+        url = url_for_all(remote.url, self.folder)
+        if url is not None:
+            shared[section] = {"url": url, "verify": "true", **open_options}
+        else:
+            local_options = {"url": remote.url, "verify": "true", **open_options, **local_options}
         # DVC's state would lie in a folder of the machine.
         local: dict[str, Mapping[str, str]] = {"core": {"site_cache_dir": str(self._state)}}
         if local_options:
             local[section] = local_options
-        _write_if_changed(self.folder / ".dvc" / "config", _config_text(shared))
-        _write_if_changed(self.folder / ".dvc" / "config.local", _config_text(local), mode=0o600)
-        _write_if_changed(self.folder / ".dvc" / ".gitignore", _IGNORED_BY_GIT)
-        _write_if_changed(self.folder / ".dvcignore", "/.incoming\n")
+        write_if_changed(self.folder / ".dvc" / "config", config_text(shared))
+        write_if_changed(self.folder / ".dvc" / "config.local", config_text(local), mode=0o600)
+        write_if_changed(self.folder / ".dvc" / ".gitignore", _IGNORED_BY_GIT)
+        write_if_changed(self.folder / ".dvcignore", "/.incoming\n")
 
     def override(self, remote: Remote | None) -> None:
         """Let this folder alone use another remote, with DVC's state where DVC keeps that of all folders; for a clone.
@@ -110,13 +112,13 @@ class DvcFiles:
         if remote is not None:
             local["core"] = {"remote": REMOTE}
             local[f'remote "{REMOTE}"'] = {"url": remote.url, "verify": "true", **remote.options}
-        _write_if_changed(self.folder / ".dvc" / "config.local", _config_text(local), mode=0o600)
+        write_if_changed(self.folder / ".dvc" / "config.local", config_text(local), mode=0o600)
 
     def track(self, manifest: Manifest) -> list[str]:
         """Let DVC track what a manifest names, and nothing else; returns the folders, for `pull`."""
         (self.folder / DATA).mkdir(exist_ok=True)
         for tracked in manifest.tracked:
-            _write_if_changed(self.folder / DATA / f"{tracked.name}.dvc", tracking_text(tracked))
+            write_if_changed(self.folder / DATA / f"{tracked.name}.dvc", tracking_text(tracked))
         return [f"{DATA}/{tracked.name}" for tracked in manifest.tracked]
 
     def forget_killed_processes(self) -> None:
@@ -269,27 +271,6 @@ class DvcFiles:
             ) from error
 
 
-def tracking_text(folder: Tracked) -> str:
-    """Return the text of the file by which DVC tracks a folder of a version."""
-    size = sum(file.size_bytes for file in folder.files)
-    return (
-        f"outs:\n- md5: {folder.dir_md5}.dir\n  size: {size}\n  nfiles: {len(folder.files)}\n  hash: md5\n"
-        f"  path: {folder.name}\n"
-    )
-
-
-def listing_md5(md5s: dict[str, str]) -> str:
-    """Return the MD5 of DVC's listing of a folder.
-
-    Args:
-        md5s: Path within the folder to MD5 of the file.
-
-    Source: DVC user guide, "Structure of the cache directory": a JSON list of objects with md5 and relpath, by path.
-    """
-    entries = [{"md5": md5, "relpath": path} for path, md5 in sorted(md5s.items())]
-    return hashlib.md5(json.dumps(entries, sort_keys=True).encode(), usedforsecurity=False).hexdigest()
-
-
 def _causes(error: BaseException) -> str:
     causes: list[str] = []
     cause: BaseException | None = error
@@ -326,20 +307,3 @@ def _md5(fs: Any, path: str) -> str:
         while chunk := stream.read(_CHUNK):
             digest.update(chunk)
     return digest.hexdigest()
-
-
-def _config_text(sections: Mapping[str, Mapping[str, str]]) -> str:
-    from configobj import ConfigObj
-
-    config = ConfigObj({name: dict(values) for name, values in sections.items()}, interpolation=False)
-    return "\n".join(config.write()) + "\n"
-
-
-def _write_if_changed(path: Path, text: str, *, mode: int = 0o644) -> None:
-    if path.is_file() and path.read_text(encoding="utf-8") == text:
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    written = path.with_name(f"{path.name}.new")
-    written.write_text(text, encoding="utf-8")
-    written.chmod(mode)
-    written.replace(path)

@@ -15,7 +15,8 @@ import stat
 from collections.abc import Mapping
 from pathlib import Path
 
-from ml_data_platform.datasets.dvc_files import REMOTE, Remote, listing_md5, tracking_text
+from ml_data_platform.datasets.dvc_files import REMOTE, Remote
+from ml_data_platform.datasets.dvc_texts import listing_md5, tracking_text
 from ml_data_platform.datasets.git import Git
 from ml_data_platform.datasets.manifest import MANIFEST, Manifest
 from ml_data_platform.datasets.manifest_fields import DATA

@@ -38,8 +38,10 @@ _POLL_SECONDS = 0.1
 # Of a training run that somebody started here, by `dvc repro`, nothing gets into a version. DVC refuses to work beside a
 # lock file that git ignores, so that one is not named here.
 _NOT_TRACKED = "/.incoming/\n/models/\n"
-_CONFIGURATION = (".dvc/.gitignore", ".dvc/config", ".dvcignore")
+_CONFIG = ".dvc/config"
+_CONFIGURATION = (".dvc/.gitignore", _CONFIG, ".dvcignore")
 _FIRST_MESSAGE = "Begin the history of versions"
+_NEW_CONFIGURATION = "Say where the remote is in a way that holds on every machine"
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,15 @@ class VersionsRepository:
         if tip is None:
             tip = self.git.commit(_FIRST_MESSAGE, _CONFIGURATION, at=at, parent=None)
             self.git.move_branch(tip)
+        elif self.git.succeeds("cat-file", "-e", f"{tip}:{_CONFIG}") and self._is_configured_otherwise(tip):
+            # Of before: it named a folder of the machine, and would go on doing so in every clone.
+            tip = self.git.commit(_NEW_CONFIGURATION, _CONFIGURATION, at=at, parent=tip)
+            self.git.move_branch(tip)
         return tip
+
+    def _is_configured_otherwise(self, commit: str) -> bool:
+        written = (self.folder / _CONFIG).read_text(encoding="utf-8")
+        return self.git("cat-file", "blob", f"{commit}:{_CONFIG}").strip() != written.strip()
 
     def record(self, manifest: Manifest, message: str, parent: str) -> None:
         """Make the work tree a version: everything is pushed already, and the tag is the commit point."""

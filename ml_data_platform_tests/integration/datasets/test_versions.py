@@ -57,6 +57,8 @@ def test_plain_git_and_dvc_restore_what_checkout_restores(two_versions: TwoVersi
     assert file_hashes(tmp_path / "restored" / "data").items() >= two_versions.first_view.items()
     assert restored.files == len(two_versions.first_view)
     run(tmp_path, "git", "clone", "--quiet", "--branch", tag, str(repository), "clone")
+    remote = two_versions.root.folder / "versions_remote"
+    run(tmp_path / "clone", sys.executable, "-m", "dvc", "remote", "modify", "--local", "store", "url", str(remote))
     run(tmp_path / "clone", sys.executable, "-m", "dvc", "pull", "--quiet")
     assert file_hashes(tmp_path / "clone" / "data") == file_hashes(tmp_path / "restored" / "data")
     run(tmp_path, sys.executable, "-m", "dvc", "get", "-q", str(repository), "data/date_partitions", "--rev", tag)

@@ -14,6 +14,7 @@ import pytest
 
 from ml_data_platform.datasets.checkout import check_out, verify_versions
 from ml_data_platform.datasets.dataset_versions import preview_version
+from ml_data_platform.datasets.dvc_files import Remote
 from ml_data_platform.datasets.selection import Request
 from ml_data_platform.errors import CorruptVersionError, VersionError
 from ml_data_platform_tests.faults.datasets.killed_cuts import cut_now, repository_at
@@ -174,3 +175,51 @@ def test_a_checkout_can_be_moved(root: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert list((tmp_path / "made").iterdir()) == []
     assert git(tmp_path / "moved", "status", "--porcelain") == ""
+
+
+def test_git_names_nothing_of_the_machine_and_a_moved_root_is_cloned(root: Path, tmp_path: Path) -> None:
+    """No commit holds a path of this machine; of a root that was moved a clone beside it pulls, and it is checked out."""
+    tag = cut_now(root).manifest.tag
+    assert str(tmp_path) not in git(root / "versions", "log", "--all", "--patch")
+    moved = tmp_path / "elsewhere" / "moved"
+    moved.parent.mkdir()
+    shutil.move(root, moved)
+    git(moved, "clone", "--quiet", "versions", "clone")
+    pull = [sys.executable, "-m", "dvc", "pull", "--quiet"]
+    done = subprocess.run(pull, cwd=moved / "clone", capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    restored = check_out(str(moved / "versions"), tag, tmp_path / "restored")
+    names = {path.relative_to(restored.folder).as_posix() for path in restored.folder.glob("data/*/*/*")}
+    assert names
+    assert {path.relative_to(moved / "clone").as_posix() for path in (moved / "clone").glob("data/*/*/*")} == names
+
+
+def test_a_remote_elsewhere_on_the_machine_stays_out_of_git(tmp_path: Path) -> None:
+    """A folder that is not beside the repository is named in the file that git ignores; a checkout needs to be told it."""
+    publish_days(store_at(tmp_path / "root"), 1, rows=20)
+    remote = Remote(str(tmp_path / "another disk" / "remote"))
+    tag = cut_now(tmp_path / "root", remote=remote).manifest.tag
+    versions = tmp_path / "root" / "versions"
+    assert "another disk" not in git(versions, "log", "--all", "--patch")
+    status = [sys.executable, "-m", "dvc", "status", "--cloud", "--quiet"]
+    assert subprocess.run(status, cwd=versions, check=False).returncode == 0
+    with pytest.raises(VersionError, match="--remote FOLDER"):
+        check_out(str(versions), tag, tmp_path / "restored")
+    assert check_out(str(versions), tag, tmp_path / "restored", remote=remote).files > 0
+
+
+def test_a_repository_of_before_is_told_anew_once(root: Path) -> None:
+    """Where the configuration in git named a folder of the machine, the next cut commits the new one, even without news."""
+    versions = root / "versions"
+    config = versions / ".dvc" / "config"
+    config.write_text(config.read_text().replace("../../remote", str(root / "remote")))
+    git(versions, "commit", "--quiet", "--all", "--message=As before")
+    assert str(root) in git(versions, "show", "HEAD:.dvc/config")
+    tags = repository_at(root).tags()
+    for _ in range(2):
+        assert cut_now(root).outcome == "unchanged"
+        assert str(root) not in git(versions, "show", "HEAD:.dvc/config")
+    assert git(versions, "log", "--format=%s", "-2").splitlines()[1] == "As before"
+    assert repository_at(root).tags() == tags
+    add_a_day(root)
+    assert cut_now(root).outcome == "cut"
