@@ -100,6 +100,7 @@ def run_backfill(settings: Settings, days: Days, only: Sequence[dt.date] | None 
     from ml_data_platform.defs.location import build_definitions
     from ml_data_platform.defs.resources import PlatformResource
     from ml_data_platform.defs.runs import reap_orphans
+    from ml_data_platform.defs.said_again import say_again
     from ml_data_platform.defs.unusable_rows import report_unusable_rows
     from ml_data_platform.events.planning import expected_days
     from ml_data_platform.stages.platform import open_platform
@@ -125,6 +126,7 @@ def run_backfill(settings: Settings, days: Days, only: Sequence[dt.date] | None 
         wanted = days.choose(expected_days(read_state(platform))) if only is None else list(only)
         report = run(build_definitions(settings), instance, platform, wanted, on_progress)
         report_unusual_fields(instance, platform)
+        say_again(instance, platform, wanted)
         return report
 
 
@@ -207,6 +209,9 @@ def status(
 ) -> None:
     """Show per day the rows of every stage, the checks, and whether anything is to be done, and why.
 
+    Checks are counted as passed of those that the day should have. One without a result is named, and is not green; it
+    is no reason for the exit status either, as nothing is published that its blocking checks did not pass.
+
     Exits with 1 while one of the days is refused by a blocking check, or blocked; and while a landed file is red: it has
     more rows that reach no day than its contract tolerates; and while a secret key is lost. What a backfill would build is no reason.
     """
@@ -225,6 +230,7 @@ def show_status(settings: Settings, days: Days = ALL_DAYS, *, as_json: bool = Fa
     from ml_data_platform.defs.history import check_counts
     from ml_data_platform.defs.instance import open_instance
     from ml_data_platform.stages.platform import open_platform
+    from ml_data_platform.stages.stored_checks import stored_checks_of_days
     from ml_data_platform.stages.summary import known_days, summarise_days, summarise_landing
 
     platform = open_platform(settings)
@@ -233,13 +239,18 @@ def show_status(settings: Settings, days: Days = ALL_DAYS, *, as_json: bool = Fa
     summaries = summarise_days(platform, chosen)
     with open_instance(settings) as instance:
         unusual = unusual_fields_now(platform)
-        checks = check_counts(instance, {KEY: {day.isoformat(): not lines for day, lines in unusual.items()}})
+        checks = check_counts(
+            instance,
+            {KEY: {day.isoformat(): not lines for day, lines in unusual.items()}},
+            {each.day.isoformat(): each.expected_tables for each in summaries},
+            stored_checks_of_days(platform, chosen),
+        )
     is_well = _is_well(landing) and not any(_is_held_up(each, checks.get(each.day.isoformat())) for each in summaries)
     if as_json:
         rows = []
         for each in summaries:
             counts = checks.get(each.day.isoformat())
-            found = vars(counts) if counts else None
+            found = counts.to_json() if counts else None
             lines = list(unusual.get(each.day, ()))
             rows.append({**each.to_json(), "checks": found, "unusual_fields": lines})
         screen.print_json({"root": str(settings.root), "landing": landing.to_json(), "days": rows})

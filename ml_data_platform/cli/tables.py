@@ -72,6 +72,29 @@ def print_days(days: Sequence[DaySummary], checks: Mapping[str, CheckCounts]) ->
         say(f"{word} ", style=colour, tail=f"{day} {name}")
     if len(lines) > SHOWN_CHECKS:
         say(f"… and {counted(len(lines) - SHOWN_CHECKS, 'check')} more; --json prints all", style="dim")
+    _print_missing(days, checks)
+
+
+def _print_missing(days: Sequence[DaySummary], checks: Mapping[str, CheckCounts]) -> None:
+    """Say of how many checks of clean partitions no result is known; what is to be built is checked with that."""
+    lacking = []
+    for day in days:
+        clean = {each.asset for each in day.decisions if each.status is Status.CLEAN}
+        counts = checks.get(day.day.isoformat())
+        names = [name for name in counts.missing if name.partition(":")[0] in clean] if counts else []
+        if names:
+            tables = ", ".join(sorted({name.partition(":")[0] for name in names}))
+            lacking.append(f"{day.day} {counted(len(names), 'check')} of {tables}")
+    for line in lacking[:SHOWN_CHECKS]:
+        say("not evaluated ", style="yellow", tail=line)
+    if len(lacking) > SHOWN_CHECKS:
+        say(f"… and {counted(len(lacking) - SHOWN_CHECKS, 'day')} more; --json prints all", style="dim")
+    if lacking:
+        say(
+            "no result of these is known since the tables were built: `ml-data-platform backfill` records what Dagster's"
+            " history holds of them; the job `rebuild` evaluates the rest",
+            style="dim",
+        )
 
 
 def _day_table(days: Sequence[DaySummary], checks: Mapping[str, CheckCounts], left_out: Sequence[str]) -> Table:
@@ -107,10 +130,10 @@ def _duration(seconds: float) -> str:
 
 
 def _checks(counts: CheckCounts | None) -> Text | str:
-    if counts is None:
+    if counts is None or not counts.expected:
         return "-"
-    colour = "red" if counts.failed else "yellow" if counts.warned else "green"
-    return coloured((f"{counts.passed}/{counts.passed + len(counts.failed) + len(counts.warned)}", colour))
+    colour = "red" if counts.failed else "yellow" if counts.warned or counts.missing else "green"
+    return coloured((f"{counts.passed}/{counts.expected}", colour))
 
 
 def print_landing(landing: LandingSummary) -> None:

@@ -69,32 +69,62 @@ def report_outside_of_runs(
         found: Day, none for an asset without partitions, to result, with asset and check named.
         job_name: Name of the run.
     """
+    run_id = add_finished_run(instance, job_name)
+    for day, result in found.items():
+        report_result(
+            instance, result, day.isoformat() if day is not None else None, job_name, run_id, is_planned=False
+        )
+
+
+def add_finished_run(instance: dg.DagsterInstance, job_name: str) -> str:
+    """Record a run in which nothing runs, over from the start; returns its id."""
     run = dg.DagsterRun(job_name=job_name, run_id=str(uuid.uuid4()), status=dg.DagsterRunStatus.SUCCESS)
     instance.add_run(run)
-    for day, result in found.items():
-        assert result.asset_key is not None
-        assert result.check_name is not None
-        partition = day.isoformat() if day is not None else None
-        subset = DefaultPartitionsSubset({partition}) if partition is not None else None
-        planned = AssetCheckEvaluationPlanned(
-            asset_key=result.asset_key, check_name=result.check_name, partitions_subset=subset
-        )
-        evaluation = dg.AssetCheckEvaluation(
-            asset_key=result.asset_key,
-            check_name=result.check_name,
-            passed=result.passed,
-            metadata=result.metadata,
-            severity=result.severity,
-            description=result.description,
-            blocking=result.severity is dg.AssetCheckSeverity.ERROR and day is not None,
-            partition=partition,
-        )
-        for kind, said in (
-            (dg.DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED, planned),
-            (dg.DagsterEventType.ASSET_CHECK_EVALUATION, evaluation),
-        ):
-            event = dg.DagsterEvent(event_type_value=kind.value, job_name=job_name, event_specific_data=said)
-            instance.report_dagster_event(event, run_id=run.run_id)
+    return run.run_id
+
+
+def report_result(
+    instance: dg.DagsterInstance,
+    result: dg.AssetCheckResult,
+    partition: str | None,
+    job_name: str,
+    run_id: str,
+    *,
+    is_planned: bool,
+) -> None:
+    """Record the result of one check under a run that no longer runs.
+
+    Args:
+        instance: Where it is recorded.
+        result: With asset and check named.
+        partition: Partition key, none for an asset without partitions.
+        job_name: Name of the run.
+        run_id: The run.
+        is_planned: Whether the run planned the check, and never evaluated it.
+    """
+    assert result.asset_key is not None
+    assert result.check_name is not None
+    subset = DefaultPartitionsSubset({partition}) if partition is not None else None
+    planned = AssetCheckEvaluationPlanned(
+        asset_key=result.asset_key, check_name=result.check_name, partitions_subset=subset
+    )
+    evaluation = dg.AssetCheckEvaluation(
+        asset_key=result.asset_key,
+        check_name=result.check_name,
+        passed=result.passed,
+        metadata=result.metadata,
+        severity=result.severity,
+        description=result.description,
+        blocking=result.severity is dg.AssetCheckSeverity.ERROR and partition is not None,
+        partition=partition,
+    )
+    events: list[tuple[dg.DagsterEventType, AssetCheckEvaluationPlanned | dg.AssetCheckEvaluation]] = [
+        (dg.DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED, planned),
+        (dg.DagsterEventType.ASSET_CHECK_EVALUATION, evaluation),
+    ]
+    for kind, said in events[is_planned:]:
+        event = dg.DagsterEvent(event_type_value=kind.value, job_name=job_name, event_specific_data=said)
+        instance.report_dagster_event(event, run_id=run_id)
 
 
 def _described(outcome: CheckOutcome) -> str:

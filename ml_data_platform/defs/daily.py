@@ -17,6 +17,7 @@ from ml_data_platform.defs.io_manager import as_failure, publish, retry_if_trans
 from ml_data_platform.defs.partitions import neighbouring_days
 from ml_data_platform.defs.resources import PlatformResource
 from ml_data_platform.defs.runs import is_beside_backfill
+from ml_data_platform.defs.said_again import SaidAgain, results_again
 from ml_data_platform.errors import PlatformError, bounded
 from ml_data_platform.events.descriptions import COLUMN_DESCRIPTIONS
 from ml_data_platform.events.lateness import ONE_DAY
@@ -26,6 +27,7 @@ from ml_data_platform.features.catalog import CATALOG
 from ml_data_platform.stages import flow, state
 from ml_data_platform.stages.platform import Platform
 from ml_data_platform.stages.result import StageResult
+from ml_data_platform.stages.stored_checks import stored_checks
 from ml_data_platform.storage.layout import parse_day
 from ml_data_platform.storage.table_store import PartitionRef
 
@@ -124,7 +126,7 @@ def build_partition(
         is_clean = decide(found, asset, day).status is Status.CLEAN
         why_not = "its inputs are those of the published generation" if is_clean else None
     if why_not is not None:
-        yield from _nothing_built(context, opened, asset, why_not)
+        yield from report_nothing_built(context, opened, asset, why_not)
         return
     started = time.monotonic()
     with opened.store.scratch() as scratch:
@@ -164,11 +166,22 @@ def _why_not_asked_for(context: dg.AssetExecutionContext, found: State, asset: s
     return f"its backfill did not ask for this day, and {names} is not published"
 
 
-def _nothing_built(context: dg.AssetExecutionContext, opened: Platform, asset: str, why: str) -> Events:
-    """Report what is published already, or that nothing is; checks that did not run say so."""
+def report_nothing_built(context: dg.AssetExecutionContext, opened: Platform, asset: str, why: str) -> Events:
+    """Report what is published already, with what its checks said then, or that nothing is.
+
+    Raises:
+        Failure: What is stored is that a blocking check refused the day.
+    """
     context.log.info("%s of %s: nothing to build: %s", asset, context.partition_key, plain(why))
+    day, refused = parse_day(context.partition_key), []
     for output in sorted(key.to_user_string() for key in context.selected_asset_keys):
-        head = opened.store.head(output, parse_day(context.partition_key))
+        head, said = opened.store.head(output, day), _said_again(context, opened, output, day)
+        failed = [each for each in said.results if not each.passed and each.severity is dg.AssetCheckSeverity.ERROR]
+        refused += [f"{each.check_name} (stored result)" for each in failed]
+        if failed:
+            # A failed blocking check within a materialization would show the partition as green.
+            yield from said.results
+            continue
         yield dg.MaterializeResult(
             asset_key=output,
             data_version=dg.DataVersion(head.content) if head else None,
@@ -176,9 +189,30 @@ def _nothing_built(context: dg.AssetExecutionContext, opened: Platform, asset: s
                 {
                     "nothing_built": why,
                     **({"dagster/partition_row_count": head.rows, "generation": head.generation} if head else {}),
+                    **({"checks_not_evaluated": ", ".join(said.unknown)} if said.unknown else {}),
                 }
             ),
+            check_results=said.results,
         )
+    if refused:
+        raise _refusal(refused)
+
+
+def _said_again(context: dg.AssetExecutionContext, opened: Platform, asset: str, day: dt.date) -> SaidAgain:
+    """Return the stored results of the checks of one asset that the run selects."""
+    only = {key.name for key in context.selected_asset_check_keys if key.asset_key == dg.AssetKey(asset)}
+    stored = stored_checks(opened, asset, day)
+    if stored is None:
+        return SaidAgain((), ())
+    return results_again(context.instance, asset, day.isoformat(), stored, only)
+
+
+def _refusal(found: Sequence[str]) -> dg.Failure:
+    """Return the failure of a step that names what was found."""
+    # In place of Dagster's own error, which names neither that nor checks that the run did not select.
+    return dg.Failure(
+        description=bounded(f"{REFUSED}: {', '.join(found)}", 500), allow_retries=False, metadata={"error": REFUSED}
+    )
 
 
 def _report(context: dg.AssetExecutionContext, opened: Platform, result: StageResult, seconds: float) -> Events:
@@ -204,13 +238,7 @@ def _report(context: dg.AssetExecutionContext, opened: Platform, result: StageRe
             if _key_of(check) in selected:
                 yield check
     if result.failed:
-        # In place of Dagster's own error, which names neither what was found nor checks that the run did not select.
-        found = ", ".join(f"{check.name} ({check.found})" for check in result.failed)
-        raise dg.Failure(
-            description=bounded(f"refused by blocking checks: {found}", 500),
-            allow_retries=False,
-            metadata={"error": REFUSED},
-        )
+        raise _refusal([f"{check.name} ({check.found})" for check in result.failed])
 
 
 def _key_of(check: dg.AssetCheckResult) -> dg.AssetCheckKey:

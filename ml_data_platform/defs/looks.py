@@ -46,6 +46,16 @@ class Looks:
         self.since = began - OVERLAP
         return found
 
+    def days_left_open(self, instance: dg.DagsterInstance) -> set[dt.date] | None:
+        """Return the days of runs that ended without success since the last look; none, for all days, before the first.
+
+        Such a run may have planned checks that it never evaluated. To be asked before the next look begins.
+        """
+        if self.since is None:
+            return None
+        failed = {dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED}
+        return partitions_of(run for run in runs_updated_since(instance, self.since) if run.status in failed)
+
     def all_decisions(self) -> Iterable[Decision]:
         """Return the decisions about all days as of the last look."""
         return self.watch.all_decisions() if self.watch else ()

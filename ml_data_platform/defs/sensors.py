@@ -21,6 +21,7 @@ from ml_data_platform.defs.looks import Looks, Repairs
 from ml_data_platform.defs.requests import Requests, choose_requests, listed
 from ml_data_platform.defs.resources import PlatformResource
 from ml_data_platform.defs.runs import reap_orphans, unfinished_runs
+from ml_data_platform.defs.said_again import say_again
 from ml_data_platform.defs.standby import other_daemon
 from ml_data_platform.defs.unusable_rows import report_unusable_rows
 from ml_data_platform.events.planning import Decision, Status
@@ -104,6 +105,9 @@ def late_data_sensor(refresh_day: UnresolvedAssetJobDefinition, *, interval_seco
             context.log.warning("run %s was reported as failed: its process is gone", plain(run_id))
         repairs.run(opened.store.recover, is_urgent=bool(orphans))
         comparisons.run(lambda: report_unusual_fields(context.instance, opened), is_urgent=False)
+        left_open = looks.days_left_open(context.instance)
+        if (left_open is None or left_open) and (said := say_again(context.instance, opened, left_open)):
+            context.log.info("stored results of %s checks were said again, which no run evaluated", said)
         records = current_records(opened)
         too_late = report_too_late_rows(context.instance, opened, records)
         if too_late:

@@ -102,5 +102,5 @@ def build(
         code_version=CODE_VERSION,
         checks=check_metrics(rules, metrics, {LARGEST_AUC: tuple(each.text for each in judged if each.surely > bound)}),
         facts=facts,
-        verdict={"is_published": True, "failed_checks": [], ACCEPTED: recorded} if used else None,
+        kept={ACCEPTED: recorded} if used else None,
     )

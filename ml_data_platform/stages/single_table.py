@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ml_data_platform.events.schemas import TableSchema
 from ml_data_platform.stages.result import StageResult
+from ml_data_platform.stages.verdicts import verdict_of
 from ml_data_platform.storage.table_store import TableStore
 from ml_data_platform.validation.outcomes import CheckOutcome
 
@@ -33,7 +34,8 @@ def finish(
     code_version: str,
     checks: tuple[CheckOutcome, ...],
     facts: Mapping[str, int | float | str],
-    verdict: Mapping[str, object] | None = None,
+    kept: Mapping[str, object] | None = None,
+    is_judged_elsewhere: bool = False,
 ) -> StageResult:
     """Stage a table whose blocking checks all passed; a refused table is left in the scratch folder.
 
@@ -47,7 +49,8 @@ def finish(
         code_version: Version of the stage.
         checks: Outcomes of all rules of the table.
         facts: Numbers and short texts about the partition, under stable keys.
-        verdict: What is recorded with it beside its inputs.
+        kept: What is recorded with it beside its inputs and what its checks said.
+        is_judged_elsewhere: Whether another table of the stage keeps what the checks said.
 
     Returns:
         The result; without the table where a blocking check failed.
@@ -61,6 +64,6 @@ def finish(
         inputs=inputs,
         code_version=code_version,
         expected_generation=generation,
-        verdict=verdict,
+        verdict=None if is_judged_elsewhere else verdict_of(checks, kept),
     )
     return StageResult({table.name: staged}, checks, {table.name: facts})

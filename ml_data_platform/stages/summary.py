@@ -18,6 +18,7 @@ from ml_data_platform.stages.platform import Platform
 from ml_data_platform.stages.retraction import retracted_files
 from ml_data_platform.stages.state import TABLES, current_records, read_state, read_watermarks
 from ml_data_platform.stages.unusable_rows import LandedVerdicts, judge_landed
+from ml_data_platform.stages.verdicts import KEPT_WITH
 from ml_data_platform.storage.commit_log import LogRecord
 
 LATENESS_SECONDS = ("lateness_p50_seconds", "lateness_p99_seconds", "lateness_max_seconds")
@@ -57,6 +58,13 @@ class DaySummary:
         """Share of positive labels among mature rows; none without mature rows."""
         mature = self.rows["label_partitions"]
         return self.positive_rows / mature if mature and self.positive_rows is not None else None
+
+    @property
+    def expected_tables(self) -> frozenset[str]:
+        """Tables that the day has or should have, and so the results of their checks."""
+        needed = {each.asset for each in self.decisions if each.status is not Status.NOT_NEEDED}
+        kept = {KEPT_WITH[asset] for asset in needed & KEPT_WITH.keys()}
+        return frozenset(needed | kept | {asset for asset in TABLES if self.generations.get(asset)})
 
     def to_json(self) -> dict[str, object]:
         """Return plain values for scripts."""

@@ -31,6 +31,7 @@ from ml_data_platform.stages.result import EngineLimits, SourceShares, StageResu
 from ml_data_platform.stages.row_judgement import judge_rows
 from ml_data_platform.stages.single_table import expected_generation, finish
 from ml_data_platform.stages.source_history import SourceHistory
+from ml_data_platform.stages.verdicts import verdict_of
 from ml_data_platform.storage import duck
 from ml_data_platform.storage.parquet import copy_options
 from ml_data_platform.storage.table_store import PartitionRef, TableStore
@@ -141,7 +142,6 @@ def build(
         *check_metrics(quarantine_rules, metrics),
     )
     checks = tuple(_with_findings(check, expected) for check in checks)
-    failed = sorted(check.name for check in checks if check.blocking and not check.passed)
     quarantined = store.stage(
         QUARANTINED_EVENTS,
         day,
@@ -149,12 +149,13 @@ def build(
         inputs=inputs,
         code_version=CODE_VERSION,
         expected_generation=quarantine_generation,
-        verdict={
-            "is_published": not failed,
-            "failed_checks": failed,
-            **({FEW: list(declared.few)} if declared.few else {}),
-            PROFILE: {source: profile.to_json() for source, profile in fields.items()},
-        },
+        verdict=verdict_of(
+            checks,
+            {
+                **({FEW: list(declared.few)} if declared.few else {}),
+                PROFILE: {source: profile.to_json() for source, profile in fields.items()},
+            },
+        ),
     )
     result = finish(
         VALIDATED_EVENTS,
@@ -166,6 +167,7 @@ def build(
         code_version=CODE_VERSION,
         checks=checks,
         facts={**counts, "rows_of_unstated_order": sum(unstated.rows.values())},
+        is_judged_elsewhere=True,
     )
     return StageResult(
         {QUARANTINED_EVENTS.name: quarantined, **result.tables},

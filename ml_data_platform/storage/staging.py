@@ -16,6 +16,9 @@ from ml_data_platform.storage.parquet import StagedFile
 from ml_data_platform.storage.records import canonical_json
 
 Outcome = Literal["committed", "unchanged", "rebased"]
+MEASURED = "measured"
+"""Key of a verdict for the numbers behind it: some compare with other days, so that the same inputs may give others. Numbers
+alone make no new generation."""
 
 
 @dataclass(frozen=True)

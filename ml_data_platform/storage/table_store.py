@@ -29,7 +29,7 @@ from ml_data_platform.storage.object_store import GRACE, ObjectStore
 from ml_data_platform.storage.parquet import verify_file
 from ml_data_platform.storage.partition_ref import PartitionRef
 from ml_data_platform.storage.records import canonical_json
-from ml_data_platform.storage.staging import Commit, Outcome, StagedTable
+from ml_data_platform.storage.staging import MEASURED, Commit, Outcome, StagedTable
 
 __all__ = ["Commit", "PartitionRef", "StagedTable", "TableStore", "never_current"]
 
@@ -229,8 +229,13 @@ def _says_the_same(head: LogRecord, staged: StagedTable, *, whole: bool) -> bool
     same = head.content == staged.content and head.inputs == staged.inputs
     if not whole:
         return same
-    ours = (staged.code_version, staged.schema_version, staged.verdict)
-    return same and (head.code_version, head.schema_version, head.verdict) == ours
+    ours = (staged.code_version, staged.schema_version, _without_numbers(staged.verdict))
+    return same and (head.code_version, head.schema_version, _without_numbers(head.verdict)) == ours
+
+
+def _without_numbers(verdict: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Return a verdict as it is compared: a record of before that keeps no numbers is not one that does."""
+    return None if verdict is None else {**verdict, MEASURED: MEASURED in verdict}
 
 
 def _conflict(staged: StagedTable, generation: int) -> CommitConflictError:
