@@ -27,7 +27,7 @@ from ml_data_platform.cli.options import (
     day_argument,
     settings_of,
 )
-from ml_data_platform.cli.pulling import pull, pulled_days
+from ml_data_platform.cli.pulling import pull, pulled_days, show_landed
 from ml_data_platform.settings import Settings
 
 if TYPE_CHECKING:
@@ -187,6 +187,7 @@ def land_ready(
     if replaces is not None:
         # Before anything is landed: a file that was meant to replace another must not count beside it.
         find_landed(platform, str(source), replaces)
+    started = dt.datetime.now(dt.UTC)
     with screen.progress("landing") as (bar, task):
 
         def on_file(done: int, total: int, _result: object) -> None:
@@ -204,6 +205,8 @@ def land_ready(
     if replaces is not None and record is not None and record.status != "rejected":
         replaced = replace_landed(platform, str(source), replaces, record)
         results = [replace(results[0], record=replaced.record)]
+    if results:
+        show_landed(settings, platform, results, (), started)
     counts, notices = summarise(results), notices_on_masking(platform)
     lacking = contract_notices(platform.contracts, current_records(platform))
     retracted = retracted_among(platform, [result.record for result in results if result.record is not None])

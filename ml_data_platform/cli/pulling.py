@@ -20,6 +20,8 @@ from ml_data_platform.settings import Settings
 if TYPE_CHECKING:
     from rich.text import Text
 
+    from ml_data_platform.landing.landing import LandedFile
+    from ml_data_platform.stages.platform import Platform
     from ml_data_platform.stages.pull_report import PulledFile, PullReport
 
 COLOURS = {"landed": "green", "new": "cyan", "changed": "cyan", "failed": "red", "rejected": "red", "unreadable": "red"}
@@ -59,7 +61,7 @@ def pull(
 
     if days:
         require_start(days[0], settings)
-    platform = open_platform(settings)
+    platform, started = open_platform(settings), dt.datetime.now(dt.UTC)
     with screen.progress("pulling") as (bar, task):
         report = pull_days(
             platform,
@@ -69,6 +71,8 @@ def pull(
             is_historical=is_historical,
             progress=lambda what, done, total: bar.update(task, description=what, completed=done, total=total),
         )
+    if report.landed:
+        show_landed(settings, platform, (), [report], started)
     verdicts = judge_landed(platform).among(report.landed)
     if as_json:
         answer = _as_json(source, report, is_dry_run=is_dry_run)
@@ -79,6 +83,21 @@ def pull(
         tables.print_refused(verdicts.rejected_before(report.landed))
     if report.refused or verdicts.red:
         raise typer.Exit(1)
+
+
+def show_landed(
+    settings: Settings,
+    platform: Platform,
+    results: Sequence[LandedFile],
+    pulled: Sequence[PullReport],
+    started: dt.datetime,
+) -> None:
+    """Show in the UI what `land` took in: as a run of the job that does the same."""
+    from ml_data_platform.defs.assets.landed_files import report_landed
+    from ml_data_platform.defs.command_runs import history_of
+
+    with history_of(settings) as instance:
+        report_landed(instance, platform, results, pulled, command="land", started=started)
 
 
 def _as_json(source: str, report: PullReport, *, is_dry_run: bool) -> dict[str, object]:

@@ -22,6 +22,7 @@ from ml_data_platform.training.temporal import SHARED_USERS, SharedUsers, SplitR
 
 if TYPE_CHECKING:
     from ml_data_platform.datasets.conversion_model import TrainedModel, TrainingPlan
+    from ml_data_platform.settings import Settings
 
 
 def _cutoff(text: str | dt.datetime) -> dt.datetime:
@@ -91,6 +92,7 @@ def train(
         plan = plan_model(data, config, folder, memory_limit=settings.memory_limit, threads=settings.threads)
         screen.print_json({"outcome": "dry run", **asdict(plan)}) if as_json else _print_plan(plan)
         return
+    started = dt.datetime.now(dt.UTC)
     with screen.progress("training") as (bar, task):
         trained = train_model(
             data,
@@ -101,10 +103,20 @@ def train(
             threads=settings.threads,
             progress=lambda what: bar.update(task, description=what),
         )
+    if folder == settings.models_folder:
+        _show_in_ui(settings, trained, started)
     if as_json:
         screen.print_json({"outcome": trained.outcome, "folder": str(trained.folder), **_facts(trained)})
     else:
         _print(trained)
+
+
+def _show_in_ui(settings: Settings, trained: TrainedModel, started: dt.datetime) -> None:
+    from ml_data_platform.defs.assets.conversion_model import report_trained
+    from ml_data_platform.defs.command_runs import history_of
+
+    with history_of(settings) as instance:
+        report_trained(instance, trained, command="train", started=started)
 
 
 def _facts(trained: TrainedModel) -> dict[str, Any]:

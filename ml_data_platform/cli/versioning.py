@@ -6,6 +6,7 @@ laying out the answers (``version_tables``).
 
 from __future__ import annotations
 
+import datetime as dt
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -88,6 +89,7 @@ def cut(
         raise typer.BadParameter(f"no such data set: {', '.join(unknown)}; there are {', '.join(DATASETS)}")
     chosen_folds, accepted = parse_choice(folds, accept), settings.accepted_features
     request = Request(chosen, days.first, days.last, chosen_folds, accept_unusable, accepted)
+    started = dt.datetime.now(dt.UTC)
     now, unsettled, verdicts = platform.clock(), unsettled_days(platform), judge_landed(platform).files
     gone = retracted_inputs(platform)
     if dry_run:
@@ -112,7 +114,7 @@ def cut(
                 ),
             )
     if result.outcome == "cut":
-        _show_in_ui(settings, result)
+        _show_in_ui(settings, result, started)
     unbuilt = unbuilt_days(platform, [day.day for day in result.manifest.days])
     if as_json:
         screen.print_json(version_tables.cut_json(result, unbuilt))
@@ -120,14 +122,12 @@ def cut(
         version_tables.print_cut(result, unbuilt)
 
 
-def _show_in_ui(settings: Settings, result: Cut) -> None:
+def _show_in_ui(settings: Settings, result: Cut, started: dt.datetime) -> None:
     from ml_data_platform.defs.assets.dataset_versions import report_cut
-    from ml_data_platform.defs.instance import open_instance
-    from ml_data_platform.defs.resources import PlatformResource
+    from ml_data_platform.defs.command_runs import history_of
 
-    with open_instance(settings) as instance:
-        PlatformResource.of(settings).bind(instance)
-        report_cut(instance, settings, result)
+    with history_of(settings) as instance:
+        report_cut(instance, settings, result, command="version cut", started=started)
 
 
 def list_versions(root: RootOption = None, as_json: JsonOption = False) -> None:

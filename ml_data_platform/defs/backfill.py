@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import dagster as dg
 from dagster._core.errors import DagsterExecutionInterruptedError
 
+from ml_data_platform.defs.command_runs import listed_under
 from ml_data_platform.defs.daily import ONLY_DIRTY_TAG, REFUSED
 from ml_data_platform.defs.owners import this_process
 from ml_data_platform.defs.runs import OWNER_TAG
@@ -150,14 +151,15 @@ def _with_published_neighbours(state: State, days: Sequence[dt.date], asset: str
 
 def _execute(job: dg.JobDefinition, instance: dg.DagsterInstance, run: DueRun, report: BackfillReport) -> bool:
     assets = [*run.assets, *(["quarantined_events"] if "validated_events" in run.assets else [])]
-    result = job.execute_in_process(
-        instance=instance,
-        partition_key=run.day.isoformat(),
-        asset_selection=[dg.AssetKey(asset) for asset in assets],
-        run_config=QUIET,
-        tags={BACKFILL_TAG: "command line", ONLY_DIRTY_TAG: "true", OWNER_TAG: this_process()},
-        raise_on_error=False,
-    )
+    with listed_under(instance, job.name):
+        result = job.execute_in_process(
+            instance=instance,
+            partition_key=run.day.isoformat(),
+            asset_selection=[dg.AssetKey(asset) for asset in assets],
+            run_config=QUIET,
+            tags={BACKFILL_TAG: "command line", ONLY_DIRTY_TAG: "true", OWNER_TAG: this_process()},
+            raise_on_error=False,
+        )
     if any(_is_interrupted(event) for event in result.all_events if event.is_step_failure):
         # Dagster holds Ctrl-C back until a step can take it, and reports a failed step in its place.
         raise KeyboardInterrupt

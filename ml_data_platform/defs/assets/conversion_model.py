@@ -1,14 +1,17 @@
 """The asset ``conversion_model``."""
 
+import datetime as dt
+
 import dagster as dg
 from pydantic import Field
 
-from ml_data_platform.datasets.conversion_model import TrainingConfig, train_model
+from ml_data_platform.datasets.conversion_model import TrainedModel, TrainingConfig, train_model
 from ml_data_platform.datasets.known_days import default_cutoff
 from ml_data_platform.datasets.load_dataset import find_version
 from ml_data_platform.datasets.model_card import split_line
 from ml_data_platform.datasets.run_manifest import CARD_FILE, PLOT_FILE
 from ml_data_platform.defs import shown_text
+from ml_data_platform.defs.command_runs import record_command
 from ml_data_platform.defs.daily import OWNERS
 from ml_data_platform.defs.resources import PlatformResource
 from ml_data_platform.events.untrusted_text import plain
@@ -66,27 +69,36 @@ def conversion_model() -> dg.AssetsDefinition:
             threads=opened.settings.threads,
             progress=lambda what: context.log.info("%s", plain(what)),
         )
-        run = trained.manifest
-        metrics = {name: score["value"] for name, score in run.metrics.items() if score["value"] is not None}
-        return dg.MaterializeResult(
-            data_version=dg.DataVersion(run.model_sha256),
-            metadata=shown_text.facts(
-                {
-                    "run_id": run.run_id,
-                    "outcome": trained.outcome,
-                    "version": run.version,
-                    "cutoff": str(run.config["cutoff"]),
-                    **metrics,
-                    "train_rows": run.rows["train"],
-                    "test_rows": run.rows["test"],
-                    "shared_users": split_line(run),
-                    "baseline_log_loss": run.baseline_log_loss or 0.0,
-                    "card": shown_text.own_markdown((trained.folder / CARD_FILE).read_text(encoding="utf-8")),
-                    "plots": shown_text.image((trained.folder / PLOT_FILE).read_bytes(), "ROC and calibration"),
-                    "manifest": dg.MetadataValue.json(run.model_dump(mode="json")),
-                    "folder": dg.MetadataValue.path(str(trained.folder)),
-                }
-            ),
-        )
+        return _result(trained)
 
     return conversion_model
+
+
+def report_trained(instance: dg.DagsterInstance, trained: TrainedModel, *, command: str, started: dt.datetime) -> None:
+    """Show in the UI what a command trained, as a run of the job that does the same."""
+    record_command(instance, "train_model", {"conversion_model": _result(trained)}, command=command, started=started)
+
+
+def _result(trained: TrainedModel) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    run = trained.manifest
+    metrics = {name: score["value"] for name, score in run.metrics.items() if score["value"] is not None}
+    return dg.MaterializeResult(
+        data_version=dg.DataVersion(run.model_sha256),
+        metadata=shown_text.facts(
+            {
+                "run_id": run.run_id,
+                "outcome": trained.outcome,
+                "version": run.version,
+                "cutoff": str(run.config["cutoff"]),
+                **metrics,
+                "train_rows": run.rows["train"],
+                "test_rows": run.rows["test"],
+                "shared_users": split_line(run),
+                "baseline_log_loss": run.baseline_log_loss or 0.0,
+                "card": shown_text.own_markdown((trained.folder / CARD_FILE).read_text(encoding="utf-8")),
+                "plots": shown_text.image((trained.folder / PLOT_FILE).read_bytes(), "ROC and calibration"),
+                "manifest": dg.MetadataValue.json(run.model_dump(mode="json")),
+                "folder": dg.MetadataValue.path(str(trained.folder)),
+            }
+        ),
+    )

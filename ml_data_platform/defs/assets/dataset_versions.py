@@ -1,5 +1,6 @@
 """The asset ``dataset_versions``."""
 
+import datetime as dt
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +12,7 @@ from ml_data_platform.datasets.dvc_files import Remote
 from ml_data_platform.datasets.repository import VersionsRepository
 from ml_data_platform.datasets.selection import DATASETS, Request
 from ml_data_platform.defs import shown_text
+from ml_data_platform.defs.command_runs import record_command
 from ml_data_platform.defs.daily import OWNERS
 from ml_data_platform.defs.resources import PlatformResource
 from ml_data_platform.events.untrusted_text import plain
@@ -87,18 +89,22 @@ def dataset_versions() -> dg.AssetsDefinition:
             threads=opened.settings.threads,
             progress=lambda step, what, done, total: context.log.debug("%s %s %s/%s", step, plain(what), done, total),
         )
-        return dg.MaterializeResult(
-            data_version=dg.DataVersion(cut.manifest.tag), metadata=_shown(cut, opened.settings)
-        )
+        return _result(cut, opened.settings)
 
     return dataset_versions
 
 
-def report_cut(instance: dg.DagsterInstance, settings: Settings, cut: Cut) -> None:
-    """Show a version in the UI that was cut by the command line."""
-    tags = {"dagster/data_version": cut.manifest.tag}
-    event = dg.AssetMaterialization("dataset_versions", metadata=_shown(cut, settings), tags=tags)
-    instance.report_runless_asset_event(event)
+def report_cut(
+    instance: dg.DagsterInstance, settings: Settings, cut: Cut, *, command: str, started: dt.datetime
+) -> None:
+    """Show in the UI which version a command cut, as a run of the job that does the same."""
+    record_command(
+        instance, "cut_version", {"dataset_versions": _result(cut, settings)}, command=command, started=started
+    )
+
+
+def _result(cut: Cut, settings: Settings) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    return dg.MaterializeResult(data_version=dg.DataVersion(cut.manifest.tag), metadata=_shown(cut, settings))
 
 
 def _shown(cut: Cut, settings: Settings) -> dict[str, Any]:

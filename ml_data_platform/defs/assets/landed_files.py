@@ -1,12 +1,13 @@
 """The asset ``landed_files``."""
 
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import dagster as dg
 from pydantic import Field
 
 from ml_data_platform.defs import shown_text
+from ml_data_platform.defs.command_runs import record_command
 from ml_data_platform.defs.daily import OWNERS
 from ml_data_platform.defs.io_manager import retry_if_transient
 from ml_data_platform.defs.late_rows import report_too_late_rows
@@ -14,6 +15,7 @@ from ml_data_platform.defs.resources import PlatformResource
 from ml_data_platform.defs.unusable_rows import check_landed_rows, unusable_rows_spec
 from ml_data_platform.errors import SettingsError
 from ml_data_platform.events.untrusted_text import plain
+from ml_data_platform.landing.landing import LandedFile
 from ml_data_platform.stages.contract_notices import contract_notices
 from ml_data_platform.stages.decisions import retracted_among
 from ml_data_platform.stages.landed_files import (
@@ -92,54 +94,82 @@ def landed_files() -> dg.AssetsDefinition:
         except OSError as error:
             retry_if_transient(error, context.retry_number)
             raise
-        results += [result for report in pulled for result in report.landed]
-        refused = [describe(result) for result in results if result.outcome in REFUSED]
-        not_fetched = [line for report in pulled for line in report.not_fetched]
         report_too_late_rows(context.instance, opened)
-        retracted = retracted_among(opened, [result.record for result in results if result.record is not None])
-        left = waiting_files(opened)
-        lacking = contract_notices(opened.contracts, current_records(opened))
-        return dg.MaterializeResult(
-            metadata=shown_text.facts(
-                {
-                    **summarise(results),
-                    "refused": shown_text.listed(refused[:20]),
-                    "not_fetched": shown_text.listed(not_fetched[:20]),
-                    "retracted": shown_text.listed(retracted[:20]),
-                    "masking_notices": "; ".join(notices_on_masking(opened)) or "none",
-                    "folders_of_no_source": ", ".join(left.unknown_folders) or "none",
-                    "files_outside_of_folders": ", ".join(left.stray[:20]) or "none",
-                }
-            ),
-            check_results=[
-                dg.AssetCheckResult(
-                    check_name="files_are_readable",
-                    passed=not refused and not not_fetched,
-                    severity=dg.AssetCheckSeverity.WARN,
-                    metadata=shown_text.facts(
-                        {
-                            "files": len(results),
-                            "refused_files": len(refused),
-                            "not_fetched_files": len(not_fetched),
-                        }
-                    ),
-                ),
-                dg.AssetCheckResult(
-                    check_name="contracts_are_readable",
-                    passed=not lacking,
-                    severity=dg.AssetCheckSeverity.ERROR,
-                    metadata=shown_text.facts(
-                        {
-                            "sources": len(lacking),
-                            "contracts": shown_text.listed(lacking, nothing="all readable"),
-                        }
-                    ),
-                ),
-                check_landed_rows(opened),
-            ],
-        )
+        return landed_result(opened, results, pulled)
 
     return landed_files
+
+
+def landed_result(
+    opened: Platform, results: Sequence[LandedFile], pulled: Sequence[PullReport] = ()
+) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    """Return what is reported of files that a run or a command took in.
+
+    Args:
+        opened: The opened root.
+        results: What became of the files that were not pulled.
+        pulled: What became of the others.
+    """
+    results = [*results, *(result for report in pulled for result in report.landed)]
+    refused = [describe(result) for result in results if result.outcome in REFUSED]
+    not_fetched = [line for report in pulled for line in report.not_fetched]
+    retracted = retracted_among(opened, [result.record for result in results if result.record is not None])
+    left = waiting_files(opened)
+    lacking = contract_notices(opened.contracts, current_records(opened))
+    return dg.MaterializeResult(
+        metadata=shown_text.facts(
+            {
+                **summarise(results),
+                "refused": shown_text.listed(refused[:20]),
+                "not_fetched": shown_text.listed(not_fetched[:20]),
+                "retracted": shown_text.listed(retracted[:20]),
+                "masking_notices": "; ".join(notices_on_masking(opened)) or "none",
+                "folders_of_no_source": ", ".join(left.unknown_folders) or "none",
+                "files_outside_of_folders": ", ".join(left.stray[:20]) or "none",
+            }
+        ),
+        check_results=[
+            dg.AssetCheckResult(
+                check_name="files_are_readable",
+                passed=not refused and not not_fetched,
+                severity=dg.AssetCheckSeverity.WARN,
+                metadata=shown_text.facts(
+                    {
+                        "files": len(results),
+                        "refused_files": len(refused),
+                        "not_fetched_files": len(not_fetched),
+                    }
+                ),
+            ),
+            dg.AssetCheckResult(
+                check_name="contracts_are_readable",
+                passed=not lacking,
+                severity=dg.AssetCheckSeverity.ERROR,
+                metadata=shown_text.facts(
+                    {
+                        "sources": len(lacking),
+                        "contracts": shown_text.listed(lacking, nothing="all readable"),
+                    }
+                ),
+            ),
+            check_landed_rows(opened),
+        ],
+    )
+
+
+def report_landed(
+    instance: dg.DagsterInstance,
+    opened: Platform,
+    results: Sequence[LandedFile],
+    pulled: Sequence[PullReport] = (),
+    *,
+    command: str,
+    started: dt.datetime,
+) -> None:
+    """Show in the UI what a command took in, as a run of the job that does the same."""
+    report_too_late_rows(instance, opened)
+    found = {"landed_files": landed_result(opened, results, pulled)}
+    record_command(instance, "ingest", found, command=command, started=started)
 
 
 def pull_configured(platform: Platform, config: PullConfig, log: Callable[[str], None]) -> list[PullReport]:

@@ -14,6 +14,7 @@ import pytest
 from ml_data_platform.datasets.conversion_model import TrainedModel, TrainingConfig, train_model
 from ml_data_platform.datasets.lineage import Lineage, Node
 from ml_data_platform.datasets.pinned_data import pin_version
+from ml_data_platform.defs.instance import open_instance
 from ml_data_platform.errors import UnknownVersionError
 from ml_data_platform_tests.command_line import CommandLine
 from ml_data_platform_tests.integration.datasets.conftest import TwoVersions
@@ -159,6 +160,10 @@ def test_commands_and_assets_make_the_same_version_and_model(built_root: Pipelin
     assert version["dagster/row_count"] == manifest_rows(manifest)
     assert version["date_partitions_md5"] == trained["dir_md5"]["date_partitions"]
     assert (model["run_id"], model["outcome"], model["version"]) == (trained["run_id"], "unchanged", made["tag"])
+    with open_instance(root.settings) as history:
+        by_commands = {asset: _shown(history, asset) for asset in ("dataset_versions", "conversion_model")}
+    assert by_commands["dataset_versions"] == {**version, "outcome": "cut", "files_copied": len(made["copied"])}
+    assert by_commands["conversion_model"] == {**model, "outcome": "trained"}
     assert trained["model_sha256"] in model["card"]
     assert model["plots"].startswith("![ROC and calibration](data:image/png;base64,")
     assert model.get("roc_auc") == trained["metrics"]["roc_auc"]["value"]
@@ -167,6 +172,14 @@ def test_commands_and_assets_make_the_same_version_and_model(built_root: Pipelin
 def manifest_rows(manifest: dict[str, Any]) -> int:
     """Return the rows of the first data set's files."""
     return sum(file["rows"] for each in manifest["datasets"][0]["partitions"] for file in each["files"])
+
+
+def _shown(history: dg.DagsterInstance, asset: str) -> dict[str, Any]:
+    """Return what the UI shows of an asset."""
+    event = history.get_latest_materialization_event(dg.AssetKey(asset))
+    assert event is not None
+    assert event.asset_materialization is not None
+    return {name: value.value for name, value in event.asset_materialization.metadata.items()}
 
 
 def _materialise(
