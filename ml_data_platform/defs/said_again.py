@@ -16,6 +16,7 @@ import dagster as dg
 from dagster._core.event_api import PartitionKeyFilter
 from dagster._core.storage.asset_check_execution_record import AssetCheckPartitionInfo
 
+from ml_data_platform.defs import shown_text
 from ml_data_platform.defs.checks import add_finished_run, check_results, report_result
 from ml_data_platform.defs.history import FINAL
 from ml_data_platform.defs.runs import UNFINISHED, partitions_of, unfinished_runs
@@ -29,6 +30,7 @@ from ml_data_platform.validation.suites import rules_for
 JOB = "say_stored_checks_again"
 """Name of the runs under which results are recorded that no run planned; nothing runs in them."""
 EVALUATED_IN = "evaluated_in_run"
+PLAIN = (int, float, str)
 MAX_NAMED = 200
 """Partitions that a query names; of more, the history of all is read."""
 
@@ -148,8 +150,11 @@ def _in_history(
                 check_name=key.name,
                 passed=said.passed,
                 severity=said.severity,
-                description=said.description,
-                metadata=said.metadata,
+                description=shown_text.described(said.description or ""),
+                # Without lists and tables of before, in which the texts of producers were Markdown.
+                metadata=shown_text.facts(
+                    {name: each.value for name, each in said.metadata.items() if isinstance(each.value, PLAIN)}
+                ),
             )
             return _as_stored(result, execution.run_id, "found in Dagster's history")
     return None
