@@ -86,7 +86,7 @@ def open_instance(settings: Settings) -> dg.DagsterInstance:
     home.mkdir(parents=True, exist_ok=True)
     with opening(home):
         for notice in settle_file(home, settings.dagster):
-            _LOG.warning("%s", notice)
+            _LOG.warning("note: %s", notice)
         _bring_workspace(home)
         try:
             return dg.DagsterInstance.from_ref(keep_open(InstanceRef.from_dir(str(home), overrides=moved_places(home))))
