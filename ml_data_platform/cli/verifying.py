@@ -66,11 +66,12 @@ def verify(
 
 def _further_looks() -> list[Look]:
     """Return the looks of the layers that `stages.verification` does not know."""
+    from ml_data_platform.datasets.verified_snapshots import look_at_snapshots
     from ml_data_platform.defs.history_repair import look_at_databases
     from ml_data_platform.defs.verified_history import look_at_history
     from ml_data_platform.stages.verified_keys import look_at_keys
 
-    return [look_at_keys, look_at_databases, look_at_history]
+    return [look_at_keys, look_at_databases, look_at_history, look_at_snapshots]
 
 
 def gc(

@@ -23,13 +23,14 @@ from ml_data_platform.datasets.manifest import FOLDS, FoldFacts, Manifest
 from ml_data_platform.datasets.manifest_fields import DATA
 from ml_data_platform.datasets.repository import VersionsRepository, snapshot_of_tag
 from ml_data_platform.datasets.selection import Request, Selection, select_partitions
-from ml_data_platform.datasets.snapshots import remove_unnamed_snapshots, snapshot_id, snapshot_of, write_snapshot
+from ml_data_platform.datasets.snapshots import remove_unnamed_snapshots, snapshot_of, write_snapshot
 from ml_data_platform.datasets.spanned_files import require_none_retracted, spanned_files
 from ml_data_platform.datasets.stored_folds import answers, deal_folds
 from ml_data_platform.datasets.version_facts import commit_message, describe_version, path_of
 from ml_data_platform.datasets.workspace import Wanted
 from ml_data_platform.errors import CorruptVersionError, VersionError
 from ml_data_platform.events.usable_rows import FileVerdict
+from ml_data_platform.storage.snapshot_files import snapshot_id
 from ml_data_platform.storage.table_store import TableStore
 from ml_data_platform.training.folds import FoldChoice
 

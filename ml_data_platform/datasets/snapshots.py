@@ -6,8 +6,6 @@ Belongs here: writing snapshots, and removing those that no version names. Does 
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -16,11 +14,11 @@ from ml_data_platform.datasets.selection import FEATURES, ChosenDay, Selection, 
 from ml_data_platform.storage.commit_log import LogRecord
 from ml_data_platform.storage.layout import Layout
 from ml_data_platform.storage.records import canonical_json
+from ml_data_platform.storage.snapshot_files import parsed_snapshot, snapshot_id
 from ml_data_platform.storage.table_store import TableStore
 
-ID_DIGITS = 12
 FORMAT = 1
-_EVENTS = "validated_events"
+EVENTS = "validated_events"
 
 
 def snapshot_of(store: TableStore, selection: Selection) -> dict[str, Any]:
@@ -32,16 +30,11 @@ def snapshot_of(store: TableStore, selection: Selection) -> dict[str, Any]:
     partitions: dict[str, dict[str, Any]] = {}
     for chosen in selection.days:
         for asset, record in chosen.partitions.items():
-            partitions.setdefault(asset, {})[chosen.day] = _pinned(record)
+            partitions.setdefault(asset, {})[chosen.day] = pinned(record)
         events = _events_of(store, chosen)
         if events is not None:
-            partitions.setdefault(_EVENTS, {})[chosen.day] = _pinned(events)
+            partitions.setdefault(EVENTS, {})[chosen.day] = pinned(events)
     return {"format": FORMAT, "partitions": partitions}
-
-
-def snapshot_id(snapshot: dict[str, Any]) -> str:
-    """Return the name of a snapshot: a hash of what it says, so that the same partitions have the same one."""
-    return hashlib.sha256(canonical_json(snapshot)).hexdigest()[:ID_DIGITS]
 
 
 def write_snapshot(store: TableStore, snapshot: dict[str, Any], notes: Path) -> str:
@@ -60,14 +53,21 @@ def write_snapshot(store: TableStore, snapshot: dict[str, Any], notes: Path) -> 
     notes.parent.mkdir(parents=True, exist_ok=True)
     with notes.open("a", encoding="ascii") as file:
         file.write(f"{name}\n")
-    store.objects.put_if_absent(Layout.snapshot_key(name), canonical_json(snapshot) + b"\n")
+    key = Layout.snapshot_key(name)
+    if not store.objects.put_if_absent(key, canonical_json(snapshot) + b"\n"):
+        parsed_snapshot(store.objects.read_bytes(key), key)
     return name
 
 
 def read_snapshot(store: TableStore, name: str) -> dict[str, Any]:
-    """Return a snapshot's content; raises FileNotFoundError where there is none."""
-    content: dict[str, Any] = json.loads(store.objects.read_bytes(Layout.snapshot_key(name)))
-    return content
+    """Return a snapshot's content.
+
+    Raises:
+        FileNotFoundError: There is none.
+        RecordError: It was changed after it was written.
+    """
+    key = Layout.snapshot_key(name)
+    return parsed_snapshot(store.objects.read_bytes(key), key)
 
 
 def remove_unnamed_snapshots(store: TableStore, named: Collection[str], notes: Path) -> None:
@@ -82,7 +82,8 @@ def remove_unnamed_snapshots(store: TableStore, named: Collection[str], notes: P
     notes.unlink(missing_ok=True)
 
 
-def _pinned(record: LogRecord) -> dict[str, Any]:
+def pinned(record: LogRecord) -> dict[str, Any]:
+    """Return what a snapshot says of one partition."""
     return {
         "generation": record.generation,
         "content": record.content,
@@ -93,5 +94,5 @@ def _pinned(record: LogRecord) -> dict[str, Any]:
 def _events_of(store: TableStore, chosen: ChosenDay) -> LogRecord | None:
     """Return the generation of the day's events that its features were computed from."""
     features = generation_with(store, FEATURES, chosen.day, chosen.features)
-    wanted = features.inputs.get(f"{_EVENTS}/{chosen.day}") if features else None
-    return generation_with(store, _EVENTS, chosen.day, wanted) if wanted else None
+    wanted = features.inputs.get(f"{EVENTS}/{chosen.day}") if features else None
+    return generation_with(store, EVENTS, chosen.day, wanted) if wanted else None

@@ -7,6 +7,7 @@ Belongs here: the order of the looks, and mending what needs a contract. Does no
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from ml_data_platform.errors import PlatformError, RecordError
@@ -15,6 +16,7 @@ from ml_data_platform.landing.restoring import restore_fragments
 from ml_data_platform.landing.too_late import too_late_rows
 from ml_data_platform.stages.adoption import is_of_before
 from ml_data_platform.stages.landed_files import kept_terms, restore_landed
+from ml_data_platform.stages.lost_generations import lost_generations, mend_generations
 from ml_data_platform.stages.lost_records import lost_records, mend_records
 from ml_data_platform.stages.platform import Platform
 from ml_data_platform.stages.state import current_records, landed_records
@@ -85,6 +87,7 @@ def verify(
     scrub = Scrub(platform.store.objects, platform.store.log, platform.settings.threads, on_progress)
     assets = scrub.assets()
     defects = [defect for asset in assets if asset not in OUTSIDE_OF_TABLES for defect in scrub.table(asset)]
+    defects += lost_generations(scrub, defects)
     records, of_landing = scrub_landed(scrub, platform.ledger)
     defects += of_landing
     defects += lost_records(platform, scrub)
@@ -92,18 +95,20 @@ def verify(
     defects += foreign_files(scrub, dict.fromkeys([*assets, *OUTSIDE_OF_TABLES]))
     defects += scrub.unread()
     if is_repair:
+        defects = mend_generations(platform, defects)
         defects = mend(platform.store.objects, platform.store.log, defects)
         defects = mend_records(platform, defects)
         defects = [_mend_landed(platform, defect, records) for defect in defects]
     defects += [defect for look in further for defect in look(platform, is_repair)]
-    return Verification(tuple(defects), scrub.counts, _advice(platform))
+    return Verification(tuple(defects), scrub.counts, _advice(platform, scrub))
 
 
-def _advice(platform: Platform) -> tuple[str, ...]:
-    try:
-        return (OF_BEFORE,) if is_of_before(platform) else ()
-    except RecordError:
-        return ()
+def _advice(platform: Platform, scrub: Scrub) -> tuple[str, ...]:
+    lost = scrub.counts.get("generations_lost", 0)
+    said = [f"The lineage of {lost:,} older generations is lost, as was noted when it was repaired."] if lost else []
+    with suppress(RecordError):
+        said += [OF_BEFORE] if is_of_before(platform) else []
+    return tuple(said)
 
 
 def _current(platform: Platform) -> tuple[LedgerRecord, ...]:

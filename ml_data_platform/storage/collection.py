@@ -23,14 +23,15 @@ from ml_data_platform.storage.commit_log import CommitLog
 from ml_data_platform.storage.durability import file_sha256
 from ml_data_platform.storage.layout import (
     LANDED_FILES,
-    LEDGER_FOLDER,
     SNAPSHOTS_FOLDER,
     TOO_LATE_ROWS,
     UNDATED_ROWS,
     Layout,
 )
+from ml_data_platform.storage.ledger import Ledger
 from ml_data_platform.storage.object_store import GRACE, ObjectStore, Stored
 from ml_data_platform.storage.recovery import logged_assets
+from ml_data_platform.storage.snapshot_files import require_snapshots
 
 _HASH_IN_TEXT = re.compile(rb"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
 _FRAGMENTS = (LANDED_FILES, UNDATED_ROWS, TOO_LATE_ROWS)
@@ -109,7 +110,8 @@ def collect(
 
     Raises:
         SettingsError: ``keep_last`` is below 1, or ``now`` has no time zone.
-        RecordError: A log record cannot be read; nothing of its asset is removed then.
+        RecordError: A snapshot, or a record of the log or the ledger, was changed or cannot be read: what it names is not
+            known, and nothing of its asset is removed then.
     """
     if keep_last < 1 or older_than < objects.least_age_to_collect or now.tzinfo is None:
         raise SettingsError(
@@ -120,6 +122,7 @@ def collect(
             older_than=older_than,
             now=now,
         )
+    require_snapshots(objects)
     pinned = hashes_below(objects, SNAPSHOTS_FOLDER)
     expired: dict[str, Stored] = {}
     orphans: dict[str, Stored] = {}
@@ -183,7 +186,9 @@ def _needed_fragments(objects: ObjectStore, asset: str, stored: Mapping[str, Sto
     if not stored:
         return set()
     if asset != TOO_LATE_ROWS:
-        return hashes_below(objects, LEDGER_FOLDER)
+        # Read as records, so that a changed one gives nothing away.
+        records = Ledger(objects).every_record()
+        return {str(each) for record in records for each in (record.fragment, record.undated_fragment) if each}
     # No record names them: they are made from fragments, and needed as long as they are shown.
     shown = objects.stored(Layout.view_root(asset))
     versions = {each.version for each in shown.values()}

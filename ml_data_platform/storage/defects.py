@@ -18,6 +18,8 @@ class Kind(StrEnum):
     RECORD_DAMAGED = "record_damaged"
     RECORD_CONTRADICTS_OBJECT = "record_contradicts_object"
     LOG_GAP = "log_gap"
+    SNAPSHOT_DAMAGED = "snapshot_damaged"
+    SNAPSHOT_LOST = "snapshot_lost"
     VIEW_MISSING = "view_missing"
     VIEW_STALE = "view_stale"
     VIEW_ALTERED = "view_altered"
@@ -39,16 +41,34 @@ _RUN_AGAIN = (
     "`ml-data-platform verify --repair` restores it from a copy, or sets it aside and marks its partition; then"
     " `ml-data-platform backfill` builds it again."
 )
-_BACKUP = "Restore it from a backup of the root: records are written once and never edited."
+_LET_GO = (
+    "`ml-data-platform verify --repair` sets it aside and notes it as lost; then `ml-data-platform backfill` builds the"
+    " day again where that was its newest generation. A backup of the root that has the record loses no lineage."
+)
+_SNAPSHOT_AGAIN = (
+    "`ml-data-platform verify --repair` writes it again from the version and the commit log; the version's remote has its"
+    " bytes in any case."
+)
 MEANINGS: Mapping[Kind, tuple[str, str]] = {
     Kind.OBJECT_MISSING: ("A file that the log or a snapshot names is gone: what it holds cannot be read.", _RUN_AGAIN),
     Kind.OBJECT_ALTERED: (
         "A file does not have the bytes that its name says: it was changed or the disk failed.",
         _RUN_AGAIN,
     ),
-    Kind.RECORD_DAMAGED: ("A record of the commit log cannot be read, or was changed after it was written.", _BACKUP),
-    Kind.RECORD_CONTRADICTS_OBJECT: ("A record says another size or number of rows than its file has.", _BACKUP),
-    Kind.LOG_GAP: ("A generation between the first and the newest has no record: lineage is broken there.", _BACKUP),
+    Kind.RECORD_DAMAGED: (
+        "A record of the commit log cannot be read, or was changed after it was written.",
+        _LET_GO,
+    ),
+    Kind.RECORD_CONTRADICTS_OBJECT: ("A record says another size or number of rows than its file has.", _LET_GO),
+    Kind.LOG_GAP: ("A generation that was published has no record any more.", _LET_GO),
+    Kind.SNAPSHOT_DAMAGED: (
+        "The snapshot that pins the bytes of a version was changed: what it pins is not known, so nothing is collected.",
+        _SNAPSHOT_AGAIN,
+    ),
+    Kind.SNAPSHOT_LOST: (
+        "The snapshot that pins the bytes of a version is gone: they may be collected.",
+        _SNAPSHOT_AGAIN,
+    ),
     Kind.VIEW_MISSING: ("Plain readers do not find a file that is published.", "`verify --repair` shows it again."),
     Kind.VIEW_STALE: ("Plain readers see a file of an older generation.", "`verify --repair` shows the newest."),
     Kind.VIEW_ALTERED: (

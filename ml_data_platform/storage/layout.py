@@ -47,6 +47,7 @@ _DECISION_FILE = re.compile(r"([0-9a-f]{64})\.([0-9]{8})\.json")
 _SNAPSHOT = re.compile(r"[0-9a-f]{12,64}")
 _LOG_FILE = re.compile(r"([0-9]{8})\.json")
 _KEY_ID = re.compile(r"[0-9a-f]{8}")
+_LOST_FILE = re.compile(r"([0-9]{8})\.lost\.json")
 _RESERVED = frozenset({_TMP, "locks", "snapshots", "damaged", "compared", "lost", "key_ids"})
 
 
@@ -186,6 +187,17 @@ class Layout:
     def key_id_place(file_name: str) -> int | str | None:
         """Return the number that a file of such a folder is of, or the id that its name is; None for a foreign file."""
         return Layout.generation(file_name) or (file_name if _KEY_ID.fullmatch(file_name) else None)
+
+    @staticmethod
+    def gap_key(asset: str, day: date | str, generation: int) -> str:
+        """The note that the record of a generation is lost."""
+        return f"{Layout.log_key(asset, day, generation).removesuffix('.json')}.lost.json"
+
+    @staticmethod
+    def gap_in(file_name: str) -> int | None:
+        """Return the generation that a file of a log folder notes as lost; None for any other file."""
+        match = _LOST_FILE.fullmatch(file_name)
+        return (int(match[1]) or None) if match else None
 
     @staticmethod
     def lock_key(asset: str, day: date | str) -> str:

@@ -9,7 +9,7 @@ flushed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 
 from ml_data_platform.errors import PlatformError
@@ -113,6 +113,16 @@ class Ledger:
                 if kept is None or _rank(record, wanted.get(source)) > _rank(kept, wanted.get(source)):
                     current[source, record.sha256] = record
         return tuple(current[key] for key in sorted(current))
+
+    def every_record(self) -> Iterator[LedgerRecord]:
+        """Yield the records of all contents under all routings.
+
+        Raises:
+            RecordError: A record cannot be read.
+        """
+        for source in self.sources():
+            keys = self.record_keys(source).items()
+            yield from self.objects.each(lambda known: self._known.get(*known, self._read_version), keys)
 
     def sources(self) -> list[str]:
         """Return the sources that have a folder in the ledger, in order; foreign names are ignored."""

@@ -51,6 +51,7 @@ class Scrub:
         found: The contents of the objects that were read, by key.
         unreadable: What the system said of those that it does not let read, by key.
         counts: What was looked at.
+        lost: The generations that are noted as lost and have no record since, by asset and day.
         histories: The readable generations of the tables that were looked at, by asset and day.
     """
 
@@ -62,6 +63,7 @@ class Scrub:
     unreadable: dict[str, str] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
     histories: dict[str, dict[str, list[LogRecord]]] = field(default_factory=dict)
+    lost: dict[str, dict[str, set[int]]] = field(default_factory=dict)
 
     def assets(self) -> list[str]:
         """Return the assets that have objects or a log, in order."""
@@ -137,8 +139,11 @@ class Scrub:
     def _histories(self, asset: str) -> tuple[dict[str, list[LogRecord]], list[Defect]]:
         histories: dict[str, list[LogRecord]] = {}
         defects: list[Defect] = []
-        for day, versions in self.log.generations(asset).items():
-            for missing in sorted(set(range(1, max(versions))) - set(versions)):
+        generations = self.log.generations(asset)
+        self.lost[asset] = self._noted_as_lost(asset, generations)
+        for day, versions in generations.items():
+            noted = self.lost[asset].get(day, set())
+            for missing in sorted(set(range(1, max(versions))) - set(versions) - noted):
                 key = Layout.log_key(asset, day, missing)
                 defects.append(Defect(Kind.LOG_GAP, key, asset, day, f"the newest generation is {max(versions)}"))
             for generation in versions:
@@ -154,6 +159,18 @@ class Scrub:
                     defects.append(Defect(Kind.RECORD_DAMAGED, key, asset, day, detail))
                 histories.setdefault(day, []).append(record)
         return histories, defects
+
+    def _noted_as_lost(self, asset: str, generations: Mapping[str, Collection[int]]) -> dict[str, set[int]]:
+        """Return by day the generations that are noted as lost, and have no record since."""
+        found: dict[str, set[int]] = {}
+        for key in self.objects.list(Layout.log_root(asset)):
+            folder, _, name = key.rpartition("/")
+            generation = Layout.gap_in(name)
+            day = folder.rpartition("dt=")[2]
+            if generation is not None and generation not in generations.get(day, ()):
+                found.setdefault(day, set()).add(generation)
+                self.count("generations_lost")
+        return found
 
     def _contradictions(self, history: list[LogRecord], contents: Mapping[str, Content]) -> Iterator[Defect]:
         for record in history:
@@ -195,18 +212,21 @@ class Scrub:
     ) -> Iterator[Defect]:
         shown = self.objects.stored(Layout.view_root(asset))
         self.count("view_files_checked", len(shown))
+        # Of what is noted as lost the view shows the last state until the day is built again.
+        newest = {day: history[-1].generation for day, history in histories.items()}
+        unsure = {day for day, lost in self.lost[asset].items() if max(lost) > newest.get(day, 0)} | set(unreadable)
         expected: set[str] = set()
         for day, history in histories.items():
             keys = {Layout.view_key(asset, day, file.name): file for file in history[-1].files}
             older = {Layout.view_key(asset, day, file.name) for record in history for file in record.files}
             expected |= older
-            if day in unreadable:
+            if day in unsure:
                 continue
             if any(not self._is_shown(asset, key, file, shown, stored) for key, file in keys.items()):
                 yield from self._view_again(asset, day, history)
             for key in sorted((older - keys.keys()) & shown.keys()):
                 yield Defect(Kind.VIEW_STALE, key, asset, day, "the newest generation has no such file")
-        unknown = tuple(f"{Layout.view_folder(asset, day)}/" for day in unreadable)
+        unknown = tuple(f"{Layout.view_folder(asset, day)}/" for day in unsure)
         for key in sorted(key for key in shown.keys() - expected if not key.startswith(unknown)):
             yield Defect(Kind.FOREIGN_FILE, key, asset)
 
@@ -226,6 +246,7 @@ class Scrub:
         with self.objects.lock(Layout.lock_key(asset, day)):
             head = self.log.head(asset, day) or history[-1]
             earlier = {file.sha256 for record in history[:-1] for file in record.files}
+            named = {file.sha256 for each in self.histories[asset].values() for record in each for file in record.files}
             for file in head.files:
                 key = Layout.view_key(asset, day, file.name)
                 content = self._content(key)
@@ -233,6 +254,11 @@ class Scrub:
                     continue
                 if content is None:
                     yield Defect(Kind.VIEW_MISSING, key, asset, day, f"generation {head.generation}")
+                elif content.sha256 not in named and Layout.object_key(asset, content.sha256) in self.found:
+                    # It was published, and no record says so any more.
+                    lost = Layout.log_key(asset, day, head.generation + 1)
+                    yield Defect(Kind.LOG_GAP, lost, asset, day, f"{key} shows a generation that no record tells")
+                    return
                 elif content.sha256 != file.sha256:
                     kind = Kind.VIEW_STALE if content.sha256 in earlier else Kind.VIEW_ALTERED
                     yield Defect(

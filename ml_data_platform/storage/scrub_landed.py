@@ -182,8 +182,11 @@ def _is_own(asset: str, key: str, rest: str) -> bool:
     try:
         if rest.startswith("objects/"):
             return key == Layout.object_key(asset, name.removesuffix(".parquet"))
+        day, lost = folder.removeprefix("log/dt="), Layout.gap_in(name)
+        if lost is not None:
+            return key == Layout.gap_key(asset, day, lost)
         generation = Layout.generation(name)
-        return generation is not None and key == Layout.log_key(asset, folder.removeprefix("log/dt="), generation)
+        return generation is not None and key == Layout.log_key(asset, day, generation)
     except PlatformError:
         return False
 

@@ -11,6 +11,7 @@ from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 
+from ml_data_platform.datasets.snapshots import write_snapshot
 from ml_data_platform.events.contracts import SourceContract
 from ml_data_platform.landing.landing import LandingTerms, land_file
 from ml_data_platform.storage.table_store import TableStore
@@ -64,9 +65,7 @@ class Collecting(Scenario):
         root.mkdir()
         numbered.commit_all(root, PARTED, (1, 2, 3, 4, 5))
         pinned = [file["sha256"] for file in numbered.records(root, PARTED)[1]["files"]]
-        snapshots = root / "_store" / "snapshots"
-        snapshots.mkdir()
-        (snapshots / "one.json").write_text(" ".join(pinned))
+        write_snapshot(TableStore(root, present), {"pinned": pinned, "partitions": {}}, root / "notes")
         orphan = numbered.object_path(root, PARTED, "0" * 64)
         orphan.parent.mkdir(exist_ok=True)
         orphan.write_bytes(b"of a commit that never was")

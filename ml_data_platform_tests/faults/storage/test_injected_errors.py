@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import pytest
 
+from ml_data_platform.datasets.snapshots import write_snapshot
 from ml_data_platform.errors import CommitStateUnknownError, VerificationError
 from ml_data_platform.storage.table_store import TableStore
 from ml_data_platform_tests.faults.storage.writer_process import do_nothing
@@ -91,8 +92,11 @@ def test_a_folder_that_cannot_be_listed_is_not_taken_for_empty(tmp_path, monkeyp
         publish(store, PARTED, generation, expected=generation - 1)
     before = files_below(tmp_path / "_store" / PARTED.name)
     snapshots = tmp_path / "_store" / "snapshots"
-    snapshots.mkdir()
-    (snapshots / "one.json").write_text(" ".join(file.sha256 for file in store.log.read(PARTED.name, DAY, 1).files))
+    write_snapshot(
+        store,
+        {"partitions": {}, "x": [file.sha256 for file in store.log.read(PARTED.name, DAY, 1).files]},
+        tmp_path / "n",
+    )
     real = os.scandir
 
     def scandir(path):

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from ml_data_platform.datasets.snapshots import write_snapshot
 from ml_data_platform.errors import (
     CommitConflictError,
     MissingPartitionError,
@@ -196,13 +197,13 @@ def test_heads_ignore_foreign_files_and_folders(store):
     assert store.recover().broken == ()
 
 
-def test_collection_keeps_what_is_young_recent_or_pinned_and_removes_the_rest(store):
+def test_collection_keeps_what_is_young_recent_or_pinned_and_removes_the_rest(store, tmp_path):
     """Heads, the last N, young generations and snapshots' objects stay; old ones and old orphans go."""
     for generation in range(1, 7):
         publish(store, SINGLE, generation, expected=generation - 1)
     history = store.log.history(SINGLE.name, DAY)
     hashes = [record.files[0].sha256 for record in history]
-    store.objects.put_if_absent("_store/snapshots/v1.json", f'{{"x": "{hashes[1]}"}}'.encode())
+    write_snapshot(store, {"x": hashes[1], "partitions": {}}, tmp_path / "notes")
     orphan = Layout.object_key(SINGLE.name, "0" * 64)
     store.objects.put_if_absent(orphan, b"litter of a crash")
     assert store.collect(keep_last=1).objects_kept == 7
