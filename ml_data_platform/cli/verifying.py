@@ -16,9 +16,13 @@ from ml_data_platform.cli import screen
 from ml_data_platform.cli.options import JsonOption, RootOption, require_root, settings_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from ml_data_platform.settings import Settings
+    from ml_data_platform.stages.platform import Platform
     from ml_data_platform.stages.verification import Look, Verification
     from ml_data_platform.storage.collection import Collection
+    from ml_data_platform.storage.defects import Defect
 
 MAX_SHOWN = 50
 MAX_AGE = dt.timedelta(days=36_500)
@@ -66,12 +70,18 @@ def verify(
 
 def _further_looks() -> list[Look]:
     """Return the looks of the layers that `stages.verification` does not know."""
-    from ml_data_platform.datasets.verified_snapshots import look_at_snapshots
     from ml_data_platform.defs.history_repair import look_at_databases
     from ml_data_platform.defs.verified_history import look_at_history
     from ml_data_platform.stages.verified_keys import look_at_keys
 
-    return [look_at_keys, look_at_databases, look_at_history, look_at_snapshots]
+    return [look_at_keys, look_at_databases, look_at_history, _look_at_snapshots]
+
+
+def _look_at_snapshots(platform: Platform, is_repair: bool) -> Iterable[Defect]:
+    from ml_data_platform.cli.versioning import repository_of
+    from ml_data_platform.datasets.verified_snapshots import look_at_snapshots
+
+    return look_at_snapshots(platform.store, repository_of(platform.settings), is_repair=is_repair)
 
 
 def gc(

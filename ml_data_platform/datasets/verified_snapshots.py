@@ -10,13 +10,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from ml_data_platform.datasets.dvc_files import Remote
 from ml_data_platform.datasets.manifest import Manifest
 from ml_data_platform.datasets.repository import VersionsRepository, snapshot_of_tag
 from ml_data_platform.datasets.selection import FEATURES, generation_with
 from ml_data_platform.datasets.snapshots import EVENTS, FORMAT, pinned
 from ml_data_platform.errors import PlatformError, bounded
-from ml_data_platform.stages.platform import Platform
 from ml_data_platform.storage.defects import Defect, Kind
 from ml_data_platform.storage.layout import SNAPSHOTS_FOLDER, Layout
 from ml_data_platform.storage.mending import set_aside
@@ -31,14 +29,14 @@ def look_at_snapshots(platform: Platform, is_repair: bool) -> Iterator[Defect]:
     A version that was cut elsewhere has its snapshot there: of those that are not here, one is lost whose partitions are
     all in this root's log.
     """
-    repository, objects = _repository(platform), platform.store.objects
+    objects = store.objects
     wanted = {Layout.snapshot_key(snapshot_of_tag(tag)): tag for tag in repository.tags()}
     stored = set(objects.list(SNAPSHOTS_FOLDER))
     for key in sorted(stored | wanted.keys()):
-        why = _damage(platform, key) if key in stored else ""
+        why = _damage(store, key) if key in stored else ""
         if key in stored and not why:
             continue
-        text = _text_of(platform.store, repository, key, wanted.get(key))
+        text = _text_of(store, repository, key, wanted.get(key))
         if key not in stored and text is None:
             continue
         said = f"it pins {wanted[key]}" if key in wanted else "no version of this root names it"
@@ -53,16 +51,9 @@ def look_at_snapshots(platform: Platform, is_repair: bool) -> Iterator[Defect]:
         yield defect
 
 
-def _repository(platform: Platform) -> VersionsRepository:
-    settings = platform.settings
-    return VersionsRepository(
-        settings.versions_folder, Remote(settings.versions_remote_url, settings.versions_remote_facts)
-    )
-
-
-def _damage(platform: Platform, key: str) -> str:
+def _damage(store: TableStore, key: str) -> str:
     try:
-        parsed_snapshot(platform.store.objects.read_bytes(key), key)
+        parsed_snapshot(store.objects.read_bytes(key), key)
     except FileNotFoundError:
         return ""
     except PlatformError as error:

@@ -21,6 +21,7 @@ from ml_data_platform.storage.layout import Layout
 from ml_data_platform.storage.scrub import Scrub
 from ml_data_platform_tests.integration.stages.test_lost_records import DAYS, build_all, flip, land
 from ml_data_platform_tests.pipeline_root import PipelineRoot, day
+from ml_data_platform_tests.version_root import repository_of
 
 RAW = "raw_events"
 OF = str(day(2))
@@ -143,5 +144,5 @@ def test_nothing_is_collected_while_a_snapshot_or_a_ledger_record_is_damaged(roo
         True,
     )
     flip(root, Layout.snapshot_key(name))
-    (defect,) = look_at_snapshots(root.platform, False)
+    (defect,) = look_at_snapshots(store, repository_of(root), is_repair=False)
     assert (defect.kind, defect.key) == (Kind.SNAPSHOT_DAMAGED, Layout.snapshot_key(name))
