@@ -23,7 +23,7 @@ from ml_data_platform.storage.snapshot_files import parsed_snapshot, snapshot_id
 from ml_data_platform.storage.table_store import TableStore
 
 
-def look_at_snapshots(platform: Platform, is_repair: bool) -> Iterator[Defect]:
+def look_at_snapshots(store: TableStore, repository: VersionsRepository, *, is_repair: bool) -> Iterator[Defect]:
     """Look for snapshots that were changed, and for those of versions that are gone; write them again where asked.
 
     A version that was cut elsewhere has its snapshot there: of those that are not here, one is lost whose partitions are
