@@ -77,13 +77,14 @@ def _last_words() -> Iterator[Select[tuple[str]]]:
 
 
 def _remove_events(storage: SqlEventLogStorage, run_ids: Sequence[str]) -> None:
+    # First: a run's own file that the index does not know is taken for a damage of the index.
+    if isinstance(storage, SqliteEventLogStorage):
+        for run_id in run_ids:
+            for suffix in ("-wal", "-shm", "-journal", ""):
+                Path(f"{storage.path_for_shard(run_id)}{suffix}").unlink(missing_ok=True)
     event, check = SqlEventLogStorageTable.c, AssetCheckExecutionsTable.c
     ids = select(event.id).where(event.run_id.in_(run_ids))
     with storage.index_connection() as connection:
         connection.execute(AssetEventTagsTable.delete().where(AssetEventTagsTable.c.event_id.in_(ids)))
         connection.execute(AssetCheckExecutionsTable.delete().where(check.run_id.in_(run_ids)))
         connection.execute(SqlEventLogStorageTable.delete().where(event.run_id.in_(run_ids)))
-    if isinstance(storage, SqliteEventLogStorage):
-        for run_id in run_ids:
-            for suffix in ("-wal", "-shm", "-journal", ""):
-                Path(f"{storage.path_for_shard(run_id)}{suffix}").unlink(missing_ok=True)

@@ -155,6 +155,7 @@ def test_gc_removes_old_runs_and_status_says_the_same(tmp_path: Path) -> None:
         each.pop("watermarks", None)
     assert after == before
     assert "nothing to do" in cli.ok("backfill", "--from", day(1), "--to", day(1)).text
+    cli.ok("verify")
 
 
 def listed(history: Path) -> set[str]:
