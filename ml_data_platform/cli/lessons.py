@@ -198,7 +198,7 @@ LESSONS: Mapping[str, tuple[str, ...]] = {
     "status": (
         "Example: ml-data-platform status --from 2026-06-01",
         (
-            "Columns: mature = rows whose label is known; label = share of positive labels among them; checks = passed/run;"
+            "Columns: mature = rows whose label is known; label = share of positive labels among them; checks = passed/expected;"
             " gen = how often validated_events of the day was published."
         ),
         (
@@ -209,7 +209,7 @@ LESSONS: Mapping[str, tuple[str, ...]] = {
             "JSON keys: root; landing (files, rows, undated, late_rows, too_late_rows, watermarks of strategy and watermark,"
             " unreadable_files, refused_files, retracted_files, masking_notices, contract_notices, unusable_rows (failed, warned, sources, files)); days, each with day, status, landed_rows, late_rows, too_late_rows,"
             " lateness_p50_seconds, lateness_p99_seconds, lateness_max_seconds, day_state, watermarks, duplicate_rows, rejected_rows, label_rate, partitions (per table rows, generation), decisions"
-            " (as in `plan`), checks (passed, failed, warned, found), unusual_fields (emptied or of another kind than before)."
+            " (as in `plan`), checks (passed, failed, warned, found, missing: no result is known, expected), unusual_fields (emptied or of another kind than before)."
         ),
         (
             "Exit status: 0 shown, 1 a day shown is refused by a blocking check or blocked, a landed file is red, a source lacks"

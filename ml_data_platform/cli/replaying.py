@@ -71,17 +71,16 @@ def replay(
 
 
 def _run(settings: Settings, wanted: Wanted) -> ReplayReport:
-    from ml_data_platform.defs.instance import open_instance
+    from ml_data_platform.defs.command_runs import history_of, record_command
     from ml_data_platform.defs.location import build_definitions
+    from ml_data_platform.defs.replay import JOB
     from ml_data_platform.defs.replay import replay as run
-    from ml_data_platform.defs.resources import PlatformResource
     from ml_data_platform.defs.runs import reap_orphans
     from ml_data_platform.stages.platform import open_platform
 
-    platform = open_platform(settings)
+    platform, started = open_platform(settings), dt.datetime.now(dt.UTC)
     platform.store.recover()
-    with open_instance(settings) as instance, screen.progress("looking") as (bar, task):
-        PlatformResource.of(settings).bind(instance)
+    with history_of(settings) as instance, screen.progress("looking") as (bar, task):
         reap_orphans(instance)
 
         def on_file(result: LandedFile) -> None:
@@ -91,7 +90,7 @@ def _run(settings: Settings, wanted: Wanted) -> ReplayReport:
             name = f"{LAYER_NAMES[step.layer]} of {step.run.day}"
             bar.update(task, description=name, completed=step.done, total=step.total)
 
-        return run(
+        report = run(
             build_definitions(settings),
             instance,
             platform,
@@ -100,6 +99,9 @@ def _run(settings: Settings, wanted: Wanted) -> ReplayReport:
             on_file=on_file,
             on_progress=on_progress,
         )
+        failure = "" if report.is_successful else "not all of its days are built; see their runs"
+        record_command(instance, JOB, {}, command="replay", started=started, failure=failure)
+        return report
 
 
 def _print_plan(found: ReplayPlan, wanted: Wanted) -> None:

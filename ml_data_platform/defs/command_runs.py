@@ -61,6 +61,7 @@ def record_command(
     *,
     command: str,
     started: dt.datetime,
+    failure: str = "",
 ) -> str:
     """Record what a command did as a run of the job that does the same; returns its id.
 
@@ -70,6 +71,7 @@ def record_command(
         materialized: Asset without partitions to what the job would report of it.
         command: The command, e.g. ``land``.
         started: When it began, aware.
+        failure: Why the job would have failed; empty where it would not.
     """
     run = dg.DagsterRun(
         job_name=job_name,
@@ -87,7 +89,10 @@ def record_command(
         _report(instance, run, dg.DagsterEventType.ASSET_MATERIALIZATION, StepMaterializationData(event))
         for check in _named(asset, result.check_results or ()):
             report_result(instance, check, None, job_name, run.run_id, is_planned=False)
-    _report(instance, run, dg.DagsterEventType.RUN_SUCCESS)
+    if failure:
+        instance.report_run_failed(run, failure)
+    else:
+        _report(instance, run, dg.DagsterEventType.RUN_SUCCESS)
     return run.run_id
 
 

@@ -21,6 +21,7 @@ from ml_data_platform.stages.quarantine import Wanted, require_reason
 from ml_data_platform.stages.replay import Applied, ReplayPlan, apply_replay, count_rows, prepare_replay
 from ml_data_platform.storage.layout import parse_day
 
+JOB = "replay_quarantined"
 SHOWN_DAYS = 20
 
 
@@ -146,7 +147,7 @@ def replay_quarantined(location: Callable[[], dg.Definitions]) -> dg.JobDefiniti
         return dg.Output(report.rows_after, metadata=facts)
 
     @dg.job(
-        name="replay_quarantined",
+        name=JOB,
         description=(
             "Let in rows that are quarantined for a reason, after the contract, the rule or its tolerance changed, or"
             " rows that came too late. Builds exactly the days that hold them. Twice does nothing."

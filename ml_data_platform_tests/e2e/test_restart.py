@@ -35,6 +35,8 @@ def test_the_command_line_sees_the_checks_of_the_ui(first_life: FirstLife, secon
         "failed": [],
         "warned": [],
         "found": {},
+        "missing": [],
+        "expected": checks_of_a_day,
     }
     assert "validated_events: rejected_share_is_within_tolerance" in days[POISONED]["checks"]["failed"]
     assert days[POISONED]["status"] == "blocked"
@@ -53,11 +55,12 @@ def test_the_command_line_goes_on_where_the_ui_was(second_life: SecondLife) -> N
 
 
 def test_the_ui_shows_runs_of_the_command_line(second_life: SecondLife) -> None:
-    """What the command line built while the UI was open is in its runs, partitions and checks."""
+    """What the command line built while the UI was open is in its runs, under their job, in partitions and checks."""
     before, after, of = second_life.seen, second_life.seen_after, str(day(4))
 
     new = [after.runs[run_id] for run_id in after.runs.keys() - before.runs.keys()]
     assert new.count("SUCCESS") == json.loads(second_life.backfilled.stdout)["runs"] > 0
+    assert after.runs.keys() - before.runs.keys() <= second_life.ui.runs_of_jobs()["refresh_day"]
     assert of not in before.partitions["validated_events"]
     assert after.partitions["date_partitions"][of] == "MATERIALIZED"
     assert {days.get(of) for days in after.checks["date_partitions"].values()} == {"SUCCEEDED"}

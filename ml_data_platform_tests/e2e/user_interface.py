@@ -31,6 +31,8 @@ _RUN = """query($id: ID!) { runOrError(runId: $id) { ... on Run { runId status j
     stats { ... on RunStatsSnapshot { startTime endTime } } } } }"""
 _RUNS = """query($filter: RunsFilter) { runsOrError(filter: $filter) { ... on Runs { results { runId status jobName
     assetSelection { path } tags { key value } startTime endTime } } } }"""
+_RUNS_OF_JOBS = """query($repository: RepositorySelector!) { repositoryOrError(repositorySelector: $repository) {
+    ... on Repository { jobs { name runs(limit: 500) { runId } } } } }"""
 _BACKFILL = """query($id: String!) { partitionBackfillOrError(backfillId: $id) { ... on PartitionBackfill { status
     error { message } runs { runId status jobName assetSelection { path } tags { key value } startTime endTime } } } }"""
 _FAILURES = """query($id: ID!) { logsForRun(runId: $id, limit: 1000) { ... on EventConnection { events { __typename
@@ -149,6 +151,11 @@ class UserInterface:
         """Return the runs that the UI lists, newest first."""
         found = self.dagster.query(_RUNS, filter=run_filter)["runsOrError"]["results"]
         return [_as_run(each) for each in found]
+
+    def runs_of_jobs(self) -> dict[str, set[str]]:
+        """Return job to ids of the runs that its page and its line on the timeline show."""
+        found = self.dagster.query(_RUNS_OF_JOBS, repository=REPOSITORY)["repositoryOrError"]["jobs"]
+        return {str(each["name"]): {str(run["runId"]) for run in each["runs"]} for each in found}
 
     def failures(self, run_id: str) -> dict[str, str]:
         """Return the failed steps of a run, each with what the UI says about it."""
