@@ -57,11 +57,29 @@ def retract(
     versions that hold its rows. The same bytes landed or pulled again stay retracted; `reinstate` brings them back. To put
     a corrected file in its place: `land FILE --replaces SHA`.
     """
+    from ml_data_platform.errors import DecisionError
+    from ml_data_platform.stages.lost_records import give_up
     from ml_data_platform.stages.platform import open_platform
     from ml_data_platform.stages.retraction import retract_file
 
     settings, _ = root_and_days(root, sources, None, None)
-    done = retract_file(open_platform(settings), source, file, reason, is_dry_run=dry_run)
+    platform = open_platform(settings)
+    try:
+        done = retract_file(platform, source, file, reason, is_dry_run=dry_run)
+    except DecisionError:
+        lost = give_up(platform, source, file, reason, is_dry_run=dry_run)
+        if lost is None:
+            raise
+        if as_json:
+            screen.print_json({"source": source, "sha256": lost, "is_lost": True, "is_dry_run": dry_run})
+            return
+        word = "would be given up" if dry_run else "given up"
+        screen.say(
+            f"{word}: {source}/{lost[:12]}",
+            style="green",
+            tail=", which is lost; `backfill` builds its days without it",
+        )
+        return
     if as_json:
         screen.print_json({**done.to_json(), "is_dry_run": dry_run})
     elif not done.is_new:

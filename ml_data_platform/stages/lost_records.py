@@ -10,11 +10,13 @@ one. Kept bytes alone say nothing: whoever kept them may have died before anythi
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
-from ml_data_platform.errors import PlatformError, bounded
+from ml_data_platform.errors import PlatformError, RecordError, bounded
 from ml_data_platform.landing.restoring import land_lost
+from ml_data_platform.stages.decisions import MIN_PREFIX
 from ml_data_platform.stages.landed_files import landing_terms
 from ml_data_platform.stages.platform import Platform
 from ml_data_platform.storage.decisions import Decision
@@ -38,6 +40,7 @@ _NAMED = re.compile(f"{LEDGER_FOLDER}/([a-z][a-z0-9_]*)/([0-9a-f]{{64}})\\.names
 _DECIDED = re.compile(f"(?:{DECISIONS_FOLDER}|{TWINS_FOLDER})/([a-z][a-z0-9_]*)/([0-9a-f]{{64}})\\..*")
 _SHOWN = re.compile(f"data/(?:{UNDATED_ROWS}|{TOO_LATE_ROWS})/source=([a-z][a-z0-9_]*)/([0-9a-f]{{64}})\\.parquet")
 _BUILT = re.compile(r"landed_files/([a-z][a-z0-9_]*)/([0-9a-f]{64})")
+_GIVEN_UP = "lost: "
 _KINDS = frozenset({Kind.DECISION_LOST, Kind.LEDGER_RECORD_DAMAGED, Kind.LEDGER_RECORD_LOST})
 MAX_SAID = 400
 _PASSING = frozenset({RecordKind.FAILURE, RecordKind.PULLED, RecordKind.POLLED, RecordKind.SEEN})
@@ -62,11 +65,49 @@ def lost_records(platform: Platform, scrub: Scrub) -> list[Defect]:
         witnesses |= {(found[1], found[2]): what for key in keys if (found := pattern.fullmatch(key))}
     # Also those that are damaged, which are reported as such. Listed last: who lands meanwhile writes the record first.
     there = {_content_of(key) for key in objects.list(LEDGER_FOLDER) if kind_of(key) is RecordKind.LANDED}
+    there |= _given_up(platform, {source for source, _ in witnesses.keys() - there})
     return [
         Defect(Kind.LEDGER_RECORD_LOST, f"{Layout.ledger_folder(source)}/{sha256}", detail=what)
         for (source, sha256), what in sorted(witnesses.items())
         if (source, sha256) not in there
     ]
+
+
+def give_up(platform: Platform, source: str, given: str, reason: str, *, is_dry_run: bool = False) -> str | None:
+    """Retract a landed file whose record and bytes are lost, so that its days are built without its rows.
+
+    Args:
+        platform: The opened root.
+        source: Source name.
+        given: The content, hex, or the first 8 digits or more.
+        reason: Why, kept with the decision.
+        is_dry_run: Only say of which content.
+
+    Returns:
+        The content, hex; None where no lost one, or several, are meant.
+    """
+    scrub = Scrub(platform.store.objects, platform.store.log)
+    scrub.histories[_RAW_EVENTS] = {day: list(each) for day, each in platform.store.log.histories(_RAW_EVENTS).items()}
+    lost = [_content_of(defect.key) for defect in lost_records(platform, scrub)]
+    meant = [sha256 for of, sha256 in lost if of == source and sha256.startswith(given)]
+    if len(meant) != 1 or len(given) < MIN_PREFIX:
+        return None
+    if not is_dry_run:
+        at, said = platform.clock().isoformat(), f"{_GIVEN_UP}{reason}"
+        platform.ledger.decisions.retract(source, meant[0], replaced_by=None, reason=said, at=at)
+    return meant[0]
+
+
+def _given_up(platform: Platform, sources: Iterable[str]) -> set[tuple[str, str]]:
+    """Return the contents that somebody retracted because they were lost."""
+    found: set[tuple[str, str]] = set()
+    for source in sources:
+        with suppress(RecordError):
+            standings = platform.ledger.decisions.standings(source).items()
+            found |= {
+                (source, sha) for sha, each in standings if each.is_retracted and each.reason.startswith(_GIVEN_UP)
+            }
+    return found
 
 
 def _built_from(scrub: Scrub) -> list[str]:
@@ -141,7 +182,13 @@ def _land_again(platform: Platform, source: str, sha256: str) -> tuple[str, bool
     decided = platform.ledger.decided(source, sha256)
     result = land_lost(source, sha256, contract, landing_terms(platform))
     if result.record is None:
-        return f"{result.reason} Land the file again: ml-data-platform land FILE --source {source}", False
+        return (
+            (
+                f"{result.reason} Land the file again: ml-data-platform land FILE --source {source}; or give its rows up:"
+                f" ml-data-platform retract {sha256[:12]} --source {source} --reason WORDS"
+            ),
+            False,
+        )
     return _unknown(decided, result.record), True
 
 

@@ -94,7 +94,8 @@ MEANINGS: Mapping[Kind, tuple[str, str]] = {
         "A file was landed, and its record in the ledger is gone: its rows would be dropped when its days are built.",
         (
             "`ml-data-platform verify --repair` makes it again from the kept bytes; where these are gone too, land the file"
-            " again: `ml-data-platform land FILE --source NAME`."
+            " again: `ml-data-platform land FILE --source NAME`, or give its rows up: `ml-data-platform retract SHA256 --source"
+            " NAME --reason WORDS`."
         ),
     ),
     Kind.DECISION_LOST: (

@@ -254,7 +254,9 @@ class Scrub:
                     continue
                 if content is None:
                     yield Defect(Kind.VIEW_MISSING, key, asset, day, f"generation {head.generation}")
-                elif content.sha256 not in named and Layout.object_key(asset, content.sha256) in self.found:
+                elif content.sha256 not in {*named, file.sha256} and (
+                    Layout.object_key(asset, content.sha256) in self.found
+                ):
                     # It was published, and no record says so any more.
                     lost = Layout.log_key(asset, day, head.generation + 1)
                     yield Defect(Kind.LOG_GAP, lost, asset, day, f"{key} shows a generation that no record tells")

@@ -109,7 +109,7 @@ def _records(scrub: Scrub, ledger: Ledger) -> tuple[list[LedgerRecord], list[Def
                 continue
             if isinstance(read, LedgerRecord):
                 records.append(read)
-    return records, [*defects, *_lost_decisions(keys)]
+    return records, [*defects, *_lost_decisions(scrub, keys)]
 
 
 def _bytes_of(scrub: Scrub, key: str) -> bytes | None:
@@ -123,7 +123,7 @@ def _bytes_of(scrub: Scrub, key: str) -> bytes | None:
         return None
 
 
-def _lost_decisions(keys: list[str]) -> Iterator[Defect]:
+def _lost_decisions(scrub: Scrub, keys: list[str]) -> Iterator[Defect]:
     names: dict[tuple[str, str], set[str]] = {}
     for key in keys:
         folder, _, name = key.rpartition("/")
@@ -132,8 +132,12 @@ def _lost_decisions(keys: list[str]) -> Iterator[Defect]:
     for source in sorted({source for _, source in names}):
         known, twins = names.get((DECISIONS_FOLDER, source), set()), names.get((TWINS_FOLDER, source), set())
         for name in lost_decisions(known, twins):
+            key = f"{Layout.decisions_folder(source)}/{name}"
+            if scrub.objects.exists(key):
+                # It was taken while the folders were listed.
+                continue
             detail = "its second copy is there" if name in twins else "a later one about the same file is there"
-            yield Defect(Kind.DECISION_LOST, f"{Layout.decisions_folder(source)}/{name}", detail=detail)
+            yield Defect(Kind.DECISION_LOST, key, detail=detail)
 
 
 def _fragments(scrub: Scrub, asset: str, records: list[LedgerRecord]) -> Iterator[Defect]:

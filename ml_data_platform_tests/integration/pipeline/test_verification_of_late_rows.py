@@ -89,13 +89,13 @@ PLANTED: dict[str, tuple[Callable[[PipelineRoot], str], Kind, bool]] = {
     "altered": (lambda root: overwrite(root, view(root), b"x"), Kind.VIEW_ALTERED, True),
     "empty": (lambda root: overwrite(root, view(root), b""), Kind.VIEW_ALTERED, True),
     "of an older decision": (show_more, Kind.VIEW_STALE, True),
-    "decision cut": (lambda root: overwrite(root, decision(root), b"{"), Kind.LEDGER_RECORD_DAMAGED, False),
-    "decision edited": (lambda root: edit(root, decision(root), days=[]), Kind.LEDGER_RECORD_DAMAGED, False),
-    "reason edited": (lambda root: edit(root, decision(root), reason="no"), Kind.LEDGER_RECORD_DAMAGED, False),
+    "decision cut": (lambda root: overwrite(root, decision(root), b"{"), Kind.LEDGER_RECORD_DAMAGED, True),
+    "decision edited": (lambda root: edit(root, decision(root), days=[]), Kind.LEDGER_RECORD_DAMAGED, True),
+    "reason edited": (lambda root: edit(root, decision(root), reason="no"), Kind.LEDGER_RECORD_DAMAGED, True),
     "ledger edited": (
         lambda root: edit(root, record_of(root).key, ingested_at="2026-01-01T00:00:00+00:00"),
         Kind.LEDGER_RECORD_DAMAGED,
-        False,
+        True,
     ),
     "foreign file among decisions": (
         lambda root: overwrite(root, f"{Layout.decisions_folder(SOURCE)}/notes.txt", b"x"),
@@ -107,10 +107,11 @@ PLANTED: dict[str, tuple[Callable[[PipelineRoot], str], Kind, bool]] = {
 
 @pytest.mark.parametrize("name", PLANTED)
 def test_defects_of_late_rows_and_decisions_are_found_and_mended(root: PipelineRoot, name: str) -> None:
-    """The defect is named at its key; what is shown is made again from kept bytes, and shows what it showed."""
+    """The defect is named at its key; what is shown, and each record, is made again as it was."""
     plant, kind, is_mendable = PLANTED[name]
     assert verify(root.platform).defects == ()
-    shown = root.platform.store.objects.read_bytes(view(root))
+    objects = root.platform.store.objects
+    before = {key: objects.read_bytes(key) for key in [*objects.list("ledger"), view(root)]}
     key = plant(root)
     again = late_root(root.folder.parent)
     found = verify(again.platform)
@@ -118,7 +119,7 @@ def test_defects_of_late_rows_and_decisions_are_found_and_mended(root: PipelineR
     mended = verify(again.platform, is_repair=True)
     assert [defect.is_repaired for defect in mended.defects] == [is_mendable]
     if is_mendable:
-        assert again.platform.store.objects.read_bytes(key) == shown
+        assert again.platform.store.objects.read_bytes(key) == before[key]
         assert verify(again.platform).defects == ()
 
 

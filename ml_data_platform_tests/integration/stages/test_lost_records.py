@@ -12,6 +12,7 @@ from ml_data_platform.errors import RecordError
 from ml_data_platform.events.planning import Status, plan
 from ml_data_platform.landing.landing import LandedFile
 from ml_data_platform.stages.flow import build
+from ml_data_platform.stages.lost_records import give_up
 from ml_data_platform.stages.retraction import retract_file
 from ml_data_platform.stages.state import current_records, read_state
 from ml_data_platform.stages.verification import verify
@@ -202,6 +203,20 @@ def test_with_kept_bytes_gone_too_the_file_is_named_as_lost_until_it_is_landed_a
     assert later.drop("b.jsonl", shop_lines(day(2), 5, name="b")).outcome == "landed"
     assert (found(later), blocked(later)) == (set(), {})
     assert json.loads(ledger_files(later)[key])["rows"] == 5
+
+
+def test_a_file_that_is_lost_for_good_can_be_given_up(root: PipelineRoot) -> None:
+    """Who has no copy of a lost file retracts it by its hash: its days are due without it, and the root is whole."""
+    key = key_of(root, "b.jsonl")
+    sha256 = key.rpartition("/")[2].partition(".")[0]
+    assert give_up(root.platform, "demo_shop", sha256[:12], "gone") is None, "it is not lost"
+    root.platform.store.objects.delete(key)
+    root.platform.store.objects.delete(Layout.raw_key(sha256))
+    assert give_up(root.platform, "demo_shop", sha256[:7], "gone") is None
+    assert give_up(root.platform, "demo_shop", sha256[:12], "gone") == sha256
+    assert (found(root), blocked(root)) == (set(), {})
+    build_all(root)
+    assert root.platform.store.head("raw_events", str(day(2))).rows == 4
 
 
 def test_a_record_whose_name_is_of_before_is_made_again_and_what_is_unknown_is_told(root: PipelineRoot) -> None:
