@@ -103,6 +103,8 @@ def dev(
     environment = {
         **os.environ,
         "DAGSTER_HOME": str(home),
+        # what keeps the code from loading is told once and short, as by `dagster dev`
+        "DAGSTER_IS_DEV_CLI": "1",
         "ML_DATA_PLATFORM_ROOT": str(settings.root),
         "ML_DATA_PLATFORM_LANDING": str(settings.landing),
         **({"ML_DATA_PLATFORM_HOME": str(settings.home)} if settings.home else {}),
