@@ -216,6 +216,9 @@ def land_kept(kept: Kept, contract: SourceContract, terms: LandingTerms, *, path
         with terms.objects.lock(Layout.objects_lock_key(LANDED_FILES), shared=True):
             record, outcome = route_kept(kept, contract, terms, name=name)
             deadline.check(source=contract.source, file=kept.sha256)
+            if not kept.is_new:
+                # Killed before the record is there, it is read again; after it, nobody would show its rows.
+                show_again(record, terms)
             is_ours = ledger.append(record)
         if not is_ours:
             # Another process landed the same content meanwhile: its record holds.

@@ -56,10 +56,15 @@ class Wanted:
     first: dt.date | None = None
     last: dt.date | None = None
 
+    @property
+    def is_all_days(self) -> bool:
+        """Whether no range is given."""
+        return self.first is None and self.last is None
+
     def takes_day(self, day: str | None) -> bool:
         """Tell whether a day, ``YYYY-MM-DD``, is in the range; rows without one are only where there is no range."""
         if day is None:
-            return self.first is None and self.last is None
+            return self.is_all_days
         of = parse_day(day)
         return (self.first or of) <= of <= (self.last or of)
 

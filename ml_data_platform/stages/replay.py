@@ -11,17 +11,19 @@ too late because somebody says so, which the ledger keeps. Where nothing changed
 from __future__ import annotations
 
 import datetime as dt
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from ml_data_platform.events.planning import Status, plan
-from ml_data_platform.landing.landing import LandedFile, is_outdated, reroute_outdated
+from ml_data_platform.events.lateness import ONE_DAY
+from ml_data_platform.events.planning import Status, expected_days, half_built_days, plan
+from ml_data_platform.landing.landing import LandedFile, is_outdated, reroute_outdated, show_again
 from ml_data_platform.landing.terms import with_one_engine
 from ml_data_platform.stages.decisions import TooLate, admit, too_late
-from ml_data_platform.stages.landed_files import landing_terms
+from ml_data_platform.stages.landed_files import kept_terms, landing_terms
 from ml_data_platform.stages.platform import Platform
 from ml_data_platform.stages.quarantine import DUPLICATE, FILE, RETRACTED, TOO_LATE, UNIQUE, Wanted, list_quarantine
-from ml_data_platform.stages.state import landed_records, read_state
+from ml_data_platform.stages.state import current_records, landed_records, read_state
 from ml_data_platform.storage.ledger import LedgerRecord
 
 Progress = Callable[[LandedFile], None]
@@ -36,8 +38,9 @@ class ReplayPlan:
         outdated: Landed files that are to be read again, because their contract changed since.
         admissions: Rows that came too late and are to be admitted.
         dirty_days: Days with such rows that differ from what they should be built from, or will once these are
-            admitted; sorted.
+            admitted; and those that an interrupted replay left; sorted.
         unchanged_days: Days with such rows for which nothing changed since they were judged, sorted.
+        undone: Files that an interrupted replay let in, and whose days are still to be built.
     """
 
     rows: int
@@ -45,6 +48,7 @@ class ReplayPlan:
     admissions: tuple[TooLate, ...]
     dirty_days: tuple[dt.date, ...]
     unchanged_days: tuple[dt.date, ...]
+    undone: tuple[LedgerRecord, ...] = ()
 
     @property
     def is_empty(self) -> bool:
@@ -58,21 +62,64 @@ def count_rows(platform: Platform, wanted: Wanted) -> int:
 
 
 def prepare_replay(platform: Platform, wanted: Wanted) -> ReplayPlan:
-    """Find out what a replay would do; changes nothing."""
+    """Find out what a replay would do, what an interrupted one left to be done included; changes nothing."""
     groups = list_quarantine(platform, wanted)
     admissions: list[TooLate] = []
     if wanted.reason == TOO_LATE:
         of_source = [found for found in too_late(platform) if wanted.source in {"", found.source}]
         admissions = [found for found in of_source if wanted.takes_day(found.day)]
     held = {dt.date.fromisoformat(group.day) for group in groups if group.day}
-    dirty = sorted({*dirty_among(platform, held), *(dt.date.fromisoformat(found.day) for found in admissions)})
+    undone, unfinished = _undone(platform, wanted)
+    admitted = (dt.date.fromisoformat(found.day) for found in admissions)
+    dirty = {*dirty_among(platform, held), *unfinished, *admitted}
     return ReplayPlan(
         rows=sum(1 if group.kind == FILE else group.rows for group in groups),
         outdated=tuple(_outdated(platform, wanted, {group.source for group in groups})),
         admissions=tuple(admissions),
-        dirty_days=tuple(dirty),
-        unchanged_days=tuple(sorted(held - set(dirty))),
+        dirty_days=tuple(sorted(dirty)),
+        unchanged_days=tuple(sorted(held - dirty)),
+        undone=tuple(undone),
     )
+
+
+def _undone(platform: Platform, wanted: Wanted) -> tuple[list[LedgerRecord], set[dt.date]]:
+    """Return files whose rows were let in and not built since, and the days that are to be built from them.
+
+    A decision, and a file that was read again, stand in the ledger before any day is built. What was half built is found
+    by what was published since. So whoever was killed in between leaves nothing that the next replay does not find.
+    """
+    records = current_records(platform)
+    state = read_state(platform, records)
+    read_again = {
+        (source, sha256)
+        for source in {record.source for record in records}
+        for sha256, readings in Counter(_contents(platform, source)).items()
+        if readings > 1
+    }
+    contents: set[tuple[str, str]] = set()
+    days: set[dt.date] = set()
+    for day in expected_days(state):
+        head, required = state.head("raw_events", day), state.landed.get(day, {})
+        built = {key: value for key, value in head.inputs.items() if key.count("/") == 2} if head else {}
+        for key in required.keys() | built.keys():
+            kind, source, sha256 = key.split("/")
+            is_let_in = kind == "admitted" or (source, sha256) in read_again
+            if is_let_in and required.get(key) != built.get(key) and wanted.source in {"", source}:
+                contents.add((source, sha256))
+                days.add(day)
+    half_built = half_built_days(state, plan(state, expected_days(state)))
+    days = {day for day in days | half_built if wanted.is_all_days or _is_beside(wanted, day)}
+    undone = [record for record in records if (record.source, record.sha256) in contents]
+    return undone, set(dirty_among(platform, days)) if days else set()
+
+
+def _contents(platform: Platform, source: str) -> list[str]:
+    """Return the content of each reading of a source's files."""
+    return [key.rpartition("/")[2].partition(".")[0] for key in platform.ledger.record_keys(source)]
+
+
+def _is_beside(wanted: Wanted, day: dt.date) -> bool:
+    return any(wanted.takes_day((day + offset * ONE_DAY).isoformat()) for offset in (-1, 0, 1))
 
 
 def _outdated(platform: Platform, wanted: Wanted, sources: Iterable[str]) -> list[LedgerRecord]:
@@ -118,6 +165,8 @@ def apply_replay(platform: Platform, found: ReplayPlan, why: str, progress: Prog
         progress: Called after each file that was read again.
     """
     touched = {*found.dirty_days, *found.unchanged_days}
+    for record in found.undone:
+        show_again(record, kept_terms(platform))
     landed: list[LandedFile] = []
     if found.outdated:
         sources = {record.source for record in found.outdated}

@@ -1,4 +1,4 @@
-"""The command line's backfill in processes that can be killed: one server imports everything, and forks."""
+"""Commands, a backfill above all, in processes that can be killed: one server imports everything, and forks."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ import subprocess
 import sys
 import threading
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ml_data_platform.storage.local_objects import LocalObjectStore
 from ml_data_platform.storage.table_store import TableStore
 
 HEAVY = ("great_expectations.expectations", "ml_data_platform.defs.location", "ml_data_platform.cli")
@@ -43,18 +44,29 @@ class Backfills:
         self.process.stdin.flush()
         return json.loads(self.process.stdout.readline())
 
-    def start(self, *arguments: object, output: Path, environment: Sequence[str] = (), dies_after: int = 0) -> int:
-        """Run `ml-data-platform backfill` and return its process id.
+    def start(
+        self,
+        *arguments: object,
+        output: Path,
+        command: str = "backfill",
+        environment: Sequence[str] = (),
+        dies_after: int = 0,
+        dies_at_write: int = 0,
+    ) -> int:
+        """Run `ml-data-platform` and return its process id.
 
         Args:
             arguments: Of the command.
             output: Where it says what it does.
+            command: Which one.
             environment: More variables, each as ``NAME=VALUE``.
             dies_after: It kills itself once it has committed so many generations, in the midst of a run; 0 for never.
+            dies_at_write: It kills itself once it has stored, shown or removed so many things; 0 for never.
         """
-        command = ["backfill", *map(str, arguments)]
-        choices = {"output": output, "environment": list(environment), "dies_after": dies_after}
-        return int(self.ask(do="start", arguments=command, **choices))
+        command_line = [command, *map(str, arguments)]
+        choices = {"output": output, "environment": list(environment)}
+        choices |= {"dies_after": dies_after, "dies_at_write": dies_at_write}
+        return int(self.ask(do="start", arguments=command_line, **choices))
 
     def is_running(self, child: int) -> bool:
         """Tell whether a backfill still runs."""
@@ -95,7 +107,7 @@ def serve() -> None:
         print(json.dumps(answer), flush=True)
 
 
-def _start(arguments: list[str], output: str, environment: list[str], dies_after: int) -> int:
+def _start(arguments: list[str], output: str, environment: list[str], dies_after: int, dies_at_write: int) -> int:
     child = os.fork()
     if child:
         return child
@@ -107,7 +119,9 @@ def _start(arguments: list[str], output: str, environment: list[str], dies_after
                 os.dup2(stream.fileno(), handle)
             sys.argv = ["ml-data-platform", *arguments]
             if dies_after:
-                _die_after(dies_after)
+                _die_after(TableStore, ("commit",), dies_after)
+            if dies_at_write:
+                _die_after(LocalObjectStore, ("put_if_absent", "project", "withdraw", "delete"), dies_at_write)
             importlib.import_module("ml_data_platform.cli").main()
         status = 0
     except SystemExit as error:
@@ -120,17 +134,24 @@ def _start(arguments: list[str], output: str, environment: list[str], dies_after
         os._exit(status)
 
 
-def _die_after(commits: int) -> None:
-    real, done = TableStore.commit, []
+def _die_after(of: type, names: Sequence[str], calls: int) -> None:
+    """Kill this process once these methods were called so often, each call having done its work."""
+    done: list[str] = []
 
-    def commit(*arguments: Any, **facts: Any) -> Any:
-        committed = real(*arguments, **facts)
-        done.append(committed)
-        if len(done) == commits:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return committed
+    def dying(name: str) -> Callable[..., Any]:
+        real = getattr(of, name)
 
-    TableStore.commit = commit  # type: ignore[method-assign]
+        def call(*arguments: Any, **facts: Any) -> Any:
+            result = real(*arguments, **facts)
+            done.append(name)
+            if len(done) == calls:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return result
+
+        return call
+
+    for name in names:
+        setattr(of, name, dying(name))
 
 
 def _child(ended: dict[int, int], what: str, child: int, by: int = 0) -> int | bool:
