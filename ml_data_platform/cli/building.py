@@ -103,6 +103,7 @@ def run_backfill(settings: Settings, days: Days, only: Sequence[dt.date] | None 
     from ml_data_platform.defs.said_again import say_again
     from ml_data_platform.defs.unusable_rows import report_unusable_rows
     from ml_data_platform.events.planning import expected_days
+    from ml_data_platform.stages.landed_files import describe, readmit_future
     from ml_data_platform.stages.platform import open_platform
     from ml_data_platform.stages.state import read_state
 
@@ -111,6 +112,8 @@ def run_backfill(settings: Settings, days: Days, only: Sequence[dt.date] | None 
         screen.note(notice)
     platform = open_platform(settings)
     platform.store.recover()
+    for again in readmit_future(platform):
+        screen.note(f"read again, since rows of it are no longer in the future: {describe(again)}")
     with open_instance(settings) as instance, screen.progress("planning") as (bar, task):
         PlatformResource.of(settings).bind(instance)
         for run_id in reap_orphans(instance):

@@ -150,7 +150,7 @@ def source_watermark(said: Lateness, arrivals: Iterable[Arrival], now: dt.dateti
     """Return the watermark of a source.
 
     No instant after a file's landing counts for it, so that a producer whose clock runs ahead cannot freeze days that
-    have not begun. The watermark never goes back, except where the clock or the contract does: it is a maximum over
+    have not begun; nor does what was decided while the machine's own clock ran ahead, which landings later than now show. The watermark never goes back, except where the clock or the contract does: it is a maximum over
     files, and over the watermarks by which files were judged.
 
     Args:
@@ -163,9 +163,10 @@ def source_watermark(said: Lateness, arrivals: Iterable[Arrival], now: dt.dateti
     """
     if said.watermark == "clock":
         return clock_watermark(now, dt.timedelta(hours=said.max_delay_hours))
-    landed = list(arrivals)
+    every = list(arrivals)
+    landed = [arrival for arrival in every if arrival.ingested_at <= now]
     slack = dt.timedelta(hours=said.max_out_of_orderness_hours)
-    told = [(_told_by(said, arrival), arrival.ingested_at) for arrival in landed]
+    told = [(_told_by(said, arrival), min(arrival.ingested_at, now)) for arrival in every]
     known = [min(instant, ingested_at) - slack for instant, ingested_at in told if instant is not None]
     known += [
         dt.datetime.fromisoformat(arrival.admission.watermark)

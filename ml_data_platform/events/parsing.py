@@ -31,6 +31,7 @@ from ml_data_platform.events.time_formats import read_formatted_instant
 from ml_data_platform.events.usable_rows import CUT_OFF
 
 __all__ = [
+    "IN_THE_FUTURE",
     "UNDATED_REASONS",
     "mapping_query",
     "member_names_query",
@@ -41,6 +42,7 @@ __all__ = [
 ]
 
 MAX_SHOWN = 200
+IN_THE_FUTURE = "event_time_in_the_future"
 UNDATED_REASONS: Mapping[str, str] = MappingProxyType(
     {
         "malformed_row": "the line cannot be read as an object",
@@ -51,7 +53,7 @@ UNDATED_REASONS: Mapping[str, str] = MappingProxyType(
         "event_time_unreadable": "the event time is not written as the contract says",
         "schema_version_retired": "the row has a schema version that was retired before its event time",
         "event_time_before_start_date": "the event time lies before the first day that has partitions",
-        "event_time_in_the_future": "the event time lies after what the landing allows",
+        IN_THE_FUTURE: "the event time lies after what the landing allows",
     }
 )
 
@@ -170,7 +172,7 @@ def _undated_reason(
     WHEN event_time IS NULL THEN 'event_time_unreadable'
     {retired}
     WHEN event_time < {sql_day_start(start_date)} THEN 'event_time_before_start_date'
-    WHEN event_time > {sql_instant(latest)} THEN 'event_time_in_the_future' END"""
+    WHEN event_time > {sql_instant(latest)} THEN {sql_literal(IN_THE_FUTURE)} END"""
 
 
 def member_names_query(contracts: Mapping[str, SourceContract], relation: str) -> str | None:

@@ -12,13 +12,14 @@ came too late is decided by the first record of a content and taken over by ever
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date, datetime
 from pathlib import Path
 
 from ml_data_platform.errors import DamagedObjectError, FileTooLargeError, LandingError, SettingsError
 from ml_data_platform.events.contracts import SourceContract
 from ml_data_platform.events.lateness import Admission, decide_admission
+from ml_data_platform.events.parsing import IN_THE_FUTURE
 from ml_data_platform.events.path_columns import path_values
 from ml_data_platform.events.usable_rows import refusal_of
 from ml_data_platform.landing.keeping import Kept, keep_bytes
@@ -32,12 +33,14 @@ from ml_data_platform.storage.collection import Deadline
 from ml_data_platform.storage.decisions import UNDECIDED, Standing
 from ml_data_platform.storage.layout import LANDED_FILES, UNDATED_ROWS, Layout
 from ml_data_platform.storage.ledger import LedgerRecord
+from ml_data_platform.storage.ledger_record import routing_through
 from ml_data_platform.storage.object_store import ObjectStore
 from ml_data_platform.storage.parquet import StagedFile
 
 __all__ = [
     "LandedFile",
     "LandingTerms",
+    "is_no_longer_future",
     "is_outdated",
     "land_file",
     "land_kept",
@@ -97,16 +100,20 @@ def reroute_outdated(
     terms: LandingTerms,
     *,
     progress: Callable[[LandedFile], None] = lambda _: None,
+    is_asked_for: bool = False,
+    is_future_only: bool = False,
 ) -> list[LandedFile]:
     """Land kept contents again whose record is of another routing than their contract's present one.
 
-    A file's first landing decides what is too far in the future and what came too late, so that a decision once made
-    stays. Sources without a contract are left as they are.
+    So are those of which rows lay in the future when they were read, and do so no longer. What came too late is decided
+    by a file's first landing, so that a decision once made stays. Sources without a contract are left as they are.
 
     Args:
         contracts: Source to contract.
         terms: See `LandingTerms`.
         progress: Called after each file.
+        is_asked_for: See `is_no_longer_future`.
+        is_future_only: Leave files of another routing as they are.
 
     Returns:
         One entry per content that was landed again, by source and hash.
@@ -114,8 +121,12 @@ def reroute_outdated(
     wanted = {source: terms.routing_hash(contract) for source, contract in contracts.items()}
     landed = []
     for record in terms.ledger.records(wanted):
-        if record.source in contracts and is_outdated(record, contracts[record.source], terms.start_date):
-            landed.append(_land_again(record, contracts[record.source], terms))
+        contract = contracts.get(record.source)
+        if contract is None:
+            continue
+        is_old = not is_future_only and is_outdated(record, contract, terms.start_date)
+        if is_old or is_no_longer_future(record, terms, is_asked_for=is_asked_for):
+            landed.append(_land_again(record, contract, terms))
             progress(landed[-1])
     return landed
 
@@ -129,7 +140,22 @@ def is_outdated(record: LedgerRecord, contract: SourceContract, start_date: date
     as_masked = contract.routing_hash(
         start_date, record.masked_with, judged_by=record.judged_by, parsed_as=record.parsed_as
     )
-    return record.routing_hash not in {as_masked, contract.routing_hash(start_date, record.masked_with)}
+    plain = contract.routing_hash(start_date, record.masked_with)
+    return record.routing_hash not in {routing_through(each, record.dated_through) for each in (as_masked, plain)}
+
+
+def is_no_longer_future(record: LedgerRecord, terms: LandingTerms, *, is_asked_for: bool = False) -> bool:
+    """Return whether rows of a file that lay in the future when it was read have a day by now.
+
+    Args:
+        record: The file, as it was read last.
+        terms: See `LandingTerms`.
+        is_asked_for: Somebody asks for it: then also a record of before is read, which does not say from when its rows are.
+    """
+    if record.future_from is not None:
+        return datetime.fromisoformat(record.future_from) <= terms.dated_through
+    is_unknown = is_asked_for and IN_THE_FUTURE in record.undated
+    return is_unknown and datetime.fromisoformat(record.ingested_at) + terms.max_future < terms.dated_through
 
 
 def show_undated(record: LedgerRecord, objects: ObjectStore, standing: Standing = UNDECIDED) -> None:
@@ -210,11 +236,19 @@ def land_kept(kept: Kept, contract: SourceContract, terms: LandingTerms, *, path
     """Record a kept content under a contract, unless it is, and note its name; see `land_file`."""
     ledger, routing_hash = terms.ledger, terms.routing_hash(contract)
     outcome: Outcome = "known"
-    record = ledger.record(contract.source, kept.sha256, routing_hash)
+    through: datetime | None = None
+    if kept.is_new:
+        record = ledger.record(contract.source, kept.sha256, routing_hash)
+    else:
+        record = ledger.newest_reading(contract.source, kept.sha256, routing_hash)
+        if record is None:
+            through = _dated_before(ledger.readings(contract.source, kept.sha256))
+        elif is_no_longer_future(record, terms, is_asked_for=True):
+            record, through = None, terms.dated_through
     if record is None:
         deadline = Deadline(terms.store.clock)
         with terms.objects.lock(Layout.objects_lock_key(LANDED_FILES), shared=True):
-            record, outcome = route_kept(kept, contract, terms, name=name)
+            record, outcome = route_kept(kept, contract, terms, name=name, through=through)
             deadline.check(source=contract.source, file=kept.sha256)
             if not kept.is_new:
                 # Killed before the record is there, it is read again; after it, nobody would show its rows.
@@ -222,18 +256,34 @@ def land_kept(kept: Kept, contract: SourceContract, terms: LandingTerms, *, path
             is_ours = ledger.append(record)
         if not is_ours:
             # Another process landed the same content meanwhile: its record holds.
-            record, outcome = ledger.record(contract.source, kept.sha256, routing_hash) or record, "known"
+            record, outcome = ledger.record(contract.source, kept.sha256, record.routing_hash) or record, "known"
     ledger.note_name(record, name, terms.landed_at)
     show_again(record, terms)
     return LandedFile(contract.source, path, name, outcome, record, record.reason)
 
 
-def route_kept(kept: Kept, contract: SourceContract, terms: LandingTerms, *, name: str) -> tuple[LedgerRecord, Status]:
-    """Route a kept content and publish its fragments; the returned record is not yet appended."""
+def _dated_before(readings: Iterable[LedgerRecord]) -> datetime | None:
+    """Return up to when rows of a content were dated under another contract: what was let in stays so."""
+    return max((datetime.fromisoformat(each.dated_through) for each in readings if each.dated_through), default=None)
+
+
+def route_kept(
+    kept: Kept, contract: SourceContract, terms: LandingTerms, *, name: str, through: datetime | None = None
+) -> tuple[LedgerRecord, Status]:
+    """Route a kept content and publish its fragments; the returned record is not yet appended.
+
+    Args:
+        kept: What is kept of it.
+        contract: The contract of its source.
+        terms: See `LandingTerms`.
+        name: The name by which it goes in the ledger.
+        through: Latest instant that an event may have, where that does not follow from its landing.
+    """
     # Only bytes that were kept before can have been landed before.
     first = None if kept.is_new else terms.ledger.decided(contract.source, kept.sha256)
     ingested_at = first.ingested_at if first else terms.landed_at
-    latest = datetime.fromisoformat(ingested_at) + terms.max_future
+    latest = through or datetime.fromisoformat(ingested_at) + terms.max_future
+    dated_through = through.isoformat() if through else None
     admission = first.admission if first else _decide_admission(contract, terms, name)
     path = terms.objects.local_path(Layout.raw_key(kept.kept_sha256))
     is_masked = kept.masking is not None
@@ -274,7 +324,7 @@ def route_kept(kept: Kept, contract: SourceContract, terms: LandingTerms, *, nam
     record = LedgerRecord(
         source=contract.source,
         sha256=kept.sha256,
-        routing_hash=terms.routing_hash(contract),
+        routing_hash=routing_through(terms.routing_hash(contract), dated_through),
         contract_hash=contract.content_hash,
         name=first.name if first else name,
         size_bytes=kept.size_bytes,
@@ -296,6 +346,8 @@ def route_kept(kept: Kept, contract: SourceContract, terms: LandingTerms, *, nam
         kept_sha256=kept.kept_sha256 if kept.kept_sha256 != kept.sha256 else None,
         masking=kept.masking,
         path_values=kept.path_values,
+        future_from=account.future_from.isoformat() if account.future_from else None,
+        dated_through=dated_through,
     )
     return record, status
 

@@ -7,6 +7,7 @@ Belongs here: routing kept bytes once more, as was decided when they landed. Doe
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 
 from ml_data_platform.errors import StageFailedError
 from ml_data_platform.events.contracts import SourceContract
@@ -77,7 +78,7 @@ def restore_fragments(
         if contract is None or not is_current or all(terms.objects.exists(key) for key in keys):
             continue
         is_kept = terms.objects.exists(Layout.raw_key(record.bytes_sha256))
-        found = route_kept(Kept.of(record), contract, terms, name=record.name)[0] if is_kept else None
+        found = _route_again(record, contract, terms) if is_kept else None
         if found is None or (found.fragment, found.undated_fragment) != (record.fragment, record.undated_fragment):
             raise StageFailedError(
                 "Kept bytes do not lead to the rows that were landed.",
@@ -88,3 +89,8 @@ def restore_fragments(
         show_again(record, terms)
         restored.append(record)
     return restored
+
+
+def _route_again(record: LedgerRecord, contract: SourceContract, terms: LandingTerms) -> LedgerRecord:
+    through = datetime.fromisoformat(record.dated_through) if record.dated_through else None
+    return route_kept(Kept.of(record), contract, terms, name=record.name, through=through)[0]

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Self
 
@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from ml_data_platform.errors import SettingsError, StageFailedError
 from ml_data_platform.events.contracts import SourceContract
 from ml_data_platform.events.lateness import Admission
-from ml_data_platform.events.parsing import routing_query
+from ml_data_platform.events.parsing import IN_THE_FUTURE, routing_query
 from ml_data_platform.events.path_columns import PathValues
 from ml_data_platform.events.schemas import LANDED_ROWS, UNDATED_ROWS, TableSchema
 from ml_data_platform.landing.arrivals import Timing, measure
@@ -32,6 +32,8 @@ from ml_data_platform.landing.readers import read_chunks
 from ml_data_platform.storage import duck
 from ml_data_platform.storage.duck import connect
 from ml_data_platform.storage.parquet import StagedFile, copy_options, verify_file
+
+_LAST_MICROSECOND = (datetime.max.replace(tzinfo=UTC) - datetime.fromtimestamp(0, UTC)) // timedelta(microseconds=1)
 
 
 @dataclass
@@ -44,6 +46,7 @@ class Account:
         undated: Rows of no usable day, by reason.
         first: Earliest event time.
         last: Latest event time.
+        future_from: Earliest event time of rows that lie in the future.
     """
 
     rows: int = 0
@@ -51,6 +54,7 @@ class Account:
     undated: Counter[str] = field(default_factory=Counter)
     first: datetime | None = None
     last: datetime | None = None
+    future_from: datetime | None = None
 
     def add_dated(self, event_times: pa.ChunkedArray) -> None:
         """Count dated rows."""
@@ -64,6 +68,14 @@ class Account:
         """Count undated rows."""
         for entry in pc.value_counts(reasons).to_pylist():
             self.undated[entry["values"]] += entry["counts"]
+
+    def add_future(self, event_times: pa.ChunkedArray) -> None:
+        """Take down from when on rows lie in the future."""
+        # In microseconds: a number that was taken for a time may lie beyond what Python can say.
+        earliest = pc.min(event_times.cast(pa.int64())).as_py()
+        if earliest is not None:
+            moment = datetime.fromtimestamp(0, UTC) + timedelta(microseconds=min(earliest, _LAST_MICROSECOND))
+            self.future_from = min(self.future_from or moment, moment)
 
     def check(self, written: Iterable[StagedFile | None], *, source: str, sha256: str) -> None:
         """Check that nothing was lost or doubled.
@@ -228,6 +240,7 @@ def _write(routed: pa.Table, account: Account, dated: _Spill, undated: _Spill, *
     if good.num_rows < routed.num_rows:
         bad = routed.filter(pc.invert(has_day))
         account.add_undated(bad["undated_reason"])
+        account.add_future(bad.filter(pc.equal(bad["undated_reason"], IN_THE_FUTURE))["event_time"])
         source, source_file = (pa.repeat(key, bad.num_rows) for key in keys)
         columns = [
             source,

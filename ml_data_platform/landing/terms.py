@@ -15,6 +15,7 @@ import duckdb
 
 from ml_data_platform.errors import SettingsError
 from ml_data_platform.events.contracts import SourceContract
+from ml_data_platform.events.lateness import start_of_day
 from ml_data_platform.landing.limits import LIMITS, Limits
 from ml_data_platform.landing.masked_files import BrokenRules
 from ml_data_platform.landing.masking import MaskingKeys
@@ -96,6 +97,11 @@ class LandingTerms:
         """Return the routing hash of what is landed under a contract now."""
         masked_with = self.masking_keys.key_id if self.masking_keys is not None else None
         return contract.routing_hash(self.start_date, masked_with)
+
+    @property
+    def dated_through(self) -> datetime:
+        """Latest instant that an event may have in a file that is read again; it moves once a day."""
+        return start_of_day(self.now.astimezone(UTC).date()) + self.max_future
 
     @property
     def objects(self) -> ObjectStore:

@@ -18,6 +18,7 @@ from ml_data_platform.landing.inbox import ReadyFile, fingerprint
 from ml_data_platform.landing.landing import (
     LandedFile,
     LandingTerms,
+    is_no_longer_future,
     is_outdated,
     land_file,
     reroute_outdated,
@@ -52,7 +53,8 @@ class WaitingFiles:
         files: Source and file, in the order in which they are landed.
         fingerprint: Changes when any of them does.
         unknown_folders: Folders whose name is no source.
-        outdated: Landed files that must be read again, because their contract changed.
+        outdated: Landed files that must be read again, because their contract changed, or rows of them are no longer in
+            the future.
         unsettled: Paths of files that changed too short a time ago to be taken in.
         unfinished: Paths of files whose name says that they are still being written.
         stray: Paths of files that lie in the landing folder itself, not in the folder of a source.
@@ -89,13 +91,18 @@ def waiting_files(platform: Platform) -> WaitingFiles:
         unfinished += [path.relative_to(landing).as_posix() for path in inbox.unfinished]
     folders, stray = top_level(platform)
     unknown = tuple(name for name in folders if name not in platform.contracts)
+    terms = kept_terms(platform)
     outdated = [
         record
         for record in platform.ledger.records(platform.routing_hashes)
         if record.source in platform.contracts
-        and is_outdated(record, platform.contracts[record.source], settings.start_date)
+        and (
+            is_outdated(record, platform.contracts[record.source], settings.start_date)
+            or is_no_longer_future(record, terms)
+        )
     ]
-    identity = fingerprint([file for _, file in found]) + "".join(sorted(record.sha256 for record in outdated))
+    read_before = sorted(record.sha256 + (record.dated_through or "") for record in outdated)
+    identity = fingerprint([file for _, file in found]) + "".join(read_before)
     return WaitingFiles(
         files=tuple(found),
         fingerprint=hashlib.sha256(identity.encode()).hexdigest()[:32],
@@ -135,6 +142,17 @@ def land_inbox(platform: Platform, progress: Progress = _silent, *, is_historica
             platform.contracts, terms, progress=lambda result: progress(len(results) + 1, total, result)
         )
     return results + again
+
+
+def readmit_future(platform: Platform) -> list[LandedFile]:
+    """Read files again of which rows lay in the future when they were read, and do so no longer."""
+    terms = kept_terms(platform)
+    due = {record.source for record in landed_records(platform) if is_no_longer_future(record, terms)}
+    contracts = {source: platform.contracts[source] for source in sorted(due) if source in platform.contracts}
+    if not contracts:
+        return []
+    with with_one_engine(landing_terms(platform)) as landing:
+        return reroute_outdated(contracts, landing, is_future_only=True)
 
 
 def land_named(

@@ -20,7 +20,7 @@ import duckdb
 
 from ml_data_platform.errors import SettingsError
 from ml_data_platform.events.contracts import SourceContract
-from ml_data_platform.events.parsing import UNDATED_REASONS
+from ml_data_platform.events.parsing import IN_THE_FUTURE, UNDATED_REASONS
 from ml_data_platform.events.schemas import QUARANTINED_EVENTS
 from ml_data_platform.stages.decisions import too_late
 from ml_data_platform.stages.platform import Platform
@@ -184,7 +184,7 @@ def _groups_of_files(platform: Platform, records: Sequence[LedgerRecord], wanted
         where = Layout.undated_view_key(record.source, record.sha256)
         for reason, rows in record.undated.items():
             if rows and wanted.takes(UNDATED, reason, record.source):
-                yield Group(reason, record.source, "", record.name, UNDATED, rows, where)
+                yield Group(reason, record.source, "", record.name, UNDATED, rows, where, _when(reason, record))
         if record.status == "rejected" and wanted.takes(FILE, FILE_REFUSED, record.source):
             kept, why = Layout.raw_key(record.bytes_sha256), record.reason or ""
             yield Group(FILE_REFUSED, record.source, "", record.name, FILE, 0, kept, why)
@@ -192,6 +192,11 @@ def _groups_of_files(platform: Platform, records: Sequence[LedgerRecord], wanted
         if wanted.takes(FILE, FILE_UNREADABLE, failure.source):
             why = f"{failure.reason} ({failure.at})"
             yield Group(FILE_UNREADABLE, failure.source, "", failure.path, FILE, 0, "", why)
+
+
+def _when(reason: str, record: LedgerRecord) -> str:
+    is_future = reason == IN_THE_FUTURE and record.future_from is not None
+    return f"from {record.future_from} on; read again when that is no longer in the future" if is_future else ""
 
 
 def _groups_of_retracted(platform: Platform, wanted: Wanted) -> Iterator[Group]:

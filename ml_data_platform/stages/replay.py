@@ -16,13 +16,23 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from ml_data_platform.events.lateness import ONE_DAY
+from ml_data_platform.events.parsing import IN_THE_FUTURE
 from ml_data_platform.events.planning import Status, expected_days, half_built_days, plan
-from ml_data_platform.landing.landing import LandedFile, is_outdated, reroute_outdated, show_again
+from ml_data_platform.landing.landing import LandedFile, is_no_longer_future, is_outdated, reroute_outdated, show_again
 from ml_data_platform.landing.terms import with_one_engine
 from ml_data_platform.stages.decisions import TooLate, admit, too_late
 from ml_data_platform.stages.landed_files import kept_terms, landing_terms
 from ml_data_platform.stages.platform import Platform
-from ml_data_platform.stages.quarantine import DUPLICATE, FILE, RETRACTED, TOO_LATE, UNIQUE, Wanted, list_quarantine
+from ml_data_platform.stages.quarantine import (
+    DUPLICATE,
+    FILE,
+    RETRACTED,
+    TOO_LATE,
+    UNDATED,
+    UNIQUE,
+    Wanted,
+    list_quarantine,
+)
 from ml_data_platform.stages.state import current_records, landed_records, read_state
 from ml_data_platform.storage.ledger import LedgerRecord
 
@@ -41,6 +51,7 @@ class ReplayPlan:
             admitted; and those that an interrupted replay left; sorted.
         unchanged_days: Days with such rows for which nothing changed since they were judged, sorted.
         undone: Files that an interrupted replay let in, and whose days are still to be built.
+        asks_for_future: Whether it is about rows that lay in the future, see `is_no_longer_future`.
     """
 
     rows: int
@@ -49,6 +60,7 @@ class ReplayPlan:
     dirty_days: tuple[dt.date, ...]
     unchanged_days: tuple[dt.date, ...]
     undone: tuple[LedgerRecord, ...] = ()
+    asks_for_future: bool = False
 
     @property
     def is_empty(self) -> bool:
@@ -79,6 +91,7 @@ def prepare_replay(platform: Platform, wanted: Wanted) -> ReplayPlan:
         dirty_days=tuple(sorted(dirty)),
         unchanged_days=tuple(sorted(held - dirty)),
         undone=tuple(undone),
+        asks_for_future=_asks_for_future(wanted),
     )
 
 
@@ -125,13 +138,21 @@ def _is_beside(wanted: Wanted, day: dt.date) -> bool:
 def _outdated(platform: Platform, wanted: Wanted, sources: Iterable[str]) -> list[LedgerRecord]:
     if wanted.reason in {TOO_LATE, DUPLICATE, UNIQUE, RETRACTED}:
         return []
-    start_date = platform.settings.start_date
+    start_date, terms = platform.settings.start_date, kept_terms(platform)
     chosen = {source for source in sources if source in platform.contracts}
     return [
         record
         for record in landed_records(platform)
-        if record.source in chosen and is_outdated(record, platform.contracts[record.source], start_date)
+        if record.source in chosen
+        and (
+            is_outdated(record, platform.contracts[record.source], start_date)
+            or is_no_longer_future(record, terms, is_asked_for=_asks_for_future(wanted))
+        )
     ]
+
+
+def _asks_for_future(wanted: Wanted) -> bool:
+    return wanted.reason in {"", IN_THE_FUTURE, UNDATED}
 
 
 def dirty_among(platform: Platform, days: Iterable[dt.date]) -> list[dt.date]:
@@ -172,7 +193,7 @@ def apply_replay(platform: Platform, found: ReplayPlan, why: str, progress: Prog
         sources = {record.source for record in found.outdated}
         contracts = {source: platform.contracts[source] for source in sorted(sources)}
         with with_one_engine(landing_terms(platform)) as terms:
-            landed = reroute_outdated(contracts, terms, progress=progress)
+            landed = reroute_outdated(contracts, terms, progress=progress, is_asked_for=found.asks_for_future)
         records = [*found.outdated, *(result.record for result in landed if result.record is not None)]
         touched |= {dt.date.fromisoformat(day) for record in records for day in record.rows_per_day}
     admitted = sum(admit(platform, each.source, each.sha256, [each.day], why) for each in found.admissions)

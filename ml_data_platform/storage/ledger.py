@@ -13,10 +13,11 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 
 from ml_data_platform.errors import PlatformError
+from ml_data_platform.events.parsing import IN_THE_FUTURE
 from ml_data_platform.storage.decisions import Decisions
 from ml_data_platform.storage.landed_notes import Decided, Failure, LandedName
 from ml_data_platform.storage.layout import FAILURES_FOLDER, LEDGER_FOLDER, Layout, check_name
-from ml_data_platform.storage.ledger_record import LedgerRecord
+from ml_data_platform.storage.ledger_record import LedgerRecord, routing_through
 from ml_data_platform.storage.object_store import ObjectStore, Version
 from ml_data_platform.storage.record_cache import RecordCache
 from ml_data_platform.storage.records import check_instant
@@ -67,16 +68,36 @@ class Ledger:
         self.objects.settle(Layout.ledger_folder(source))
         return self._read(key)
 
+    def newest_reading(self, source: str, sha256: str, routing_hash: str) -> LedgerRecord | None:
+        """Return the record of a content under a routing that dates most rows; None where it was not landed so.
+
+        Raises:
+            RecordError: A record cannot be read.
+        """
+        record = self.record(source, sha256, routing_hash)
+        if record is not None and IN_THE_FUTURE not in record.undated:
+            return record
+        readings = [each for each in self.readings(source, sha256) if _is_of(each, routing_hash)]
+        return max(readings, key=_dated_through, default=None)
+
     def first_record(self, source: str, sha256: str) -> LedgerRecord | None:
         """Return the earliest record of a content under any routing; None where it was never landed.
 
         Raises:
             RecordError: A record cannot be read.
         """
+        readings = self.readings(source, sha256)
+        return min(readings, key=lambda record: datetime.fromisoformat(record.ingested_at), default=None)
+
+    def readings(self, source: str, sha256: str) -> list[LedgerRecord]:
+        """Return all records of a content, of any routing.
+
+        Raises:
+            RecordError: A record cannot be read.
+        """
         names = [name for name in self.objects.names(Layout.ledger_folder(source)) if name.startswith(f"{sha256}.")]
         routings = [name.removesuffix(".json").partition(".")[2] for name in names if name.endswith(".json")]
-        records = [found for routing in routings if (found := self.record(source, sha256, routing)) is not None]
-        return min(records, key=lambda record: datetime.fromisoformat(record.ingested_at), default=None)
+        return [found for routing in routings if (found := self.record(source, sha256, routing)) is not None]
 
     def decided(self, source: str, sha256: str) -> Decided | None:
         """Return what landing decided about a content; of a lost record what its names bear witness to; None where nothing does.
@@ -99,7 +120,8 @@ class Ledger:
 
         Args:
             routing_hashes: By source, the routing whose record is current where there is one. Otherwise
-                the one ingested last is, and of two at once the one with the greater routing hash.
+                the one ingested last is, and of two at once the one with the greater routing hash. Of several
+                readings under one routing the one that dates most rows is.
 
         Raises:
             RecordError: A record cannot be read.
@@ -191,8 +213,17 @@ class Ledger:
         return LedgerRecord.from_json(self.objects.read_version(key, version), where=key, noted=self.noted)
 
 
-def _rank(record: LedgerRecord, wanted: str | None) -> tuple[bool, datetime, str]:
-    return record.routing_hash == wanted, check_instant(record.ingested_at), record.routing_hash
+def _rank(record: LedgerRecord, wanted: str | None) -> tuple[bool, datetime, datetime, str]:
+    is_wanted = wanted is not None and _is_of(record, wanted)
+    return is_wanted, check_instant(record.ingested_at), _dated_through(record), record.routing_hash
+
+
+def _is_of(record: LedgerRecord, routing_hash: str) -> bool:
+    return record.routing_hash == routing_through(routing_hash, record.dated_through)
+
+
+def _dated_through(record: LedgerRecord) -> datetime:
+    return check_instant(record.dated_through or record.ingested_at)
 
 
 def _is_source(name: str) -> bool:

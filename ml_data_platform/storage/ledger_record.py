@@ -5,6 +5,7 @@ Belongs here: the fields and their consistency. Does not belong here: which reco
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -52,6 +53,9 @@ class LedgerRecord:
             that did not and was masked too, and ``judged_by``, the rules by which they were judged before, where there
             are any.
         path_values: Columns that stand only in the file's path, and their values; ``sha256`` is then a hash of both.
+        future_from: Earliest event time of rows that lay in the future when it was read.
+        dated_through: Latest instant that an event could have when it was read again because rows of it were no longer in
+            the future; none where that follows from its landing.
     """
 
     source: str
@@ -78,6 +82,8 @@ class LedgerRecord:
     kept_sha256: str | None = None
     masking: Mapping[str, Any] | None = None
     path_values: Mapping[str, str | None] = field(default_factory=dict)
+    future_from: str | None = None
+    dated_through: str | None = None
 
     @property
     def bytes_sha256(self) -> str:
@@ -156,7 +162,8 @@ class LedgerRecord:
             PlatformError: A day, hash, instant or status is none, or a landed file's rows do not add up.
         """
         decided = (self.admission.arrived_at, self.admission.watermark) if self.admission else ()
-        for instant in (self.ingested_at, self.min_event_time, self.max_event_time, self.event_time, *decided):
+        said = (self.min_event_time, self.max_event_time, self.event_time, self.future_from, self.dated_through)
+        for instant in (self.ingested_at, *said, *decided):
             if instant is not None:
                 check_instant(instant)
         bounds = (self.admission.late_before, self.admission.too_late_before) if self.admission else ()
@@ -175,6 +182,13 @@ class LedgerRecord:
             raise StageFailedError(
                 "A landed file's rows are not accounted for.", source=self.source, expected=self.rows, got=sum(counts)
             )
+
+
+def routing_through(routing_hash: str, dated_through: str | None) -> str:
+    """Return the routing hash of a reading that dated rows up to another instant than its landing did."""
+    if dated_through is None:
+        return routing_hash
+    return hashlib.sha256(f"{routing_hash} {dated_through}".encode()).hexdigest()
 
 
 _TEXT: tuple[type, ...] = (str,)
@@ -206,6 +220,8 @@ _OPTIONAL_TYPES: dict[str, tuple[type, ...]] = {
     "kept_sha256": _TEXT,
     "masking": (dict,),
     "path_values": (dict,),
+    "future_from": _TEXT,
+    "dated_through": _TEXT,
 }
 ADMISSION_TYPES: dict[str, tuple[type, ...]] = {
     "strategy": _TEXT,
