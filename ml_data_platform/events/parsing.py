@@ -77,7 +77,8 @@ def routing_query(
     Returns:
         SQL of one row per row of the relation, in no order: ``source_row``, ``event_time`` TIMESTAMPTZ (NULL for
         undated rows), ``schema_version`` SMALLINT, ``undated_reason`` VARCHAR (a key of UNDATED_REASONS, NULL for
-        dated rows), ``event_time_landed`` VARCHAR (first 200 characters), ``landed``.
+        dated rows), ``event_time_landed`` VARCHAR (first 200 characters), ``landed``, ``future_us`` BIGINT
+        (microseconds since 1970 of rows that lie in the future).
 
     Raises:
         SettingsError: ``latest`` has no time zone.
@@ -100,7 +101,8 @@ SELECT source_row,
     CASE WHEN undated_reason IS NULL THEN event_time END AS event_time,
     schema_version, undated_reason,
     left(event_time_landed, {MAX_SHOWN}) AS event_time_landed,
-    landed
+    landed,
+    CASE WHEN undated_reason = {sql_literal(IN_THE_FUTURE)} AND isfinite(event_time) THEN epoch_us(event_time) END AS future_us
 FROM (SELECT *, {reason} AS undated_reason
 FROM (SELECT *, {instant} AS event_time
 FROM (SELECT *, {text} AS event_time_landed

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from ml_data_platform.errors import SettingsError, StageFailedError
 from ml_data_platform.events.contracts import SourceContract
 from ml_data_platform.events.lateness import Admission
-from ml_data_platform.events.parsing import IN_THE_FUTURE, routing_query
+from ml_data_platform.events.parsing import routing_query
 from ml_data_platform.events.path_columns import PathValues
 from ml_data_platform.events.schemas import LANDED_ROWS, UNDATED_ROWS, TableSchema
 from ml_data_platform.landing.arrivals import Timing, measure
@@ -69,10 +69,9 @@ class Account:
         for entry in pc.value_counts(reasons).to_pylist():
             self.undated[entry["values"]] += entry["counts"]
 
-    def add_future(self, event_times: pa.ChunkedArray) -> None:
-        """Take down from when on rows lie in the future."""
-        # In microseconds: a number that was taken for a time may lie beyond what Python can say.
-        earliest = pc.min(event_times.cast(pa.int64())).as_py()
+    def add_future(self, microseconds: pa.ChunkedArray) -> None:
+        """Take down from when on rows lie in the future; they may lie beyond what Python can say."""
+        earliest = pc.min(microseconds).as_py()
         if earliest is not None:
             moment = datetime.fromtimestamp(0, UTC) + timedelta(microseconds=min(earliest, _LAST_MICROSECOND))
             self.future_from = min(self.future_from or moment, moment)
@@ -240,7 +239,7 @@ def _write(routed: pa.Table, account: Account, dated: _Spill, undated: _Spill, *
     if good.num_rows < routed.num_rows:
         bad = routed.filter(pc.invert(has_day))
         account.add_undated(bad["undated_reason"])
-        account.add_future(bad.filter(pc.equal(bad["undated_reason"], IN_THE_FUTURE))["event_time"])
+        account.add_future(bad["future_us"])
         source, source_file = (pa.repeat(key, bad.num_rows) for key in keys)
         columns = [
             source,

@@ -20,7 +20,7 @@ schema_version: {version}
 lateness: {{watermark: clock, late_policy: {policy}}}
 """
 DAYS = [day(1), day(2)]
-KILLS_OF_ADMISSIONS = ({"dies_at_write": 1}, {"dies_at_write": 3}, {"dies_after": 1}, {"dies_after": 2})
+KILLS_OF_ADMISSIONS = ({"dies_at_write": 1}, {"dies_at_write": 3}, {"dies_after": 2})
 KILLS_OF_READINGS = ({"dies_at_write": 5}, {"dies_at_write": 9}, {"dies_after": 3})
 
 

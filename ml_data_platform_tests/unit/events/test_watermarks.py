@@ -56,6 +56,19 @@ def test_a_clock_that_runs_ahead_freezes_nothing_of_the_future() -> None:
     assert source_watermark(said("file_time", file_time=HOURLY), [named], NOW) == NOW - 2 * HOUR
 
 
+def test_what_was_decided_while_the_own_clock_ran_ahead_freezes_nothing() -> None:
+    """Landings later than now show that it did: neither their watermark nor their idleness counts once it is right."""
+    ahead = arrival(
+        -900, 30, strategy="event_time", arrived_at=NOW.isoformat(), watermark=(NOW + 800 * HOUR).isoformat()
+    )
+    assert source_watermark(said("event_time"), [ahead], NOW) == NOW - 30 * HOUR
+    assert source_watermark(said("event_time"), [ahead, arrival(1, 4)], NOW) == NOW - 4 * HOUR
+    ahead_of_all = arrival(-900, -850)
+    assert source_watermark(said("event_time"), [ahead_of_all], NOW) == NOW
+    idle = said("event_time", idle_after_hours=24, max_delay_hours=0)
+    assert source_watermark(idle, [ahead, arrival(48, 50)], NOW) == NOW - 24 * HOUR
+
+
 def test_file_time_is_the_end_of_what_the_latest_name_covers() -> None:
     """The hour 08 ends at 09:00; names that say nothing move nothing, and event times do not count."""
     files = [arrival(3, 0, "clicks-20260310T08.jsonl"), arrival(1, 0, "again.jsonl"), arrival(2, 0, "20260310T04")]
