@@ -12,7 +12,7 @@ came too late is decided by the first record of a content and taken over by ever
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
 from pathlib import Path
 
@@ -242,7 +242,7 @@ def land_kept(kept: Kept, contract: SourceContract, terms: LandingTerms, *, path
     else:
         record = ledger.newest_reading(contract.source, kept.sha256, routing_hash)
         if record is None:
-            through = _dated_before(ledger.readings(contract.source, kept.sha256))
+            through = _dated_before(ledger.readings(contract.source, kept.sha256), terms)
         elif is_no_longer_future(record, terms, is_asked_for=True):
             record, through = None, terms.dated_through
     if record is None:
@@ -262,8 +262,10 @@ def land_kept(kept: Kept, contract: SourceContract, terms: LandingTerms, *, path
     return LandedFile(contract.source, path, name, outcome, record, record.reason)
 
 
-def _dated_before(readings: Iterable[LedgerRecord]) -> datetime | None:
-    """Return up to when rows of a content were dated under another contract: what was let in stays so."""
+def _dated_before(readings: Sequence[LedgerRecord], terms: LandingTerms) -> datetime | None:
+    """Return up to when rows of a content are dated that was read under another contract: what was let in stays so."""
+    if any(is_no_longer_future(each, terms) for each in readings):
+        return terms.dated_through
     return max((datetime.fromisoformat(each.dated_through) for each in readings if each.dated_through), default=None)
 
 

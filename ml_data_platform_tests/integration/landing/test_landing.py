@@ -226,7 +226,7 @@ def test_a_changed_contract_routes_again_from_the_kept_bytes(tmp_path, terms):
     shop = land_file(drop(tmp_path, made.content, "shop"), SHOP, terms).record
     for path in (csv, tmp_path / "shop"):
         path.unlink()
-    later = replace(terms, now=NOW + timedelta(days=400))
+    later = replace(terms, now=NOW + timedelta(minutes=5))
     in_seconds = CSV.model_copy(update={"event_time": CSV.event_time.model_copy(update={"epoch_unit": "us"})})
     (again,) = reroute_outdated({"clicks": in_seconds, "demo_shop": SHOP}, later)
     assert (again.record.ingested_at, again.record.name) == (first.ingested_at, "csv")
@@ -241,16 +241,19 @@ def test_a_changed_contract_routes_again_from_the_kept_bytes(tmp_path, terms):
     assert not undated_view(again, terms).exists()
 
 
-def test_what_was_too_far_in_the_future_stays_so(tmp_path, terms):
-    """The first landing's clock decides about the future, also when a later contract routes the file again."""
+def test_what_was_too_far_in_the_future_has_its_day_in_time(tmp_path, terms):
+    """Not a day too early, and then for good, also when a later contract routes the file again."""
     future = NOON + 86_400_000 * 30
     path = drop(tmp_path, HEADER + b"u,s,k,%d\n" % future)
     assert dict(land_file(path, CSV, terms).record.undated) == {"event_time_in_the_future": 1}
+    assert land_file(path, CSV, replace(terms, now=NOW + timedelta(days=20))).outcome == "known"
     later = replace(terms, now=NOW + timedelta(days=60))
-    assert land_file(path, CSV, later).outcome == "known"
+    again = land_file(path, CSV, later)
+    assert (again.outcome, dict(again.record.undated), again.record.rows) == ("landed", {}, 1)
+    assert land_file(path, CSV, later).record == again.record
     renamed = CSV.model_copy(update={"unknown_columns": "freeze"})
-    again = land_file(path, renamed, later)
-    assert (again.outcome, dict(again.record.undated)) == ("landed", {"event_time_in_the_future": 1})
+    anew = land_file(path, renamed, terms)
+    assert (anew.outcome, anew.record.rows_per_day) == ("landed", again.record.rows_per_day)
 
 
 def test_lost_bytes_are_reported_and_the_rest_is_routed(tmp_path, terms):
