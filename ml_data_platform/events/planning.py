@@ -300,25 +300,6 @@ def _lost(state: State, asset: str, day: dt.date) -> tuple[str, ...]:
     return tuple(f"lost {name} of {each}: its bytes were damaged or are gone" for each, name in lost)
 
 
-def half_built_days(state: State, decisions: Iterable[Decision]) -> set[dt.date]:
-    """Return the days on which something is to be built from what was published since: a build was interrupted there.
-
-    A day whose rows have not been built at all is none of them: nothing before it was published since.
-    """
-    found = set()
-    for each in decisions:
-        head = state.head(each.asset, each.day)
-        if each.status not in {Status.DIRTY, Status.WAITING}:
-            continue
-        for upstream, offset in UPSTREAM[each.asset]:
-            upstream_day = each.day + offset * ONE_DAY
-            published = state.head(upstream, upstream_day)
-            built_from = head.inputs.get(f"{upstream}/{upstream_day.isoformat()}") if head else None
-            if published is not None and (head or not offset) and built_from != published.content:
-                found.add(each.day)
-    return found
-
-
 def is_expected(state: State, day: dt.date) -> bool:
     """Tell whether ``day`` is to be built without being asked for.
 

@@ -12,20 +12,20 @@ came too late is decided by the first record of a content and taken over by ever
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from datetime import date, datetime
+from collections.abc import Callable, Mapping
+from datetime import datetime
 from pathlib import Path
 
 from ml_data_platform.errors import DamagedObjectError, FileTooLargeError, LandingError, SettingsError
 from ml_data_platform.events.contracts import SourceContract
 from ml_data_platform.events.lateness import Admission, decide_admission
-from ml_data_platform.events.parsing import IN_THE_FUTURE
 from ml_data_platform.events.path_columns import path_values
 from ml_data_platform.events.usable_rows import refusal_of
 from ml_data_platform.landing.keeping import Kept, keep_bytes
 from ml_data_platform.landing.lines import is_without_content
 from ml_data_platform.landing.masked_files import is_masked_without_content, keep_masked
 from ml_data_platform.landing.masking_state import masking_lack
+from ml_data_platform.landing.rereading import dated_before, is_no_longer_future, is_outdated
 from ml_data_platform.landing.routing import Account, RoutedFile, route_file
 from ml_data_platform.landing.terms import LandedFile, LandingTerms, Outcome, Status
 from ml_data_platform.landing.too_late import show_too_late
@@ -40,8 +40,6 @@ from ml_data_platform.storage.parquet import StagedFile
 __all__ = [
     "LandedFile",
     "LandingTerms",
-    "is_no_longer_future",
-    "is_outdated",
     "land_file",
     "land_kept",
     "reroute_outdated",
@@ -131,33 +129,6 @@ def reroute_outdated(
     return landed
 
 
-def is_outdated(record: LedgerRecord, contract: SourceContract, start_date: date) -> bool:
-    """Return whether kept bytes must be read again, because their contract says another thing by now.
-
-    That the key of the masks was changed, or a rule on what is masked, does not count: only the landed file could be
-    masked and judged again.
-    """
-    as_masked = contract.routing_hash(
-        start_date, record.masked_with, judged_by=record.judged_by, parsed_as=record.parsed_as
-    )
-    plain = contract.routing_hash(start_date, record.masked_with)
-    return record.routing_hash not in {routing_through(each, record.dated_through) for each in (as_masked, plain)}
-
-
-def is_no_longer_future(record: LedgerRecord, terms: LandingTerms, *, is_asked_for: bool = False) -> bool:
-    """Return whether rows of a file that lay in the future when it was read have a day by now.
-
-    Args:
-        record: The file, as it was read last.
-        terms: See `LandingTerms`.
-        is_asked_for: Somebody asks for it: then also a record of before is read, which does not say from when its rows are.
-    """
-    if record.future_from is not None:
-        return datetime.fromisoformat(record.future_from) <= terms.dated_through
-    is_unknown = is_asked_for and IN_THE_FUTURE in record.undated
-    return is_unknown and datetime.fromisoformat(record.ingested_at) + terms.max_future < terms.dated_through
-
-
 def show_undated(record: LedgerRecord, objects: ObjectStore, standing: Standing = UNDECIDED) -> None:
     """Show a file's undated rows, or remove those of an older routing or a retracted file; repeating changes nothing."""
     view = Layout.undated_view_key(record.source, record.sha256)
@@ -242,7 +213,7 @@ def land_kept(kept: Kept, contract: SourceContract, terms: LandingTerms, *, path
     else:
         record = ledger.newest_reading(contract.source, kept.sha256, routing_hash)
         if record is None:
-            through = _dated_before(ledger.readings(contract.source, kept.sha256), terms)
+            through = dated_before(ledger.readings(contract.source, kept.sha256), terms)
         elif is_no_longer_future(record, terms, is_asked_for=True):
             record, through = None, terms.dated_through
     if record is None:
@@ -260,13 +231,6 @@ def land_kept(kept: Kept, contract: SourceContract, terms: LandingTerms, *, path
     ledger.note_name(record, name, terms.landed_at)
     show_again(record, terms)
     return LandedFile(contract.source, path, name, outcome, record, record.reason)
-
-
-def _dated_before(readings: Sequence[LedgerRecord], terms: LandingTerms) -> datetime | None:
-    """Return up to when rows of a content are dated that was read under another contract: what was let in stays so."""
-    if any(is_no_longer_future(each, terms) for each in readings):
-        return terms.dated_through
-    return max((datetime.fromisoformat(each.dated_through) for each in readings if each.dated_through), default=None)
 
 
 def route_kept(

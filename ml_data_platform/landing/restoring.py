@@ -12,7 +12,8 @@ from datetime import datetime
 from ml_data_platform.errors import StageFailedError
 from ml_data_platform.events.contracts import SourceContract
 from ml_data_platform.landing.keeping import Kept
-from ml_data_platform.landing.landing import is_outdated, land_kept, route_kept, show_again
+from ml_data_platform.landing.landing import land_kept, route_kept, show_again
+from ml_data_platform.landing.rereading import is_outdated
 from ml_data_platform.landing.terms import LandedFile, LandingTerms
 from ml_data_platform.storage.layout import LANDED_FILES, UNDATED_ROWS, Layout
 from ml_data_platform.storage.ledger import LedgerRecord

@@ -18,13 +18,12 @@ from ml_data_platform.landing.inbox import ReadyFile, fingerprint
 from ml_data_platform.landing.landing import (
     LandedFile,
     LandingTerms,
-    is_no_longer_future,
-    is_outdated,
     land_file,
     reroute_outdated,
 )
 from ml_data_platform.landing.limits import Limits
 from ml_data_platform.landing.masking_state import masking_notices, mixed_sources
+from ml_data_platform.landing.rereading import is_no_longer_future, is_outdated
 from ml_data_platform.landing.restoring import restore_fragments
 from ml_data_platform.landing.terms import with_one_engine
 from ml_data_platform.settings import Settings

@@ -15,10 +15,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from ml_data_platform.events.half_built import half_built_days
 from ml_data_platform.events.lateness import ONE_DAY
 from ml_data_platform.events.parsing import IN_THE_FUTURE
-from ml_data_platform.events.planning import Status, expected_days, half_built_days, plan
-from ml_data_platform.landing.landing import LandedFile, is_no_longer_future, is_outdated, reroute_outdated, show_again
+from ml_data_platform.events.planning import Status, expected_days, plan
+from ml_data_platform.landing.landing import LandedFile, reroute_outdated, show_again
+from ml_data_platform.landing.rereading import is_no_longer_future, is_outdated
 from ml_data_platform.landing.terms import with_one_engine
 from ml_data_platform.stages.decisions import TooLate, admit, too_late
 from ml_data_platform.stages.landed_files import kept_terms, landing_terms
