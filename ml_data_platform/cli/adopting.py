@@ -48,6 +48,7 @@ def adopt(
 
 def _steps() -> list[Step]:
     """Return the steps of all layers, in order."""
+    from ml_data_platform.cli.version_looks import name_remote, note_runs
     from ml_data_platform.stages.adoption import STEPS
 
-    return [*STEPS]
+    return [*STEPS, note_runs, name_remote]

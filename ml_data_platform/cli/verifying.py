@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -50,6 +51,7 @@ def verify(
 
     Safe while the platform works. What cannot be mended from what is stored is named with the partition to run.
     """
+    from ml_data_platform.cli.version_looks import restored_objects
     from ml_data_platform.stages.platform import open_platform
     from ml_data_platform.stages.verification import verify as look
 
@@ -59,7 +61,9 @@ def verify(
         def on_progress(what: str, done: int, total: int) -> None:
             bar.update(task, description=what, completed=done, total=total)
 
+        restored = restored_objects(platform) if repair else ()
         found = look(platform, is_repair=repair, on_progress=on_progress, further=_further_looks())
+        found = replace(found, defects=(*restored, *found.defects))
     if as_json:
         screen.print_json(found.to_json())
     else:
@@ -70,11 +74,12 @@ def verify(
 
 def _further_looks() -> list[Look]:
     """Return the looks of the layers that `stages.verification` does not know."""
+    from ml_data_platform.cli.version_looks import look_at_models, look_at_versions
     from ml_data_platform.defs.history_repair import look_at_databases
     from ml_data_platform.defs.verified_history import look_at_history
     from ml_data_platform.stages.verified_keys import look_at_keys
 
-    return [look_at_keys, look_at_databases, look_at_history, _look_at_snapshots]
+    return [look_at_keys, look_at_databases, look_at_history, _look_at_snapshots, look_at_versions, look_at_models]
 
 
 def _look_at_snapshots(platform: Platform, is_repair: bool) -> Iterable[Defect]:

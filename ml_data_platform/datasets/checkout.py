@@ -203,11 +203,11 @@ def verify_versions(
         read |= oids
         paths = {file.md5: file.path for file in manifest.files}
         faults = [f"{paths.get(oid, oid)}: {wrong[oid]}" for oid in sorted(oids & wrong.keys())]
-        found.append(Verification(manifest.tag, len(oids), (*faults, *_tracking_faults(repository, manifest))))
+        found.append(Verification(manifest.tag, len(oids), (*faults, *tracking_faults(repository, manifest))))
     return found
 
 
-def _tracking_faults(repository: VersionsRepository, manifest: Manifest) -> list[str]:
+def tracking_faults(repository: VersionsRepository, manifest: Manifest) -> list[str]:
     """Compare the manifest with what DVC's files of the same commit say: the listing follows from the files' MD5."""
     faults = []
     for folder in manifest.tracked:

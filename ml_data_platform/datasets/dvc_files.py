@@ -228,6 +228,43 @@ class DvcFiles:
         path = self._cache / "files" / "md5" / md5[:2] / md5[2:]
         return path if path.is_file() else None
 
+    def cache_fault(self, oid: str) -> str | None:
+        """Return what is wrong with an object of the local cache; none where it is whole, or not there."""
+        path = self.cached(oid)
+        if path is None:
+            return None
+        with path.open("rb") as stream:
+            found = hashlib.file_digest(stream, "md5").hexdigest()
+        return None if found == oid.removesuffix(".dir") else f"its bytes have the MD5 {found}"
+
+    def keep(self, oid: str, source: Path) -> None:
+        """Put a file into the local cache, in the place of what is there under its name."""
+        target = self._cache / "files" / "md5" / oid[:2] / oid[2:]
+        target.parent.mkdir(parents=True, exist_ok=True)
+        written = target.with_name(f"{target.name}.new")
+        shutil.copyfile(source, written)
+        written.chmod(0o444)
+        written.replace(target)
+
+    def give(self, oid: str, source: Path) -> None:
+        """Put a file into the remote."""
+        with self._open() as repo:
+            store = repo.cloud.get_remote_odb()
+            path = store.oid_to_path(oid)
+            store.fs.makedirs(store.fs.parent(path))
+            store.fs.put_file(str(source), path)
+
+    def take(self, oid: str, target: Path) -> bool:
+        """Copy an object of the remote into a file, as it is; tells whether the remote has it."""
+        with self._open() as repo:
+            store = repo.cloud.get_remote_odb()
+            path = store.oid_to_path(oid)
+            if not store.fs.exists(path):
+                return False
+            with store.fs.open(path, "rb") as source, target.open("wb") as copy:
+                shutil.copyfileobj(source, copy, _CHUNK)
+        return True
+
     @property
     def _cache(self) -> Path:
         return self.folder / ".dvc" / "cache"

@@ -23,7 +23,7 @@ def tracking_text(folder: Tracked) -> str:
     )
 
 
-def listing_md5(md5s: dict[str, str]) -> str:
+def listing_md5(md5s: Mapping[str, str]) -> str:
     """Return the MD5 of DVC's listing of a folder.
 
     Args:
@@ -31,8 +31,13 @@ def listing_md5(md5s: dict[str, str]) -> str:
 
     Source: DVC user guide, "Structure of the cache directory": a JSON list of objects with md5 and relpath, by path.
     """
+    return hashlib.md5(listing_text(md5s), usedforsecurity=False).hexdigest()
+
+
+def listing_text(md5s: Mapping[str, str]) -> bytes:
+    """Return DVC's listing of a folder, see `listing_md5`."""
     entries = [{"md5": md5, "relpath": path} for path, md5 in sorted(md5s.items())]
-    return hashlib.md5(json.dumps(entries, sort_keys=True).encode(), usedforsecurity=False).hexdigest()
+    return json.dumps(entries, sort_keys=True).encode()
 
 
 def url_for_all(url: str, folder: Path) -> str | None:

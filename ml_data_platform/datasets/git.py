@@ -7,6 +7,7 @@ change what it does. Does not belong here: what is committed.
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from ml_data_platform.errors import VersionError, bounded
 
 BRANCH = "main"
 _INDEX = "ml_data_platform.index"
+_LOOSE = re.compile(r"[0-9a-f]{40}")
 CONFIG: Mapping[str, str] = {
     "user.name": "ml-data-platform",
     "user.email": "ml-data-platform@localhost",
@@ -70,23 +72,29 @@ class Git:
         Raises:
             VersionError: Git is missing, or the command failed.
         """
-        try:
-            done = subprocess.run(  # noqa: S603 - no shell, and every argument is ours
-                ["git", "-C", str(self.folder), *arguments],  # noqa: S607 - the user's git, wherever it is
-                input=text,
-                capture_output=True,
-                text=True,
-                encoding="utf-8",
-                check=False,
-                env={**_clean_environment(), **(environment or {})},
-            )
-        except FileNotFoundError as error:
-            raise VersionError("versions are kept in git, which is not installed", remedy="Install git.") from error
+        done = self._run(*arguments, text=text, environment=environment)
         if done.returncode != 0:
             raise VersionError(
                 f"git {arguments[0]} failed: {bounded(done.stderr.strip(), 500)}", repository=str(self.folder)
             )
         return done.stdout.removesuffix("\n")
+
+    def _run(
+        self, *arguments: str, text: str | None = None, environment: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        try:
+            return subprocess.run(  # noqa: S603 - no shell, and every argument is ours
+                ["git", "-C", str(self.folder), *arguments],  # noqa: S607 - the user's git, wherever it is
+                input=text,
+                capture_output=True,
+                text=True,
+                encoding="utf-8",
+                errors="backslashreplace",
+                check=False,
+                env={**_clean_environment(), **(environment or {})},
+            )
+        except FileNotFoundError as error:
+            raise VersionError("versions are kept in git, which is not installed", remedy="Install git.") from error
 
     def contents(self, names: Sequence[str]) -> list[str]:
         """Return the texts of several files of commits; one process reads them all.
@@ -111,10 +119,10 @@ class Git:
             rest = rest[int(size) + 1 :]
         return texts
 
-    def succeeds(self, *arguments: str) -> bool:
+    def succeeds(self, *arguments: str, environment: Mapping[str, str] | None = None) -> bool:
         """Tell whether a command ends well."""
         try:
-            self(*arguments)
+            self(*arguments, environment=environment)
         except VersionError:
             return False
         return True
@@ -154,6 +162,33 @@ class Git:
         before = ("-p", parent) if parent else ()
         dates = {"GIT_AUTHOR_DATE": at, "GIT_COMMITTER_DATE": at}
         return self("commit-tree", tree, *before, text=message, environment=dates)
+
+    def faults(self) -> list[str]:
+        """Return what git finds wrong with its objects, tags and branches, read again byte by byte; empty where whole."""
+        done = self._run("fsck", "--full", "--no-dangling", "--no-progress")
+        lines = (done.stdout + done.stderr).splitlines()
+        return [line for line in lines if line.strip()] if done.returncode else []
+
+    def fetch_again(self, faults: Iterable[str]) -> bool:
+        """Fetch all objects anew from a remote of git, where somebody has named one; those that are damaged are set aside.
+
+        Args:
+            faults: What `faults` returned.
+        """
+        remotes = self("remote").split()
+        if not remotes:
+            return False
+        damaged = self.folder / ".git" / "damaged"
+        damaged.mkdir(exist_ok=True)
+        for loose in sorted({found for line in faults for found in _LOOSE.findall(line)}):
+            path = self.folder / ".git" / "objects" / loose[:2] / loose[2:]
+            if path.is_file():
+                path.replace(damaged / loose)
+        if any("pack" in line for line in faults):
+            for path in (self.folder / ".git" / "objects" / "pack").iterdir():
+                path.replace(damaged / path.name)
+        heads = "+refs/heads/*:refs/remotes/origin/*"
+        return self.succeeds("fetch", "--quiet", "--refetch", "--tags", remotes[0], heads, environment=TRANSPORTS)
 
     def names(self, commit: str, folder: str) -> list[str]:
         """Return the paths of what a commit has directly in a folder."""

@@ -6,6 +6,7 @@ commit point of a new one: its tag. Does not belong here: what goes into a versi
 
 from __future__ import annotations
 
+import datetime as dt
 import fcntl
 import json
 import os
@@ -136,6 +137,22 @@ class VersionsRepository:
             tip = self.git.commit(_NEW_CONFIGURATION, _CONFIGURATION, at=at, parent=tip)
             self.git.move_branch(tip)
         return tip
+
+    def take_over(self, now: dt.datetime, *, is_dry_run: bool) -> bool:
+        """Commit a configuration that names nothing of this machine where that of before did; tells whether it is due.
+
+        Raises:
+            VersionsBusyError: A version is being cut.
+        """
+        tip = self.git.tip() if self.exists else None
+        if tip is None or not self.git.succeeds("cat-file", "-e", f"{tip}:{_CONFIG}"):
+            return False
+        committed = self.git("cat-file", "blob", f"{tip}:{_CONFIG}")
+        is_due = "://" not in self.remote.url and f"url = {self.remote.url}" in committed
+        if is_due and not is_dry_run:
+            with self.lock(wait_seconds=0):
+                self.prepare(now.astimezone(dt.UTC).replace(microsecond=0).isoformat())
+        return is_due
 
     def _is_configured_otherwise(self, commit: str) -> bool:
         written = (self.folder / _CONFIG).read_text(encoding="utf-8")

@@ -20,6 +20,7 @@ MANIFEST_FILE = "manifest.json"
 MODEL_FILE = "model.skops"
 CARD_FILE = "card.md"
 PLOT_FILE = "plots.png"
+HASHES_FILE = "SHA256SUMS"
 
 
 class RunManifest(BaseModel):
@@ -125,6 +126,15 @@ def find_run(models: Path, name: str) -> RunManifest:
     return found[0]
 
 
+def hashes_text(files: Mapping[str, bytes]) -> str:
+    """Return the file of hashes of a run, as ``sha256sum --check`` reads it.
+
+    Args:
+        files: Name to bytes.
+    """
+    return "".join(f"{hashlib.sha256(files[name]).hexdigest()}  {name}\n" for name in sorted(files))
+
+
 def store_run(
     models: Path, manifest: RunManifest, files: Mapping[str, bytes]
 ) -> tuple[RunManifest, Path, Literal["trained", "unchanged"]]:
@@ -156,8 +166,9 @@ def store_run(
     partial = models / f".{manifest.run_id}.partial"
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    for name, content in {**files, MANIFEST_FILE: manifest.to_text().encode()}.items():
-        (partial / name).write_bytes(content)
+    content = {**files, MANIFEST_FILE: manifest.to_text().encode()}
+    for name, data in {**content, HASHES_FILE: hashes_text(content).encode()}.items():
+        (partial / name).write_bytes(data)
     # Without a manifest it is no run.
     shutil.rmtree(folder, ignore_errors=True)
     partial.rename(folder)

@@ -78,6 +78,10 @@ class WorkTree:
         """Return the MD5 of each file that is as it was copied, by path."""
         return {path: md5 for path, (_, md5) in self._known().items()}
 
+    def hashes(self) -> dict[str, str]:
+        """Return the SHA-256 with which each file was copied, by path, whatever became of it since."""
+        return {path: entry[0] for path, entry in self._noted().items()}
+
     def remember(self, files: Mapping[str, tuple[str, str]] | None = None) -> None:
         """Note the present state of the files.
 

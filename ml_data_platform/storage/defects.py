@@ -35,6 +35,11 @@ class Kind(StrEnum):
     KEY_ID_DAMAGED = "key_id_damaged"
     HISTORY_UNBOUND = "history_unbound"
     HISTORY_DAMAGED = "history_damaged"
+    VERSION_DAMAGED = "version_damaged"
+    VERSION_BYTES_ALTERED = "version_bytes_altered"
+    VERSION_BYTES_MISSING = "version_bytes_missing"
+    VERSIONS_REMOTE_UNREACHABLE = "versions_remote_unreachable"
+    MODEL_DAMAGED = "model_damaged"
 
 
 _RUN_AGAIN = (
@@ -129,6 +134,29 @@ MEANINGS: Mapping[Kind, tuple[str, str]] = {
     Kind.HISTORY_DAMAGED: (
         "A database of Dagster's history is damaged or gone; tables, versions and what is due do not depend on it.",
         "End `ml-data-platform dev` if it runs; `verify --repair` sets it aside and makes a usable one.",
+    ),
+    Kind.VERSION_DAMAGED: (
+        "What git keeps of versions is damaged, or a version's manifest, tag and files in git contradict each other.",
+        (
+            "`ml-data-platform verify --repair` fetches it again, where `git remote add` named a copy of the repository;"
+            " without a copy the version is lost: delete its tag, and `ml-data-platform version cut`."
+        ),
+    ),
+    Kind.VERSION_BYTES_ALTERED: (
+        "A file of a version, in DVC's cache, its remote or the work tree, has other bytes than the version names.",
+        "`ml-data-platform verify --repair` puts it back from the pinned object, the cache or the remote.",
+    ),
+    Kind.VERSION_BYTES_MISSING: (
+        "A file of a version is gone from DVC's remote: the version cannot be restored elsewhere.",
+        "`ml-data-platform verify --repair` puts it back from the pinned object or DVC's cache.",
+    ),
+    Kind.VERSIONS_REMOTE_UNREACHABLE: (
+        "DVC's remote cannot be asked what it holds of the versions; nothing is known to be lost.",
+        "Check that it can be reached, and the credentials; then `ml-data-platform verify` again.",
+    ),
+    Kind.MODEL_DAMAGED: (
+        "A file of a training run is gone, cannot be read, or was changed after it was written.",
+        "`ml-data-platform verify --repair` sets the run aside; train it again with the command that is named.",
     ),
 }
 
