@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from ml_data_platform.errors import CorruptVersionError, UnknownVersionError
 
@@ -94,7 +94,7 @@ class RunManifest(BaseModel):
         try:
             found = cls.model_validate_json((folder / MANIFEST_FILE).read_text(encoding="utf-8"))
             model = hashlib.sha256((folder / MODEL_FILE).read_bytes()).hexdigest()
-        except (OSError, ValidationError) as error:
+        except (OSError, ValueError) as error:
             raise CorruptVersionError("a training run cannot be read", folder=str(folder), got=error) from error
         if model != found.model_sha256:
             raise CorruptVersionError(
