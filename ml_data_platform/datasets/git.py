@@ -17,6 +17,7 @@ from ml_data_platform.errors import VersionError, bounded
 BRANCH = "main"
 _INDEX = "ml_data_platform.index"
 _LOOSE = re.compile(r"[0-9a-f]{40}")
+_HEAD = re.compile(rb"ref: refs/heads/[A-Za-z0-9._/-]+\n|[0-9a-f]{40}\n")
 CONFIG: Mapping[str, str] = {
     "user.name": "ml-data-platform",
     "user.email": "ml-data-platform@localhost",
@@ -167,7 +168,30 @@ class Git:
         """Return what git finds wrong with its objects, tags and branches, read again byte by byte; empty where whole."""
         done = self._run("fsck", "--full", "--no-dangling", "--no-progress")
         lines = (done.stdout + done.stderr).splitlines()
-        return [line for line in lines if line.strip()] if done.returncode else []
+        found = [line for line in lines if line.strip()] if done.returncode else []
+        lost = [line for line in lines if "unborn branch" in line and self.tip() is not None] if not found else []
+        return [*found, *(f"HEAD names a branch that is not there: {line}" for line in lost)]
+
+    def renew(self) -> None:
+        """Set aside what git keeps beside objects, tags and branches and can be made again, if it is damaged; make it."""
+        top = self.folder / ".git"
+        head = (top / "HEAD").read_bytes() if (top / "HEAD").is_file() else b""
+        is_usable = {
+            "config": not (top / "config").is_file()
+            or self.succeeds("config", "--file", str(top / "config"), "--list"),
+            "HEAD": _HEAD.fullmatch(head) is not None
+            and (not head.startswith(b"ref") or (top / head[5:-1].decode()).exists()),
+        }
+        for name in [name for name, usable in is_usable.items() if not usable and (top / name).is_file()]:
+            self._set_aside(name)
+        self.initialise()
+        if (top / "index").is_file() and any("index" in line for line in self.faults()):
+            self._set_aside("index")
+
+    def _set_aside(self, name: str) -> None:
+        damaged = self.folder / ".git" / "damaged"
+        damaged.mkdir(exist_ok=True)
+        (self.folder / ".git" / name).replace(damaged / name.rpartition("/")[2])
 
     def fetch_again(self, faults: Iterable[str]) -> bool:
         """Fetch all objects anew from a remote of git, where somebody has named one; those that are damaged are set aside.
@@ -178,15 +202,13 @@ class Git:
         remotes = self("remote").split()
         if not remotes:
             return False
-        damaged = self.folder / ".git" / "damaged"
-        damaged.mkdir(exist_ok=True)
         for loose in sorted({found for line in faults for found in _LOOSE.findall(line)}):
-            path = self.folder / ".git" / "objects" / loose[:2] / loose[2:]
-            if path.is_file():
-                path.replace(damaged / loose)
+            name = f"objects/{loose[:2]}/{loose[2:]}"
+            if (self.folder / ".git" / name).is_file():
+                self._set_aside(name)
         if any("pack" in line for line in faults):
-            for path in (self.folder / ".git" / "objects" / "pack").iterdir():
-                path.replace(damaged / path.name)
+            for path in sorted((self.folder / ".git" / "objects" / "pack").iterdir()):
+                self._set_aside(f"objects/pack/{path.name}")
         heads = "+refs/heads/*:refs/remotes/origin/*"
         return self.succeeds("fetch", "--quiet", "--refetch", "--tags", remotes[0], heads, environment=TRANSPORTS)
 

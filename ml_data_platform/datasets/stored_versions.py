@@ -41,7 +41,7 @@ def defects_of_versions(repository: VersionsRepository, store: TableStore, *, is
         is_repair: Restore what git's remote, the pinned objects, DVC's cache or its remote have; nothing is removed
             that cannot be had again. No version is cut meanwhile.
     """
-    if not repository.exists:
+    if not (repository.folder / ".git").is_dir():
         return
     if not is_repair:
         yield from _Versions(repository, store).defects()
@@ -78,7 +78,7 @@ class _Versions:
         if faults:
             detail = bounded("; ".join(faults[:_SHOWN]), 500)
             defect = Defect(Kind.VERSION_DAMAGED, f"{self._top}/.git", detail=detail)
-            yield _Found(defect, lambda: self._git.fetch_again(faults) and not self._git.faults())
+            yield _Found(defect, self._git_again)
         manifests = []
         try:
             tags = self._repository.tags()
@@ -97,6 +97,11 @@ class _Versions:
                 yield _Found(Defect(Kind.VERSION_DAMAGED, f"{self._top} {tag}", "dataset_versions", detail=detail))
         yield from self._bytes(manifests)
         yield from self._work_tree(manifests)
+
+    def _git_again(self) -> bool:
+        self._git.renew()
+        faults = self._git.faults()
+        return not faults or (self._git.fetch_again(faults) and not self._git.faults())
 
     def _bytes(self, manifests: list[Manifest]) -> Iterator[_Found]:
         """Find files of versions that DVC's cache or remote has lost, or has with other bytes."""

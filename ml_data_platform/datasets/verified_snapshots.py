@@ -30,7 +30,10 @@ def look_at_snapshots(store: TableStore, repository: VersionsRepository, *, is_r
     all in this root's log.
     """
     objects = store.objects
-    wanted = {Layout.snapshot_key(snapshot_of_tag(tag)): tag for tag in repository.tags()}
+    try:
+        wanted = {Layout.snapshot_key(snapshot_of_tag(tag)): tag for tag in repository.tags()}
+    except PlatformError:
+        wanted = {}  # git is damaged, which the look at versions says
     stored = set(objects.list(SNAPSHOTS_FOLDER))
     for key in sorted(stored | wanted.keys()):
         why = _damage(store, key) if key in stored else ""

@@ -60,7 +60,6 @@ PLACES: dict[str, Place] = {
     "packs": lambda root: [*(root / "versions" / ".git" / "objects" / "pack").glob("*.pack")],
     "cache": lambda root: [*(root / "versions" / ".dvc" / "cache" / "files" / "md5").glob("*/*")],
     "remote": lambda root: [*(root / "remote" / "files" / "md5").glob("*/*")],
-    "snapshots": lambda root: [*(root / "_store" / "snapshots").glob("*")],
     "work tree": lambda root: [*(root / "versions" / "data").rglob("*.parquet")],
 }
 
@@ -95,9 +94,9 @@ def test_a_flipped_bit_is_found_every_time(root: Path, place: str) -> None:
     assert defects(root) == []
 
 
-@pytest.mark.parametrize("place", ["cache", "remote", "snapshots", "work tree"])
+@pytest.mark.parametrize("place", ["cache", "remote", "work tree"])
 def test_what_another_copy_has_is_restored(root: Path, place: str) -> None:
-    """Altered or gone, cache, remote and pins come back with the bytes of before; the rest is left as it is."""
+    """Altered or gone, cache and remote come back with the bytes of before; the rest is left as it is."""
     rng = random.Random(place)
     files = sorted(PLACES[place](root))
     before = {path: file_sha256(path) for path in files}
@@ -153,8 +152,29 @@ def test_git_is_fetched_again_from_a_copy_and_else_named_as_lost(root: Path) -> 
     assert content
 
 
-def test_a_manifest_that_contradicts_what_pins_it_is_named(root: Path) -> None:
-    """A commit of other content under the tag, an unreadable manifest, and a snapshot of another version are told."""
+@pytest.mark.parametrize("name", ["HEAD", "config", "index", "refs/heads/main"])
+def test_what_git_keeps_beside_objects_is_found_and_made_again(root: Path, name: str) -> None:
+    """Every flip that git minds is told; HEAD, configuration and index are made again, a branch is named."""
+    path = root / "versions" / ".git" / name
+    content, rng = path.read_bytes(), random.Random(name)
+    for _ in range(4):
+        flip(path, rng)
+        is_minded = name != "config" or bool(defects(root))
+        assert defects(root) or not is_minded
+        if name != "refs/heads/main":
+            assert all(each.is_repaired for each in defects(root, is_repair=True))
+            assert defects(root) == []
+        path.write_bytes(content)
+    path.unlink()
+    found = defects(root, is_repair=True)
+    assert all(each.is_repaired for each in found)
+    assert found or name != "HEAD"
+    path.write_bytes(content)
+    assert defects(root) == []
+
+
+def test_a_manifest_that_cannot_be_believed_is_named(root: Path) -> None:
+    """A commit of other content under the tag, and an unreadable manifest are told."""
     versions = root / "versions"
     tag = repository_at(root).tags()[1]
     git(versions, "checkout", "--quiet", "--force", "--detach", tag)
