@@ -23,8 +23,8 @@ def adopt(
 ) -> None:
     """Take over a root that an earlier release made: note what it keeps in a form of before, so that no change passes.
 
-    Run it once after an upgrade; `verify` says when it is due. Nothing stored is rewritten, no day becomes due. It can be
-    stopped and repeated at any time.
+    Run it once after an upgrade; `verify` says when it is due. Nothing that tables are built from is rewritten, and no day
+    becomes due. It can be stopped and repeated at any time.
     """
     from ml_data_platform.stages.adoption import take_over
     from ml_data_platform.stages.platform import open_platform

@@ -27,6 +27,7 @@ from ml_data_platform.settings import Settings
 if TYPE_CHECKING:
     from ml_data_platform.defs.backfill import BackfillReport, Progress
     from ml_data_platform.defs.history import CheckCounts
+    from ml_data_platform.events.planning import Decision
     from ml_data_platform.stages.summary import DaySummary, LandingSummary
 
 LAYER_NAMES = ("events", "features", "training partitions")
@@ -162,7 +163,7 @@ def plan(
 
 
 def show_plan(settings: Settings, days: Days, *, as_json: bool = False) -> None:
-    """Print what would be built."""
+    """Print what would be built; ends with 1 where a day lost the record of what it was built from."""
     from ml_data_platform.events.planning import expected_days
     from ml_data_platform.events.planning import plan as decide_all
     from ml_data_platform.stages.day_lateness import NOTHING_LANDED, lateness_of_days
@@ -182,17 +183,23 @@ def show_plan(settings: Settings, days: Days, *, as_json: bool = False) -> None:
         screen.print_json(
             [{**decision_json(each), **lateness_json(lateness.get(each.day, NOTHING_LANDED))} for each in found]
         )
-        return
+    else:
+        _print_plan(settings, found, has_days=bool(known) or days.is_range)
+        tables.print_late(lateness, days.choose(sorted(lateness)))
+    if state.lost.keys() & set(days.choose(known)):
+        raise typer.Exit(1)
+
+
+def _print_plan(settings: Settings, found: list[Decision], *, has_days: bool) -> None:
     if found:
         of_days = screen.counted(len({each.day for each in found}), "day")
         screen.say(f"{screen.counted(len(found), 'partition')} on {of_days} to be built, or blocked")
         tables.print_decisions(found)
         tables.print_refused_days(tables.refused_days(found))
-    elif known or days.is_range:
+    elif has_days:
         screen.say("nothing to do", style="green", tail=f": {tables.NOTHING_TO_DO}")
     else:
         say_nothing_landed(settings)
-    tables.print_late(lateness, days.choose(sorted(lateness)))
 
 
 def say_nothing_landed(settings: Settings) -> None:

@@ -183,7 +183,7 @@ LESSONS: Mapping[str, tuple[str, ...]] = {
         "Example: ml-data-platform plan --from 2026-06-01 --to 2026-06-14",
         (
             "Status: dirty = would be built now; waiting = once what it reads is built; blocked = a refused day stands"
-            " before it, or a source with rows on the day has no usable contract."
+            " before it, a source with rows on the day has no usable contract, or the record of a file of it is lost."
         ),
         (
             "Why: new, changed and gone inputs. landed_files/SOURCE/SHA = a landed file, gone when it was retracted;"
@@ -193,7 +193,7 @@ LESSONS: Mapping[str, tuple[str, ...]] = {
             "JSON: a list of objects with the keys asset, day, status, reasons, blocked_by, and of the day late_rows,"
             " too_late_rows, lateness_p50_seconds, lateness_p99_seconds, lateness_max_seconds, day_state, watermarks."
         ),
-        _DONE,
+        "Exit status: 0 done, 1 the record of a landed file is lost that a day was built from, 2 wrong arguments.",
     ),
     "status": (
         "Example: ml-data-platform status --from 2026-06-01",

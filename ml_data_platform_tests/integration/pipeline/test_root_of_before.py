@@ -86,7 +86,7 @@ def stored(root: Path) -> dict[str, str]:
         f"{top}/{path}": digest
         for top in ("data", "_store", "ledger", "raw")
         for path, digest in file_hashes(root / top).items()
-        if not path.startswith(("locks/", "tmp/", "compared"))
+        if not path.startswith(("locks/", "tmp/", "compared", "instance.json"))
     }
 
 

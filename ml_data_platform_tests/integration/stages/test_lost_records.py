@@ -20,6 +20,7 @@ from ml_data_platform.storage.defects import Kind
 from ml_data_platform.storage.layout import Layout
 from ml_data_platform.storage.ledger import Ledger
 from ml_data_platform.storage.records import canonical_json
+from ml_data_platform_tests.command_line import CommandLine
 from ml_data_platform_tests.pipeline_root import PipelineRoot, day, settings_for, shop_lines
 
 MASKED = """source: till
@@ -114,6 +115,17 @@ def test_a_lost_record_is_named_blocks_its_days_and_is_made_again_as_it_was(root
         build(root.platform, "raw_events", min(days), {}, scratch)
     assert [each.is_repaired for each in verify(root.platform, is_repair=True).defects] == [True]
     assert (ledger_files(root), blocked(root), found(root)) == (before, {}, set())
+
+
+def test_commands_end_with_1_where_a_record_is_lost_and_say_what_repairs_it(root: PipelineRoot) -> None:
+    """``plan`` and ``backfill`` publish nothing of the day that lost rows, and name file and command."""
+    cli, head = CommandLine(root.folder.parent), root.platform.store.head("raw_events", str(day(2)))
+    root.platform.store.objects.delete(key_of(root, "b.jsonl"))
+    of_root = ("--root", root.folder, "--sources", root.settings.sources, "--from", day(2), "--to", day(2))
+    for command in ("plan", "backfill"):
+        said = cli(command, *of_root)
+        assert (said.status, "verify --repair" in said.text, "lost the record" in said.text) == (1, True, True), said
+    assert root.platform.store.head("raw_events", str(day(2))) == head
 
 
 def test_every_damaged_record_is_an_error_is_set_aside_and_made_again(root: PipelineRoot) -> None:
