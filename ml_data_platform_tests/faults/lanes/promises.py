@@ -6,6 +6,7 @@ not belong here: partitions (`successors`), landing itself (`upkeep`).
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -144,7 +145,8 @@ class Withdrawing(Scenario):
         """Show some."""
         root.mkdir()
         (root / "rows").write_bytes(b"rows")
-        objects, key = LocalObjectStore(root), Layout.object_key(UNDATED_ROWS, CONTENT)
+        fragment = hashlib.sha256(b"rows").hexdigest()
+        objects, key = LocalObjectStore(root), Layout.object_key(UNDATED_ROWS, fragment)
         objects.put_if_absent(key, root / "rows")
         objects.project(key, self.view)
 
