@@ -165,6 +165,10 @@ class InstanceMismatchError(PlatformError):
     """A root is used with a Dagster instance other than the one it is bound to."""
 
 
+class RootMismatchError(PlatformError):
+    """A place in a bucket does not hold the root that this machine used there."""
+
+
 class StageFailedError(PlatformError):
     """A stage produced something that contradicts its own accounting."""
 

@@ -97,7 +97,8 @@ def dev(
 
     settings = settings_of(root, sources)
     hosts = [_as_host(name) for name in allowed_host or ()]
-    open_platform(settings)
+    # The UI is a first use too: where there is no root, one begins.
+    open_platform(settings).store.objects.prepare()
     require_free_port(port)
     home = prepare_home(settings)
     environment = {

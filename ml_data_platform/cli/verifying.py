@@ -78,8 +78,17 @@ def _further_looks() -> list[Look]:
     from ml_data_platform.defs.history_repair import look_at_databases
     from ml_data_platform.defs.verified_history import look_at_history
     from ml_data_platform.stages.verified_keys import look_at_keys
+    from ml_data_platform.stages.verified_root import look_at_root_mark
 
-    return [look_at_keys, look_at_databases, look_at_history, _look_at_snapshots, look_at_versions, look_at_models]
+    return [
+        look_at_root_mark,
+        look_at_keys,
+        look_at_databases,
+        look_at_history,
+        _look_at_snapshots,
+        look_at_versions,
+        look_at_models,
+    ]
 
 
 def _look_at_snapshots(platform: Platform, is_repair: bool) -> Iterable[Defect]:

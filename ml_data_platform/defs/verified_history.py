@@ -26,7 +26,7 @@ def look_at_history(platform: Platform, is_repair: bool) -> Iterator[Defect]:
         bound, detail = binding.bound(), "no history is noted, and the one in its folder has runs"
     except RecordError as error:
         bound, detail = None, str(error.facts.get("got") or error.what)
-    is_stored = platform.store.objects.exists(INSTANCE_KEY)
+    is_stored = binding.objects.exists(INSTANCE_KEY)
     found = _history(platform)
     if found is None:
         if is_stored and bound is None:

@@ -182,11 +182,13 @@ def open_platform(settings: Settings, clock: Clock = utc_now, connection: S3Conn
         ContractError: The contracts' folder does not exist; a broken contract is kept with the others.
         SettingsError: A tolerance is set for a rule that does not exist, or to a value that the
             rule cannot have; or a feature is accepted that does not exist, or without a reason.
+        RootMismatchError: The place in the bucket no longer holds the root that this machine used there.
     """
     contracts = load_sources(settings)
     with_tolerances(ALL_RULES, settings.tolerances)
     require_acceptable(settings.accepted_features, feature_columns())
     store = TableStore(open_objects(settings, connection), clock)
+    store.objects.confirm()
     return Platform(
         settings=settings,
         store=store,

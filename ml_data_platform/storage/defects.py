@@ -40,6 +40,7 @@ class Kind(StrEnum):
     VERSION_BYTES_MISSING = "version_bytes_missing"
     VERSIONS_REMOTE_UNREACHABLE = "versions_remote_unreachable"
     MODEL_DAMAGED = "model_damaged"
+    ROOT_MARK_DAMAGED = "root_mark_damaged"
 
 
 _RUN_AGAIN = (
@@ -130,6 +131,10 @@ MEANINGS: Mapping[Kind, tuple[str, str]] = {
     Kind.HISTORY_UNBOUND: (
         "What the root says of the Dagster history that it belongs to is gone, damaged, or names another one.",
         "`verify --repair` binds it to the one that recorded its runs; else `ml-data-platform history bind --yes`.",
+    ),
+    Kind.ROOT_MARK_DAMAGED: (
+        "The mark that says which root the bucket holds is damaged or gone: nothing is written there.",
+        "`verify --repair` puts it again, with the id that this machine remembers.",
     ),
     Kind.HISTORY_DAMAGED: (
         "A database of Dagster's history is damaged or gone; tables, versions and what is due do not depend on it.",

@@ -22,7 +22,8 @@ class HistoryBinding:
     """The binding of one root."""
 
     def __init__(self, objects: ObjectStore) -> None:
-        self.objects = objects
+        # Of a root in a bucket each machine has a history of its own, and notes it in its folder.
+        self.objects = objects.of_machine
 
     def bound(self) -> str | None:
         """Return the id of the history that the root is bound to; None where it is bound to none.

@@ -65,6 +65,18 @@ class ObjectStore(ABC):
             SettingsError: It cannot.
         """
 
+    def confirm(self) -> None:  # noqa: B027 - a medium that is its own memory has nothing to compare
+        """Refuse a place that no longer holds the root that this machine used there; writes nothing to it.
+
+        Raises:
+            RootMismatchError: It is empty, or holds another root.
+        """
+
+    @property
+    def of_machine(self) -> ObjectStore:
+        """The store of what belongs to this machine."""
+        return self
+
     is_remote: bool = False
     """Whether a request that seemed to fail may have done what it asked, or may do so later."""
 

@@ -9,13 +9,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ml_data_platform.locations import S3Location
-from ml_data_platform.settings import Settings
+from ml_data_platform.settings import OWN_SOURCES, SETTINGS_FILE, Settings
+from ml_data_platform.storage.layout import LEDGER_FOLDER, RAW_FOLDER, STORE
 from ml_data_platform.storage.local_objects import LocalObjectStore
 from ml_data_platform.storage.object_store import ObjectStore
 
 if TYPE_CHECKING:
     from ml_data_platform.storage.s3_client import S3Connection
     from ml_data_platform.storage.s3_requests import S3Requests
+
+SIGNS_OF_ROOT = (STORE, LEDGER_FOLDER, RAW_FOLDER, SETTINGS_FILE, OWN_SOURCES, "landing", "data", "dagster", "secrets")
+"""Names of which a folder that is a root has one at least."""
 
 
 def open_objects(settings: Settings, connection: S3Connection | None = None) -> ObjectStore:
@@ -55,7 +59,13 @@ def connection_of(settings: Settings) -> S3Connection:
 
 
 def is_root(settings: Settings) -> bool:
-    """Tell whether there is something in the place of a root."""
+    """Tell whether a root was begun in a place: by `init`, by landing, or by laying out a folder for it.
+
+    Raises:
+        RootMismatchError: The place in the bucket no longer holds the root that this machine used there.
+    """
     if isinstance(settings.root, Path):
-        return settings.root.is_dir()
-    return bool(open_objects(settings).names(""))
+        return any((settings.root / name).exists() for name in SIGNS_OF_ROOT)
+    objects = open_objects(settings)
+    objects.confirm()
+    return bool(objects.names(""))

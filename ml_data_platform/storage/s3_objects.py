@@ -14,8 +14,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import datetime, timedelta
+from itertools import islice
 from pathlib import Path
 
 from ml_data_platform.errors import ConditionFailedError, StorageKeyError, VerificationError
@@ -37,12 +38,13 @@ from ml_data_platform.storage.object_store import (
     check_key,
 )
 from ml_data_platform.storage.record_files import RecordFiles
+from ml_data_platform.storage.root_identity import CACHE_FOLDER, RootIdentity
 from ml_data_platform.storage.s3_client import S3Connection
 from ml_data_platform.storage.s3_conditions import ABSENT, require_conditions
 from ml_data_platform.storage.s3_parts import S3Parts, expected_etag
 from ml_data_platform.storage.s3_requests import Head, S3Requests
 
-CACHE_FOLDER, RECORDS_FOLDER = "cache", "records"
+RECORDS_FOLDER = "records"
 # One PutObject takes 5 GB; beyond a part, parts are cheaper to repeat than the whole.
 LARGEST_SINGLE_PUT_BYTES = 64 << 20
 LARGEST_VIEW_PUT_BYTES = 5_000_000_000
@@ -76,6 +78,7 @@ class S3ObjectStore(ObjectStore):
         self.local = LocalObjectStore(local_folder)
         self.cache = ObjectCache(local_folder / CACHE_FOLDER, cache_bytes, self.local.compared)
         self.records = RecordFiles(local_folder / CACHE_FOLDER / RECORDS_FOLDER)
+        self.identity = RootIdentity(self, self.local)
         self._threads = connection.connections
         self._beginning = f"{location.prefix}/" if location.prefix else ""
         self._shown: dict[str, tuple[Version, str]] = {}
@@ -270,15 +273,42 @@ class S3ObjectStore(ObjectStore):
             return list(pool.map(work, every))
 
     def prepare(self) -> None:
-        """Refuse a store that ignores conditions, by trying; once per process and store.
+        """Refuse a store that ignores conditions, by trying, and mark a root that begins; once per process and store.
 
         Raises:
             SettingsError: It does: two writers could both believe that they committed.
+            RootMismatchError: The bucket no longer holds the root that this machine used there.
+            RecordError: Its mark is damaged.
         """
         with self._probing:
             if not self._is_capable:
+                self.confirm()
                 require_conditions(self.requests, self._full(PROBE_KEY), str(self.location))
+                self.identity.begin()
                 self._is_capable = True
+
+    def confirm(self) -> None:
+        """Refuse a bucket that no longer holds the root that this machine used there; writes nothing to it.
+
+        Raises:
+            RootMismatchError: It is empty, or holds another root.
+        """
+        self.identity.confirm()
+
+    @property
+    def of_machine(self) -> ObjectStore:
+        """The folder of this machine."""
+        return self.local
+
+    def put_mark(self, key: str, data: bytes) -> None:
+        """Store a mark that is put before anything else, unless one is there."""
+        with suppress(ConditionFailedError):
+            self.requests.put(self._full(key), data, if_none_match=ABSENT)
+
+    def some_keys(self) -> list[str]:
+        """Return the first few keys, enough to tell an empty place from a used one."""
+        found = self.requests.listing(self._beginning)
+        return [key.removeprefix(self._beginning) for key, _ in islice(found, 3)]
 
     def _upload(self, key: str, source: Path, sha256: str, size_bytes: int) -> None:
         got = source.stat().st_size if source.exists() else "no file"

@@ -27,6 +27,7 @@ from urllib3.exceptions import HTTPError
 from ml_data_platform.errors import ConditionFailedError, SettingsError, StorageUnavailableError
 from ml_data_platform.storage.object_store import Stored
 from ml_data_platform.storage.s3_client import S3Connection, s3_client
+from ml_data_platform.storage.s3_faults import LASTING_ERRORS, code_of, status_of, unavailable
 
 Answer = TypeVar("Answer")
 CHUNK_BYTES = 1 << 20
@@ -226,20 +227,26 @@ class S3Requests:
                     "profile (`s3_profile_name`), or a role of the machine.",
                     bucket=self.bucket,
                 ) from error
+            except LASTING_ERRORS as error:
+                failure = error
+                break
             except PASSING_ERRORS as error:
                 failure = error
         raise self._unavailable(operation, key, failure, attempt + 1) from None
 
     def _may_pass(self, error: ClientError, key: str | None, *, was_repeated: bool) -> bool:
         """Tell whether to try again, or raise what the error means."""
-        code, status = _code(error), _status(error)
+        code, status = code_of(error), status_of(error)
         if status == 412:
             raise ConditionFailedError(
                 "The condition of a request does not hold.", key=key, was_repeated=was_repeated
             ) from None
         if code == "NoSuchBucket":
             raise SettingsError(
-                "there is no such bucket", remedy="Create it, or name another.", bucket=self.bucket
+                "there is no such bucket",
+                remedy="Create it, or name another; if it held a root, restore it first: it is not begun anew by itself.",
+                bucket=self.bucket,
+                endpoint=self._client.meta.endpoint_url,
             ) from None
         if status == 404:
             raise FileNotFoundError(2, "There is no such object", f"s3://{self.bucket}/{key}") from None
@@ -248,15 +255,11 @@ class S3Requests:
     def _unavailable(
         self, operation: str, key: str | None, error: Exception | None, attempts: int
     ) -> StorageUnavailableError:
-        # The message of an answer may repeat what was sent; its code does not.
-        got = f"{_code(error)}" if isinstance(error, ClientError) else type(error).__name__
-        status = _status(error) if isinstance(error, ClientError) else None
-        return StorageUnavailableError(
-            "The store did not do what it was asked.",
+        return unavailable(
+            error,
             operation=operation,
             place=f"s3://{self.bucket}/{key or ''}",
-            got=got,
-            status=status,
+            endpoint=self._client.meta.endpoint_url,
             attempts=attempts,
         )
 
@@ -265,11 +268,3 @@ class S3Requests:
 def _shared_client(connection: S3Connection) -> Any:
     # Making one takes half a second, mostly for reading what S3 is.
     return s3_client(connection)
-
-
-def _code(error: ClientError) -> str:
-    return str(error.response.get("Error", {}).get("Code", ""))
-
-
-def _status(error: ClientError) -> int:
-    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))

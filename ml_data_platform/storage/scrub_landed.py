@@ -25,6 +25,7 @@ from ml_data_platform.storage.layout import (
     LOST_FOLDER,
     PROBE_KEY,
     RAW_FOLDER,
+    ROOT_KEY,
     SNAPSHOTS_FOLDER,
     STORE,
     TEMP_FOLDER,
@@ -47,7 +48,7 @@ _OWN_FOLDERS = (
     LOST_FOLDER,
     KEY_IDS_FOLDER,
 )
-_OWN_FILES = frozenset({INSTANCE_KEY, KEY_ID_KEY, PROBE_KEY})
+_OWN_FILES = frozenset({INSTANCE_KEY, KEY_ID_KEY, PROBE_KEY, ROOT_KEY})
 
 
 def scrub_landed(scrub: Scrub, ledger: Ledger) -> tuple[list[LedgerRecord], list[Defect]]:
