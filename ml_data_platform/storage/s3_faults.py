@@ -69,18 +69,19 @@ LASTING_ERRORS = (
 """Errors before anything is sent: trying again changes nothing."""
 
 
-def unavailable(error: Exception | None, **facts: Any) -> StorageUnavailableError:
+def unavailable(error: Exception | None, *, attempts: int, **facts: Any) -> StorageUnavailableError:
     """Return the error that says what a failed request means.
 
     Args:
         error: The last failure.
-        **facts: Operation, place, attempts; nothing of what was sent.
+        attempts: How often the request was sent.
+        **facts: Operation and place; nothing of what was sent.
     """
     # The message of an answer may repeat what was sent; its code does not.
     code = code_of(error) if isinstance(error, ClientError) else type(error).__name__
     status = status_of(error) if isinstance(error, ClientError) else None
     what, remedy = _meaning(error, code, status)
-    return StorageUnavailableError(what, remedy=remedy, **facts, got=code, status=status)
+    return StorageUnavailableError(what, remedy=remedy, **facts, got=code, status=status, attempts=attempts)
 
 
 def _meaning(error: Exception | None, code: str, status: int | None) -> tuple[str, str]:
