@@ -10,6 +10,7 @@ import json
 
 from ml_data_platform.errors import RecordError
 from ml_data_platform.storage.layout import INSTANCE_KEY
+from ml_data_platform.storage.local_objects import LocalObjectStore
 from ml_data_platform.storage.mending import set_aside
 from ml_data_platform.storage.object_store import ObjectStore
 from ml_data_platform.storage.records import form_of, read_fields, sealed
@@ -23,7 +24,7 @@ class HistoryBinding:
 
     def __init__(self, objects: ObjectStore) -> None:
         # Of a root in a bucket each machine has a history of its own, and notes it in its folder.
-        self.objects = objects.of_machine
+        self.objects = LocalObjectStore(objects.local_folder) if objects.is_remote else objects
 
     def bound(self) -> str | None:
         """Return the id of the history that the root is bound to; None where it is bound to none.

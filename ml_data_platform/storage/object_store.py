@@ -72,11 +72,6 @@ class ObjectStore(ABC):
             RootMismatchError: It is empty, or holds another root.
         """
 
-    @property
-    def of_machine(self) -> ObjectStore:
-        """The store of what belongs to this machine."""
-        return self
-
     is_remote: bool = False
     """Whether a request that seemed to fail may have done what it asked, or may do so later."""
 

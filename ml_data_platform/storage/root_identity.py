@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import uuid
 from contextlib import suppress
+from itertools import islice
 from typing import TYPE_CHECKING
 
-from ml_data_platform.errors import RecordError, RootMismatchError
+from ml_data_platform.errors import ConditionFailedError, RecordError, RootMismatchError
 from ml_data_platform.storage.layout import PROBE_KEY, ROOT_KEY
 from ml_data_platform.storage.records import read_fields, sealed
 
@@ -68,7 +69,8 @@ class RootIdentity:
         found = self.stored()
         if found is None:
             mark = sealed({"root_id": self.remembered() or uuid.uuid4().hex}, form=FORMAT)
-            self.bucket.put_mark(ROOT_KEY, mark)
+            with suppress(ConditionFailedError):
+                self.bucket.requests.put(f"{self._beginning}{ROOT_KEY}", mark, if_none_match="*")
             found = self.stored()
         if found is not None:
             self._remember(found)
@@ -109,7 +111,13 @@ class RootIdentity:
                 self.local.put_if_absent(ROOT_KEY, sealed({"root_id": root_id}, form=FORMAT))
 
     def _is_empty(self) -> bool:
-        return all(key == PROBE_KEY for key in self.bucket.some_keys())
+        found = self.bucket.requests.listing(self._beginning)
+        return all(key == f"{self._beginning}{PROBE_KEY}" for key, _ in islice(found, 2))
+
+    @property
+    def _beginning(self) -> str:
+        prefix = self.bucket.location.prefix
+        return f"{prefix}/" if prefix else ""
 
     def _mismatch(self, what: str) -> RootMismatchError:
         home = self.local.root

@@ -1,15 +1,17 @@
 """Whether a store keeps the conditions of a request, on which every commit rests: learnt by trying.
 
-Belongs here: the trial. Does not belong here: what is stored under conditions (``s3_objects``).
+Belongs here: the trial, and when what is shown may stay. Does not belong here: what is stored under conditions (``s3_objects``).
 """
 
 from __future__ import annotations
 
 from ml_data_platform.errors import ConditionFailedError, SettingsError
-from ml_data_platform.storage.s3_requests import S3Requests
+from ml_data_platform.storage.s3_requests import Head, S3Requests
 
 ABSENT = "*"
 """The condition that nothing is stored under a key."""
+SHA256, GENERATION = "sha256", "generation"
+"""What is kept with each object, beside its bytes."""
 _PROBE = b"The platform tries here whether this store keeps conditions.\n"
 
 
@@ -42,3 +44,12 @@ def _is_refused(requests: S3Requests, full: str, if_match: str | None = None, if
     except ConditionFailedError:
         return True
     return False
+
+
+def is_as_new(shown: Head, wanted: str, generation: int | None) -> bool:
+    """Tell whether what is shown may stay: the very object, or a newer generation."""
+    number = shown.metadata.get(GENERATION, "")
+    shown_generation = int(number) if number.isdecimal() else 0
+    if generation is None or shown_generation == generation:
+        return shown.metadata.get(SHA256) == wanted
+    return shown_generation > generation

@@ -14,9 +14,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime, timedelta
-from itertools import islice
 from pathlib import Path
 
 from ml_data_platform.errors import ConditionFailedError, StorageKeyError, VerificationError
@@ -40,16 +39,15 @@ from ml_data_platform.storage.object_store import (
 from ml_data_platform.storage.record_files import RecordFiles
 from ml_data_platform.storage.root_identity import CACHE_FOLDER, RootIdentity
 from ml_data_platform.storage.s3_client import S3Connection
-from ml_data_platform.storage.s3_conditions import ABSENT, require_conditions
+from ml_data_platform.storage.s3_conditions import ABSENT, GENERATION, SHA256, is_as_new, require_conditions
 from ml_data_platform.storage.s3_parts import S3Parts, expected_etag
-from ml_data_platform.storage.s3_requests import Head, S3Requests
+from ml_data_platform.storage.s3_requests import S3Requests
 
 RECORDS_FOLDER = "records"
 # One PutObject takes 5 GB; beyond a part, parts are cheaper to repeat than the whole.
 LARGEST_SINGLE_PUT_BYTES = 64 << 20
 LARGEST_VIEW_PUT_BYTES = 5_000_000_000
 MAX_ROUNDS = 100
-_SHA256, _GENERATION = "sha256", "generation"
 
 
 class S3ObjectStore(ObjectStore):
@@ -217,7 +215,7 @@ class S3ObjectStore(ObjectStore):
         if self._shown.get(view_key) == (shown.version, wanted):
             return True
         found = self.requests.head(self._full(view_key))
-        if found is None or found.metadata.get(_SHA256) != wanted or found.size_bytes != shown.size_bytes:
+        if found is None or found.metadata.get(SHA256) != wanted or found.size_bytes != shown.size_bytes:
             return False
         self._shown[view_key] = (found.etag, wanted)
         return True
@@ -230,10 +228,10 @@ class S3ObjectStore(ObjectStore):
         """
         self.prepare()
         wanted, full = _hash_in(object_key), self._full(view_key)
-        metadata = {_SHA256: wanted, _GENERATION: str(generation or 0)}
+        metadata = {SHA256: wanted, GENERATION: str(generation or 0)}
         for _ in range(MAX_ROUNDS):
             shown = self.requests.head(full)
-            if shown is not None and _is_as_new(shown, wanted, generation):
+            if shown is not None and is_as_new(shown, wanted, generation):
                 return False
             seen = shown.etag if shown else None
             try:
@@ -277,8 +275,7 @@ class S3ObjectStore(ObjectStore):
 
         Raises:
             SettingsError: It does: two writers could both believe that they committed.
-            RootMismatchError: The bucket no longer holds the root that this machine used there.
-            RecordError: Its mark is damaged.
+            PlatformError: It is not the root that this machine used there, or its mark is damaged.
         """
         with self._probing:
             if not self._is_capable:
@@ -288,33 +285,14 @@ class S3ObjectStore(ObjectStore):
                 self._is_capable = True
 
     def confirm(self) -> None:
-        """Refuse a bucket that no longer holds the root that this machine used there; writes nothing to it.
-
-        Raises:
-            RootMismatchError: It is empty, or holds another root.
-        """
+        """Refuse a bucket that no longer holds the root that this machine used there."""
         self.identity.confirm()
-
-    @property
-    def of_machine(self) -> ObjectStore:
-        """The folder of this machine."""
-        return self.local
-
-    def put_mark(self, key: str, data: bytes) -> None:
-        """Store a mark that is put before anything else, unless one is there."""
-        with suppress(ConditionFailedError):
-            self.requests.put(self._full(key), data, if_none_match=ABSENT)
-
-    def some_keys(self) -> list[str]:
-        """Return the first few keys, enough to tell an empty place from a used one."""
-        found = self.requests.listing(self._beginning)
-        return [key.removeprefix(self._beginning) for key, _ in islice(found, 3)]
 
     def _upload(self, key: str, source: Path, sha256: str, size_bytes: int) -> None:
         got = source.stat().st_size if source.exists() else "no file"
         if got != size_bytes:
             raise VerificationError("A staged file changed.", file=source, expected=size_bytes, got=got)
-        metadata = {_SHA256: sha256}
+        metadata = {SHA256: sha256}
         if size_bytes > LARGEST_SINGLE_PUT_BYTES:
             etag = self.parts.put(self._full(key), source, metadata)
         else:
@@ -347,7 +325,7 @@ class S3ObjectStore(ObjectStore):
         """
         # A copy in the cache must not hide that the object itself is gone.
         # One request takes 5 GB: the store copies what is larger in parts.
-        there, wanted, full = self.requests.head(self._full(object_key)), metadata[_SHA256], self._full(view_key)
+        there, wanted, full = self.requests.head(self._full(object_key)), metadata[SHA256], self._full(view_key)
         if there is None:
             raise missing_object(object_key, self.uri(object_key))
         only_if = {"if_match": seen} if seen else {"if_none_match": ABSENT}
@@ -367,12 +345,3 @@ class S3ObjectStore(ObjectStore):
 
 def _hash_in(object_key: str) -> str:
     return object_key.rpartition("/")[2].partition(".")[0]
-
-
-def _is_as_new(shown: Head, wanted: str, generation: int | None) -> bool:
-    """Tell whether what is shown may stay: the very object, or a newer generation."""
-    number = shown.metadata.get(_GENERATION, "")
-    shown_generation = int(number) if number.isdecimal() else 0
-    if generation is None or shown_generation == generation:
-        return shown.metadata.get(_SHA256) == wanted
-    return shown_generation > generation

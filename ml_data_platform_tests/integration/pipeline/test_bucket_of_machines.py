@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from ml_data_platform.settings import load_settings
 from ml_data_platform.stages.platform import open_platform
 from ml_data_platform.stages.verified_root import look_at_root_mark
 from ml_data_platform_tests.command_line import CommandLine, Result
-from ml_data_platform_tests.integration.pipeline.test_root_in_a_bucket import settings_in
 from ml_data_platform_tests.s3_server import CREDENTIALS, S3Server
 
 EVENT = {"user_id": "u", "session_id": "s", "timestamp": "2026-06-01T10:00:00Z", "event_type": "page_view"}
@@ -35,7 +35,7 @@ class Machine:
             **CREDENTIALS,
             "HOME": str(home),
             "AWS_ENDPOINT_URL_S3": server.endpoint_url,
-            "ML_DATA_PLATFORM_ROOT": f"s3://{bucket}/team/root",
+            "ML_DATA_PLATFORM_ROOT": f"s3://{bucket}/team/events",
             "ML_DATA_PLATFORM_S3_MAX_ATTEMPTS": "1",
         }
 
@@ -124,7 +124,7 @@ def test_a_bucket_that_was_emptied_is_refused_and_stays_empty(
     result = machine.lands("b.jsonl") if command == "land" else machine(command)
     assert result.status == 1
     assert result.err.count("error:") == 1
-    for part in ("is empty, and it held a root", f"s3://{bucket}/team/root", str(machine.own), "init"):
+    for part in ("is empty, and it held a root", f"s3://{bucket}/team/events", str(machine.own), "init"):
         assert part in result.text
     assert keys_of(s3, bucket) == set()
 
@@ -147,14 +147,14 @@ def test_another_root_in_the_place_is_refused_until_the_folder_is_moved_away(
 
 def test_a_root_of_before_there_were_marks_is_known_by_the_cache(s3: S3Server, bucket: str, machine: Machine) -> None:
     """Without a mark it is used as ever, and gets one with the next write; emptied, it is refused too."""
-    s3.client.delete_object(Bucket=bucket, Key="team/root/_store/root.json")
+    s3.client.delete_object(Bucket=bucket, Key="team/events/_store/root.json")
     (machine.own / "_store" / "root.json").unlink()
     machine.ok("plan")
-    assert "team/root/_store/root.json" not in keys_of(s3, bucket)
+    assert "team/events/_store/root.json" not in keys_of(s3, bucket)
     assert machine.lands("b.jsonl").status == 0
-    assert "team/root/_store/root.json" in keys_of(s3, bucket)
+    assert "team/events/_store/root.json" in keys_of(s3, bucket)
 
-    s3.client.delete_object(Bucket=bucket, Key="team/root/_store/root.json")
+    s3.client.delete_object(Bucket=bucket, Key="team/events/_store/root.json")
     (machine.own / "_store" / "root.json").unlink()
     emptied(s3, bucket)
     assert "is empty, and it held a root" in machine("plan").text
@@ -162,12 +162,16 @@ def test_a_root_of_before_there_were_marks_is_known_by_the_cache(s3: S3Server, b
 
 @pytest.mark.parametrize("damage", [b"", b"{}", b'{"digest":"0","format":1,"root_id":"x"}\n', None])
 def test_a_damaged_mark_is_repaired_from_what_the_machine_remembers(
-    s3: S3Server, bucket: str, machine: Machine, damage: bytes | None
+    s3: S3Server, bucket: str, machine: Machine, tmp_path: Path, damage: bytes | None
 ) -> None:
     """Nothing is written over it, `verify` names it, and the id is the one of before."""
-    place = {"Bucket": bucket, "Key": "team/root/_store/root.json"}
+    place = {"Bucket": bucket, "Key": "team/events/_store/root.json"}
     before = s3.client.get_object(**place)["Body"].read()
-    platform = open_platform(settings_in(s3, bucket, machine.own))
+    platform = open_platform(
+        load_settings(
+            {}, tmp_path, root=f"s3://{bucket}/team/events", home=machine.own, s3_endpoint_url=s3.endpoint_url
+        )
+    )
     assert list(look_at_root_mark(platform, False)) == []
     if damage is None:
         s3.client.delete_object(**place)
