@@ -13,6 +13,7 @@ import pytest
 
 from ml_data_platform.datasets.dvc_files import Remote
 from ml_data_platform.datasets.stored_versions import defects_of_versions, restore_pinned_objects
+from ml_data_platform.errors import VersionError
 from ml_data_platform.storage.defects import Defect, Kind
 from ml_data_platform.storage.durability import file_sha256
 from ml_data_platform_tests.faults.datasets.killed_cuts import REQUEST, cut_now, repository_at
@@ -152,15 +153,23 @@ def test_git_is_fetched_again_from_a_copy_and_else_named_as_lost(root: Path) -> 
     assert content
 
 
+def _tip(root: Path) -> str | None:
+    try:
+        return repository_at(root).git.tip()
+    except VersionError:
+        return None
+
+
 @pytest.mark.parametrize("name", ["HEAD", "config", "index", "refs/heads/main"])
 def test_what_git_keeps_beside_objects_is_found_and_made_again(root: Path, name: str) -> None:
     """Every flip that git minds is told; HEAD, configuration and index are made again, a branch is named."""
     path = root / "versions" / ".git" / name
-    content, rng = path.read_bytes(), random.Random(name)
+    content, rng, tip = path.read_bytes(), random.Random(name), repository_at(root).git.tip()
     for _ in range(4):
         flip(path, rng)
-        is_minded = name != "config" or bool(defects(root))
-        assert defects(root) or not is_minded
+        # Git reads small and large digits alike, and much of its configuration changes nothing that it does here.
+        is_same = name == "refs/heads/main" and _tip(root) == tip
+        assert defects(root) or is_same or name == "config"
         if name != "refs/heads/main":
             assert all(each.is_repaired for each in defects(root, is_repair=True))
             assert defects(root) == []
