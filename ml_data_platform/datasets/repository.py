@@ -134,7 +134,8 @@ class VersionsRepository:
             self.git.move_branch(tip)
         elif self.git.succeeds("cat-file", "-e", f"{tip}:{_CONFIG}") and self._is_configured_otherwise(tip):
             # Of before: it named a folder of the machine, and would go on doing so in every clone.
-            tip = self.git.commit(_NEW_CONFIGURATION, _CONFIGURATION, at=at, parent=tip)
+            message, parent = (_NEW_CONFIGURATION, tip) if self.tags() else (_FIRST_MESSAGE, None)
+            tip = self.git.commit(message, _CONFIGURATION, at=at, parent=parent)
             self.git.move_branch(tip)
         return tip
 
