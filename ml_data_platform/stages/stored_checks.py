@@ -8,11 +8,13 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable
 
+from ml_data_platform.events.planning import is_refused
 from ml_data_platform.events.schemas import QUARANTINED_EVENTS, VALIDATED_EVENTS
 from ml_data_platform.stages.platform import Platform
-from ml_data_platform.stages.state import TABLES, asset_rules
+from ml_data_platform.stages.state import TABLES, asset_rules, read_state
 from ml_data_platform.stages.verdicts import KEPT_WITH, StoredChecks, read_checks
 from ml_data_platform.storage.commit_log import LogRecord
+from ml_data_platform.storage.layout import parse_day
 
 
 def stored_checks(platform: Platform, asset: str, day: dt.date) -> StoredChecks | None:
@@ -45,7 +47,19 @@ def stored_checks_of_days(
     for asset in TABLES:
         rules, judged = asset_rules(platform, asset), heads[KEPT_WITH.get(asset, asset)]
         found[asset] = {key: read_checks(record, rules) for key, record in judged.items()}
+    published = heads[VALIDATED_EVENTS.name]
+    for key, record in heads[QUARANTINED_EVENTS.name].items():
+        day = parse_day(key)
+        if key in published and not (record.verdict or {}).get("is_published", True) and not _is_refused(platform, day):
+            # What was refused is no longer landed: the generation before it stands, and with it what was said of it.
+            for asset in (VALIDATED_EVENTS.name, QUARANTINED_EVENTS.name):
+                said = stored_checks(platform, asset, day)
+                found[asset] |= {key: said} if said is not None else {}
     return found
+
+
+def _is_refused(platform: Platform, day: dt.date) -> bool:
+    return is_refused(read_state(platform, days=[day]), day)
 
 
 def _heads(platform: Platform, days: Iterable[dt.date] | None) -> dict[str, dict[str, LogRecord]]:

@@ -18,13 +18,14 @@ from ml_data_platform.defs.daily import report_nothing_built
 from ml_data_platform.defs.history import check_counts
 from ml_data_platform.defs.partitions import daily_partitions
 from ml_data_platform.defs.said_again import say_again
+from ml_data_platform.stages.retraction import retract_file
 from ml_data_platform.stages.state import TABLES
 from ml_data_platform.stages.stored_checks import stored_checks_of_days
 from ml_data_platform.storage.commit_log import LogRecord
 from ml_data_platform.storage.layout import Layout
 from ml_data_platform.storage.staging import MEASURED
 from ml_data_platform.validation.suites import rules_for
-from ml_data_platform_tests.pipeline_root import PipelineRoot, day, settings_for, shop_lines
+from ml_data_platform_tests.pipeline_root import SHOP, PipelineRoot, day, settings_for, shop_lines
 from ml_data_platform_tests.sensor_loop import SensorLoop
 
 EVERY = sum(len(rules_for(asset)) for asset in TABLES)
@@ -181,6 +182,27 @@ def test_a_refusal_is_said_again_as_one(tmp_path: Path, instance: dg.DagsterInst
         found = check_counts(empty)[day(1).isoformat()]
         assert found.failed == was.failed
         assert found.passed + len(found.warned) + len(found.failed) == sum(len(rules_for(name)) for name in names)
+
+
+def test_a_refusal_of_what_was_retracted_is_not_said_again(
+    before: tuple[PipelineRoot, dg.DagsterInstance, Said], tmp_path: Path
+) -> None:
+    """A day refused for a file that was retracted is the generation from before it, and green again."""
+    root = before[0].copied(tmp_path / "root")
+    bad = root.drop("bad.jsonl", shop_lines(day(1), 0, name="bad", broken=30))
+    assert bad.record is not None
+    with dg.DagsterInstance.ephemeral() as empty:
+        assert not root.backfill([day(1)], empty).is_successful
+        assert check_counts(empty)[day(1).isoformat()].failed
+    refused = {"validated_events: event_types_are_known", "validated_events: rejected_share_is_within_tolerance"}
+    for is_retracted in (False, True):
+        if is_retracted:
+            retract_file(root.platform, SHOP, bad.record.sha256, "sent by mistake")
+        with dg.DagsterInstance.ephemeral() as empty:
+            assert is_retracted is root.backfill([day(1)], empty).is_successful
+            say_again(empty, root.platform, [day(1)])
+            failed = set(check_counts(empty)[day(1).isoformat()].failed)
+        assert failed == (set() if is_retracted else refused), failed
 
 
 def test_a_root_of_before_says_what_its_history_knows(
