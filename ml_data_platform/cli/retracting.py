@@ -5,6 +5,7 @@ Belongs here: their arguments and output. Does not belong here: retracting (``st
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +15,7 @@ from ml_data_platform.cli import screen
 from ml_data_platform.cli.options import JsonOption, RootOption, SourcesOption, root_and_days
 
 if TYPE_CHECKING:
+    from ml_data_platform.stages.platform import Platform
     from ml_data_platform.stages.retraction import Turn
 
 SHOWN_DAYS = 7
@@ -83,7 +85,7 @@ def retract(
     if as_json:
         screen.print_json({**done.to_json(), "is_dry_run": dry_run})
     elif not done.is_new:
-        screen.say("nothing to do", style="green", tail=f": {done.file.record.name} was {done.file.why}")
+        _say_known(platform, done, f"{done.file.record.name} was {done.file.why}")
     else:
         _print(done, "would be retracted" if dry_run else "retracted", lambda days: f"its rows were on {days}")
 
@@ -102,13 +104,29 @@ def reinstate(
     from ml_data_platform.stages.retraction import reinstate_file
 
     settings, _ = root_and_days(root, sources, None, None)
-    done = reinstate_file(open_platform(settings), source, file, reason, is_dry_run=dry_run)
+    platform = open_platform(settings)
+    done = reinstate_file(platform, source, file, reason, is_dry_run=dry_run)
     if as_json:
         screen.print_json({**done.to_json(), "is_dry_run": dry_run})
     elif not done.is_new:
-        screen.say("nothing to do", style="green", tail=f": {done.file.record.name} is not retracted")
+        _say_known(platform, done, f"{done.file.record.name} is not retracted")
     else:
         _print(done, "would be reinstated" if dry_run else "reinstated", lambda days: f"its rows are on {days}")
+
+
+def _say_known(platform: Platform, done: Turn, known: str) -> None:
+    """Say that nothing is to be decided, and which days are still to be built since it was: by whom was killed, maybe."""
+    from ml_data_platform.stages.replay import dirty_among
+
+    record = done.file.record
+    days = dirty_among(platform, map(dt.date.fromisoformat, {**record.rows_per_day, **record.too_late}))
+    if not days:
+        screen.say("nothing to do", style="green", tail=f": {known}")
+        return
+    named = ", ".join(map(str, days[:SHOWN_DAYS])) + (" …" if len(days) > SHOWN_DAYS else "")
+    screen.say(
+        "nothing to decide", style="yellow", tail=f": {known}; to be built by the sensors or `backfill`: {named}"
+    )
 
 
 def _print(done: Turn, word: str, place: Callable[[str], str]) -> None:

@@ -149,7 +149,9 @@ def test_the_same_bytes_stay_retracted_until_they_are_reinstated(
     assert root.backfill().runs == 0
 
     command.ok("reinstate", bad_of(root)[:8], *at, *OF, "--reason", "it was right")
-    assert "nothing to do" in command.ok("reinstate", bad_of(root)[:8], *at, *OF, "--reason", "it was right").text
+    again = command.ok("reinstate", bad_of(root)[:8], *at, *OF, "--reason", "it was right").text
+    assert "nothing to decide" in again
+    assert f"to be built by the sensors or `backfill`: {day(2)}" in again
     assert root.backfill().is_successful
     assert of_tables(root) == with_it
     assert (root.folder / "data" / "undated_rows" / f"source={SHOP}" / f"{bad_of(root)}.parquet").exists()
