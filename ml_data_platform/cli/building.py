@@ -238,7 +238,7 @@ def show_status(settings: Settings, days: Days = ALL_DAYS, *, as_json: bool = Fa
     """
     from ml_data_platform.defs.field_checks import KEY, unusual_fields_now
     from ml_data_platform.defs.history import check_counts
-    from ml_data_platform.defs.instance import open_instance
+    from ml_data_platform.defs.instance import open_to_read
     from ml_data_platform.stages.platform import open_platform
     from ml_data_platform.stages.stored_checks import stored_checks_of_days
     from ml_data_platform.stages.summary import known_days, summarise_days, summarise_landing
@@ -247,7 +247,7 @@ def show_status(settings: Settings, days: Days = ALL_DAYS, *, as_json: bool = Fa
     landing = summarise_landing(platform)
     chosen: list[dt.date] = days.choose(known_days(platform))
     summaries = summarise_days(platform, chosen)
-    with open_instance(settings) as instance:
+    with open_to_read(settings) as instance:
         unusual = unusual_fields_now(platform)
         checks = check_counts(
             instance,

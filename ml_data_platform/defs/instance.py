@@ -94,6 +94,15 @@ def open_instance(settings: Settings) -> dg.DagsterInstance:
             raise unusable(home / INSTANCE_FILE, _said(error)) from error
 
 
+def open_to_read(settings: Settings) -> dg.DagsterInstance:
+    """Open the instance of a root for one who only looks; an empty one where there is none, or none may be written.
+
+    What checks said is recorded with the tables too: that is shown then.
+    """
+    home = settings.dagster_home
+    return open_instance(settings) if os.access(home, os.W_OK) else dg.DagsterInstance.ephemeral()
+
+
 def _said(error: BaseException) -> str:
     """Return what an error says, and what caused it, on one line; a missing package with what installs it."""
     texts = [str(error)]

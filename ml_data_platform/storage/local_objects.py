@@ -35,7 +35,7 @@ from ml_data_platform.storage.object_store import (
     check_key,
     check_lock_key,
 )
-from ml_data_platform.storage.scratch import file_lock, private_folder, reap_dead
+from ml_data_platform.storage.scratch import file_lock, place_to_write, private_folder, reap_dead
 from ml_data_platform.storage.view_files import ViewFiles, file_version, links_work_in
 
 
@@ -104,7 +104,7 @@ class LocalObjectStore(ObjectStore):
         """
         target = self._path(key)
         self._make_lasting(target.parent)
-        with self.scratch() as folder:
+        with self._own_scratch() as folder:
             taken = os.path.lexists(target)
             stored = not taken and self._publish(self._temp_file(folder, source, mode), target)
             # Also when another writer stored it: its entry must be durable before anything refers to it.
@@ -229,7 +229,7 @@ class LocalObjectStore(ObjectStore):
             sync_folder(target.parent)
             return False
         self.local_path(object_key)
-        with self.scratch() as folder:
+        with self._own_scratch() as folder:
             temp = folder / "view"
             is_new = self._view_files.make(source, temp, target, links_work=self.links_work)
             if is_new:
@@ -242,7 +242,10 @@ class LocalObjectStore(ObjectStore):
 
     def scratch(self) -> AbstractContextManager[Path]:
         """Give a private folder that is removed at the end, or by `reap_scratch` after its owner died."""
-        return private_folder(self._path(TEMP_FOLDER))
+        return private_folder(place_to_write(self.root / TEMP_FOLDER))
+
+    def _own_scratch(self) -> AbstractContextManager[Path]:
+        return private_folder(self.root / TEMP_FOLDER)
 
     def reap_scratch(self) -> int:
         """Remove scratch folders whose owner is dead; safe while others work; returns how many."""
@@ -263,7 +266,7 @@ class LocalObjectStore(ObjectStore):
     @cached_property
     def links_work(self) -> bool:
         """Whether the file system knows hard links, by trying."""
-        with self.scratch() as folder:
+        with self._own_scratch() as folder:
             return links_work_in(folder)
 
     def _path(self, key: str) -> Path:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -47,6 +48,13 @@ def private_folder(top: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
         _lock_path(folder).unlink(missing_ok=True)
         os.close(handle)
+
+
+def place_to_write(top: Path) -> Path:
+    """Return ``top``; for one who may only read there, a folder below the temporary one of the machine."""
+    if os.access(next(each for each in (top, *top.parents) if each.exists()), os.W_OK):
+        return top
+    return Path(tempfile.gettempdir()) / f"ml-data-platform-{os.getuid()}"
 
 
 def reap_dead(top: Path) -> int:
