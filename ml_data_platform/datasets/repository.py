@@ -40,6 +40,7 @@ _POLL_SECONDS = 0.1
 # lock file that git ignores, so that one is not named here.
 _NOT_TRACKED = "/.incoming/\n/models/\n"
 _CONFIG = ".dvc/config"
+_OF_ONE_MACHINE = re.compile(r"^\s*url = /", re.MULTILINE)
 _CONFIGURATION = (".dvc/.gitignore", _CONFIG, ".dvcignore")
 _FIRST_MESSAGE = "Begin the history of versions"
 _NEW_CONFIGURATION = "Say where the remote is in a way that holds on every machine"
@@ -149,7 +150,7 @@ class VersionsRepository:
         if tip is None or not self.git.succeeds("cat-file", "-e", f"{tip}:{_CONFIG}"):
             return False
         committed = self.git("cat-file", "blob", f"{tip}:{_CONFIG}")
-        is_due = "://" not in self.remote.url and f"url = {self.remote.url}" in committed
+        is_due = _OF_ONE_MACHINE.search(committed) is not None
         if is_due and not is_dry_run:
             with self.lock(wait_seconds=0):
                 self.prepare(now.astimezone(dt.UTC).replace(microsecond=0).isoformat())

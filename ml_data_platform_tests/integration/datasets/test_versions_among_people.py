@@ -223,3 +223,19 @@ def test_a_repository_of_before_is_told_anew_once(root: Path) -> None:
     assert repository_at(root).tags() == tags
     add_a_day(root)
     assert cut_now(root).outcome == "cut"
+
+
+def test_a_root_of_before_that_was_moved_is_taken_over_once(root: Path, tmp_path: Path) -> None:
+    """Whichever folder its configuration names: a dry run says that it is due, and then it is done, and due no more."""
+    config = root / "versions" / ".dvc" / "config"
+    config.write_text(config.read_text().replace("../../remote", str(root / "remote")))
+    git(root / "versions", "commit", "--quiet", "--all", "--message=As before")
+    moved = tmp_path / "moved"
+    shutil.move(root, moved)
+    repository = repository_at(moved)
+    assert repository.take_over(NOW, is_dry_run=True)
+    assert str(tmp_path) in git(moved / "versions", "show", "HEAD:.dvc/config")
+    assert repository.take_over(NOW, is_dry_run=False)
+    assert str(tmp_path) not in git(moved / "versions", "show", "HEAD:.dvc/config")
+    assert not repository.take_over(NOW, is_dry_run=False)
+    assert not repository_at(tmp_path / "nothing").take_over(NOW, is_dry_run=False)
