@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from ml_data_platform.events.schemas import VALIDATED_EVENTS
 from ml_data_platform.features.catalog import SESSION_FEATURES, misplaced_columns
-from ml_data_platform.features.queries import DEFINITION_VERSION, session_features_query
+from ml_data_platform.features.queries import DEFINITION_VERSION, micros, session_features_query
 from ml_data_platform.features.recomputation import differing_rows_query
 from ml_data_platform.stages.relations import read_counts, rows_of, write_table
 from ml_data_platform.stages.repeated_ids import ids_on_other_days
@@ -23,6 +23,7 @@ from ml_data_platform.stages.result import EngineLimits, StageResult
 from ml_data_platform.stages.single_table import expected_generation, finish
 from ml_data_platform.storage import duck
 from ml_data_platform.storage.table_store import PartitionRef, TableStore
+from ml_data_platform.training.leakage import immature_labels_query
 from ml_data_platform.training.splits import maturity_query
 from ml_data_platform.validation.outcomes import CheckOutcome
 from ml_data_platform.validation.runner import RowValidator, check_metrics
@@ -64,7 +65,7 @@ def build(
     with duck.connect(scratch, **engine.options(store)) as connection:
         events = rows_of(connection, validated.paths(), VALIDATED_EVENTS)
         write_table(connection, session_features_query(events, mature_through, day), SESSION_FEATURES, path)
-        counts = _measure(connection, path)
+        counts = _measure(connection, path, mature_through)
         differing = read_counts(
             connection, differing_rows_query(rows_of(connection, [path], SESSION_FEATURES), events, day)
         )[0]
@@ -107,14 +108,19 @@ def build(
     )
 
 
-def _measure(connection: duckdb.DuckDBPyConnection, path: Path) -> dict[str, int]:
-    """Count over the file as it was written."""
+def _measure(
+    connection: duckdb.DuckDBPyConnection, path: Path, mature_through: Mapping[str, dt.datetime]
+) -> dict[str, int]:
+    """Count over the file as it was written; whether a derived label is early is told by its event's time alone."""
     rows = rows_of(connection, [path], SESSION_FEATURES)
+    derived = f"(SELECT event_id, source, event_timestamp, converted AS label FROM {rows} WHERE converted IS NOT NULL)"
+    early = immature_labels_query(derived, {source: micros(known) for source, known in mature_through.items()})
     (maturity,) = read_counts(connection, maturity_query(rows))
     (faults,) = read_counts(
         connection,
         f"""SELECT count(*) - count(DISTINCT event_id) AS duplicate_event_ids,
-            count(CASE WHEN label IS NOT NULL AND NOT label_is_mature THEN 1 END) AS immature_rows_with_label
+            count(CASE WHEN (label IS NOT NULL) <> label_is_mature THEN 1 END)
+                + (SELECT offences FROM ({early}) AS early) AS immature_rows_with_label
             FROM {rows}""",
     )
     return maturity | faults

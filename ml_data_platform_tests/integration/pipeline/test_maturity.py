@@ -40,27 +40,33 @@ def changes(before: PipelineRoot, root: PipelineRoot) -> set[tuple[str, int]]:
 
 
 def test_labels_mature_with_the_clock(tmp_path: Path) -> None:
-    """A day's labels are known once the day after it is over, built and complete; each midnight costs what it changes."""
+    """A day's labels are known once the day after it is over, built and complete; each midnight costs what it changes.
+
+    Half of the events lie in the first minutes of their day, and half in the last: of the first day, midnight lets the
+    label of its first instant be known, and of no event a minute later.
+    """
     folder = PipelineRoot(settings_for(tmp_path / "root"), now=midnight(2, 12))
     for number in (1, 2):
-        folder.drop(f"{number}.jsonl", shop_lines(day(number), EVENTS))
-    unknown = [(False, None)] * EVENTS
+        lines = [line for at in (0, 23) for line in shop_lines(day(number), EVENTS // 2, name=f"{at}", hour=at)]
+        lines[-1]["event_timestamp"] = int(midnight(number + 1).timestamp() * 1000) - 1
+        folder.drop(f"{number}.jsonl", lines)
+    first_instant = [(True, 1)] + [(False, None)] * (EVENTS - 1)
     # Every session of five ends in a purchase, which converts the four events before it.
     known = [(True, 1), (True, 1), (True, 1), (True, 1), (True, 0)] * (EVENTS // 5)
 
     assert folder.backfill().is_successful
-    assert labels(folder, 1) == labels(folder, 2) == unknown
-    assert folder.rows("date_partitions", day(1)) == []
-    assert (day(3) not in {of for _, of in folder.heads()}) is True
+    assert (labels(folder, 1), labels(folder, 2)) == (first_instant, [(False, None)] * EVENTS)
+    assert [row["event_timestamp"] for row in folder.rows("date_partitions", day(1))] == [midnight(1)]
+    assert day(3) not in {of for _, of in folder.heads()}
 
     almost = folder.at(midnight(3, -1 / 3600))
     assert changes(folder, almost) == set()
 
     at_midnight = folder.at(midnight(3))
-    features = {("session_features", 1), ("session_features", 2)}
     training = {"date_partitions", "label_partitions", "stratified_partitions"}
-    assert changes(folder, at_midnight) == features | {(asset, 1) for asset in training}
-    assert (labels(folder, 1), labels(folder, 2)) == (known, unknown)
+    both_days = {(asset, number) for asset in ("session_features", *training) for number in (1, 2)}
+    assert changes(folder, at_midnight) == both_days
+    assert (labels(folder, 1), labels(folder, 2)) == (known, first_instant)
     assert len(folder.rows("label_partitions", day(1), "label=positive/data.parquet")) == EVENTS * 4 // 5
     assert len(folder.rows("date_partitions", day(1))) == EVENTS
     assert changes(folder, folder.at(midnight(3, 23.9))) == set()

@@ -314,6 +314,35 @@ def test_a_feature_that_looks_ahead_refuses_its_day(
     assert [check.name for check in result.failed] == ["features_are_known_at_prediction_time"]
 
 
+@pytest.mark.parametrize("early", [dt.timedelta(hours=1), dt.timedelta(microseconds=1)])
+def test_a_label_before_its_horizon_refuses_its_day(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, early: dt.timedelta
+) -> None:
+    """Labels are given as if more had been seen than has been, by an hour or by a microsecond: the day is refused."""
+    store, noon = new_store(tmp_path), MIDNIGHT + dt.timedelta(hours=12)
+    seconds = dt.timedelta(seconds=1)
+    publish(
+        store,
+        [
+            Event(f"shop:{number}", at, "page_view", session=f"session-{number}", user="usr_" + "0" * 16)
+            for number, at in enumerate([noon - seconds, noon, noon + dt.timedelta(microseconds=1), noon + seconds])
+        ],
+        THE_DAY,
+    )
+    honest = session_features.session_features_query
+
+    def too_soon(events: str, seen: dict[str, dt.datetime], day: dt.date) -> str:
+        return honest(events, {source: instant + early for source, instant in seen.items()}, day)
+
+    seen = {"shop": noon + ONE_DAY}
+    result = build(store, session_features, "session_features", mature_through=seen)
+    assert (result.is_blocked, result.metadata["session_features"]["mature_rows"]) == (False, 2)
+    monkeypatch.setattr(session_features, "session_features_query", too_soon)
+    result = build(store, session_features, "session_features", mature_through=seen)
+    (check,) = result.failed
+    assert (check.name, check.value) == ("labels_are_null_until_mature", 1 if early < seconds else 2)
+
+
 def test_the_files_are_of_the_declared_schema(store: TableStore) -> None:
     """Names, types and order of the columns of a published file are the catalog's."""
     found = pq.read_schema(store.ref("session_features", [THE_DAY]).paths()[0])
