@@ -28,8 +28,8 @@ demo: $(VENV)/.installed ## Sample events through every stage, a table per day; 
 dev: $(VENV)/.installed ## Open the Dagster UI on 127.0.0.1:$(PORT) over the same root
 	@$(PLATFORM) dev --port $(PORT)
 
-test: $(VENV)/.installed ## Run the tests, on up to four processors
-	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+test: $(VENV)/.installed ## Run the tests, on up to four processors; says which were slowest, and the CPU seconds of all
+	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --durations 25
 
 real-data: $(VENV)/.installed ## All 192 hours of real clicks: what holds of them, and what it costs; needs the files beside the checkout
 	@$(BIN)/python -m benchmarks.globo

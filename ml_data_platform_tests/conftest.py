@@ -1,17 +1,19 @@
-"""What several rooms share: one small root that is built once, copies of it, and how properties are tried.
+"""What several rooms share: one small root that is built once, copies of it, how properties are tried, and what all cost.
 
 What is imported here is imported by every test run, so the platform is imported by the fixtures that need it.
 """
 
 from __future__ import annotations
 
-import os
+import resource
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from ml_data_platform_tests.examples import IS_EXPLORING, in_suite
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -25,9 +27,17 @@ settings.register_profile(
     "any machine",
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
-    derandomize="EXPLORE" not in os.environ,
+    derandomize=not IS_EXPLORING,
+    max_examples=in_suite(100),
 )
 settings.load_profile("any machine")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what the tests cost: CPU seconds tell it on a busy machine too, where durations do not."""
+    own, others = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    seconds = [usage.ru_utime + usage.ru_stime for usage in (own, others)]
+    terminalreporter.write_line(f"CPU: {sum(seconds):,.0f} s, {seconds[1]:,.0f} s of it in processes that were started")
 
 
 @pytest.fixture(scope="session")

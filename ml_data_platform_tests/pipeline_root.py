@@ -15,15 +15,16 @@ from typing import Any
 import dagster as dg
 import pyarrow.parquet as pq
 
-from ml_data_platform.defs.backfill import BackfillReport, backfill
+from ml_data_platform.defs.backfill import BackfillReport, backfill, build_dirty
 from ml_data_platform.defs.location import build_definitions
-from ml_data_platform.events.planning import expected_days
+from ml_data_platform.events.planning import LAYERS, expected_days
 from ml_data_platform.landing.landing import LandedFile
 from ml_data_platform.settings import Settings, load_settings
 from ml_data_platform.stages.landed_files import land_named
 from ml_data_platform.stages.platform import Platform, open_platform
 from ml_data_platform.stages.state import TABLES, read_state
 from ml_data_platform.storage.commit_log import LogRecord
+from ml_data_platform_tests.plain_runs import plain_runs
 
 SHOP = "demo_shop"
 START = dt.date(2026, 3, 2)
@@ -92,12 +93,16 @@ class PipelineRoot:
     def backfill(
         self, days: Sequence[dt.date] | None = None, instance: dg.DagsterInstance | None = None
     ) -> BackfillReport:
-        """Bring days up to date through the real job; by default all that are expected."""
+        """Bring days up to date, by default all that are expected: through the real job where an instance is given."""
         wanted = expected_days(read_state(self.platform)) if days is None else days
         if instance is not None:
             return backfill(self.definitions, instance, self.platform, wanted)
-        with dg.DagsterInstance.ephemeral() as ephemeral:
-            return backfill(self.definitions, ephemeral, self.platform, wanted)
+        return build_dirty(self.platform, wanted, plain_runs(self.platform))
+
+    def judge(self) -> BackfillReport:
+        """Build ``raw_events`` and ``validated_events`` of all expected days, and nothing of what is made of them."""
+        days = expected_days(read_state(self.platform))
+        return build_dirty(self.platform, days, plain_runs(self.platform), layers=LAYERS[:1])
 
     def run(
         self, of: dt.date, assets: Sequence[str], instance: dg.DagsterInstance, **tags: str

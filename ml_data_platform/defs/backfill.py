@@ -117,19 +117,41 @@ def backfill(
         SettingsError: The key of the user ids is lost, or another than the root's: nothing is built.
         KeyboardInterrupt: Ctrl-C was pressed; the run under way is recorded as failed, what is published stays.
     """
+    job = definitions.resolve_job_def("refresh_day")
+    return build_dirty(platform, days, lambda run, report: _execute(job, instance, run, report), on_progress)
+
+
+def build_dirty(
+    platform: Platform,
+    days: Iterable[dt.date],
+    execute: Callable[[DueRun, BackfillReport], bool],
+    on_progress: Callable[[Progress], None] = lambda _: None,
+    layers: Sequence[Sequence[str]] = LAYERS,
+) -> BackfillReport:
+    """Do what `backfill` does, with runs as ``execute`` makes them.
+
+    Args:
+        platform: The opened root.
+        days: UTC days.
+        execute: Makes one run, and adds what it built and what failed to the report; returns whether all is built.
+        on_progress: Called before and after each run.
+        layers: Those to build, from the first on.
+
+    Raises:
+        SettingsError: The key of the user ids is lost, or another than the root's: nothing is built.
+    """
     platform.keys.require(USER_ID)
     report = BackfillReport()
     state = read_state(platform)
     requested = _buildable(state, sorted(set(days)), platform.clock(), report)
-    job = definitions.resolve_job_def("refresh_day")
-    for number, layer in enumerate(LAYERS):
+    for number, layer in enumerate(layers):
         state = read_state(platform)
         wanted = requested if number == 0 else _with_published_neighbours(state, requested, layer[0])
         decisions = plan(state, wanted, assets=layer, is_requested=True)
         due = due_runs(decisions)
         for done, run in enumerate(due):
             on_progress(Progress(number, done, len(due), run, None))
-            succeeded = _execute(job, instance, run, report)
+            succeeded = execute(run, report)
             on_progress(Progress(number, done + 1, len(due), run, succeeded))
         _note_blocked(platform, wanted, layer, report)
     return report

@@ -121,7 +121,7 @@ def build_partition(
     opened = platform.open()
     neighbours = [day + offset * ONE_DAY for offset in (-1, 0, 1)]
     found = state.read_state(opened, pinned=list(refs.values()), days=neighbours)
-    why_not = _why_not_built(found, asset, day, opened.clock()) or _why_not_asked_for(context, found, asset, day)
+    why_not = why_not_built(found, asset, day, opened.clock()) or _why_not_asked_for(context, found, asset, day)
     if why_not is None and context.run.tags.get(ONLY_DIRTY_TAG) == "true":
         is_clean = decide(found, asset, day).status is Status.CLEAN
         why_not = "its inputs are those of the published generation" if is_clean else None
@@ -140,7 +140,7 @@ def build_partition(
         yield from _report(context, opened, result, seconds=time.monotonic() - started)
 
 
-def _why_not_built(found: State, asset: str, day: dt.date, now: dt.datetime) -> str | None:
+def why_not_built(found: State, asset: str, day: dt.date, now: dt.datetime) -> str | None:
     """Return why a day without landed rows is left as it is; none where there is something to build.
 
     A range that is built in the UI runs the neighbours of its days too, also those that never had a row.
@@ -195,7 +195,7 @@ def report_nothing_built(context: dg.AssetExecutionContext, opened: Platform, as
             check_results=said.results,
         )
     if refused:
-        raise _refusal(refused)
+        raise refusal(refused)
 
 
 def _said_again(context: dg.AssetExecutionContext, opened: Platform, asset: str, day: dt.date) -> SaidAgain:
@@ -207,7 +207,12 @@ def _said_again(context: dg.AssetExecutionContext, opened: Platform, asset: str,
     return results_again(context.instance, asset, day.isoformat(), stored, only)
 
 
-def _refusal(found: Sequence[str]) -> dg.Failure:
+def failed_checks(result: StageResult) -> list[str]:
+    """Return the blocking checks that failed, each with what it found."""
+    return [f"{check.name} ({check.found})" for check in result.failed]
+
+
+def refusal(found: Sequence[str]) -> dg.Failure:
     """Return the failure of a step that names what was found."""
     # In place of Dagster's own error, which names neither that nor checks that the run did not select.
     return dg.Failure(
@@ -238,7 +243,7 @@ def _report(context: dg.AssetExecutionContext, opened: Platform, result: StageRe
             if _key_of(check) in selected:
                 yield check
     if result.failed:
-        raise _refusal([f"{check.name} ({check.found})" for check in result.failed])
+        raise refusal(failed_checks(result))
 
 
 def _key_of(check: dg.AssetCheckResult) -> dg.AssetCheckKey:

@@ -59,13 +59,13 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Original:
         write(files / f"{of}.jsonl", [*lines_of(of, 60 + number, name="a"), {"event_type": "no time"}])
     root = ("--root", "root")
     call(folder, "land", *root, *OF_SHOP, "--historical", *sorted(files.glob("*.jsonl")))
-    call(folder, "backfill", *root)
+    CommandLine(folder).build("root")
     # Late, and let in as part of another historical load; then a duplicate; then two days of rows that are too late.
     call(folder, "land", *root, *OF_SHOP, "--historical", write(folder / "late", lines_of(days[0], 7, name="b")))
     call(folder, "land", *root, *OF_SHOP, "--historical", write(folder / "twice", lines_of(days[1], 9, name="a")))
     too_late = [*lines_of(days[2], 5, name="c"), *lines_of(days[3], 8, name="c")]
     call(folder, "land", *root, *OF_SHOP, write(folder / "too_late", too_late))
-    call(folder, "backfill", *root)
+    CommandLine(folder).build("root")
     call(folder, "replay", *root, "--reason", "too_late", "--from", days[3].isoformat(), "--to", days[3].isoformat())
     # Landed and never built: it is not built again either.
     call(folder, "land", *root, *OF_SHOP, "--historical", write(folder / "later", lines_of(days_ago(2), 3, name="d")))
@@ -75,17 +75,20 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Original:
 
 
 @pytest.fixture(scope="module")
-def again(original: Original) -> Path:
-    """The root, built again with its version and its model; to be read only."""
-    call(original.folder.parent, "rebuild", "--root", "root", "--to", "again", "--model", "latest")
+def told(original: Original) -> dict[str, Any]:
+    """What the command said that built the root again, with its version and its model."""
+    command = ("rebuild", "--root", "root", "--to", "again", "--model", "latest", "--json")
+    return dict(json.loads(call(original.folder.parent, *command).out))
+
+
+@pytest.fixture(scope="module")
+def again(original: Original, told: dict[str, Any]) -> Path:
+    """The root that was built again; to be read only."""
     return original.folder.parent / "again"
 
 
-def test_a_rebuild_gives_the_same_bytes(original: Original, again: Path) -> None:
+def test_a_rebuild_gives_the_same_bytes(original: Original, again: Path, told: dict[str, Any]) -> None:
     """Every table file, every listing of the version and the model: the same, as plain hashes of files say too."""
-    told = json.loads(
-        call(original.folder.parent, "rebuild", "--root", "root", "--to", "again", "--model", "latest", "--json").out
-    )
     assert (told["is_same"], told["differences"]) == (True, [])
     view, rebuilt = (file_hashes(root / "data") for root in (original.folder, again))
     tables = {path: digest for path, digest in view.items() if path.split("/")[0] in TABLES}
@@ -141,7 +144,7 @@ def test_partitions_that_differ_are_named(original: Original, again: Path, tmp_p
     shutil.copytree(original.folder, tmp_path / "root", symlinks=True)
     of = days_ago(11)
     call(tmp_path, "land", "--root", "root", *OF_SHOP, "--historical", write(tmp_path / "x", lines_of(of, 3, name="x")))
-    call(tmp_path, "backfill", "--root", "root", "--from", of, "--to", of)
+    CommandLine(tmp_path).build("root")
     platforms = [open_platform(load_settings({}, tmp_path, root=root)) for root in (tmp_path / "root", again)]
     compared = compare_roots(*platforms, [of])
     assert {each.day for each in compared.differences} == {of.isoformat()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -40,13 +41,20 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> PipelineRoot:
     return root
 
 
-@pytest.fixture
-def root(good: PipelineRoot, tmp_path: Path) -> PipelineRoot:
-    """A copy of it, with a bad file of the second day that is built too."""
-    copy = good.copied(tmp_path / "root")
+@pytest.fixture(scope="module")
+def with_bad(good: PipelineRoot, tmp_path_factory: pytest.TempPathFactory) -> PipelineRoot:
+    """A copy of it, with a bad file of the second day that is built too; to be read only."""
+    copy = good.copied(tmp_path_factory.mktemp("bad") / "root")
     copy.drop("bad.jsonl", [*shop_lines(day(2), 15, name="bad"), {"event_type": "page_view"}])
     assert copy.backfill().is_successful
     return copy
+
+
+@pytest.fixture
+def root(with_bad: PipelineRoot, tmp_path: Path) -> PipelineRoot:
+    """A copy of that, and of what was dropped into it."""
+    shutil.copytree(with_bad.folder.parent / "root_dropped", tmp_path / "root_dropped")
+    return with_bad.copied(tmp_path / "root")
 
 
 def bad_of(root: PipelineRoot) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from ml_data_platform.events.planning import LAYERS
 from ml_data_platform_tests.command_line import CommandLine, Result
 from ml_data_platform_tests.unusable_logs import DAY, FORMATS, SOURCE, rows, write, write_contract
 
@@ -70,9 +71,10 @@ def test_half_of_a_file_without_a_usable_time(cli: CommandLine, form: str, at: s
     shown = json.loads(cli.ok(*command[1:], "--limit", 1000, "--json").out)["rows"]
     assert {(row["reasons"][0], row["file"]) for row in shown} == {(reason, f"half.{form}")}
     assert len(shown) == 50
-    cli.ok("backfill")
-    assert published(cli) == 50
-    assert verdicts(cli, 1) == found
+    if reason == "event_time_missing":  # the good half is the same whatever is wrong with the other
+        cli.build(layers=LAYERS[:1])
+        assert published(cli) == 50
+        assert verdicts(cli, 1) == found
 
 
 def test_the_same_rows_in_good_form_are_green(cli: CommandLine) -> None:
@@ -117,7 +119,7 @@ def test_a_file_that_was_cut_off_is_red(cli: CommandLine, form: str, masks: bool
     (file,) = verdicts(cli, 1)["files"]
     assert (file["level"], file["reasons"]) == ("red", {"cut_off": 1})
     assert len(json.loads(cli.ok("quarantine", "show", "--reason", "cut_off", "--json").out)["rows"]) == 1
-    cli.ok("backfill")
+    cli.build(layers=LAYERS[:1])
     assert published(cli) == 399
     stored = (cli.folder / ".platform").rglob("*.parquet")
     assert any(b"masked_" in each.read_bytes() for each in stored) == masks
@@ -189,7 +191,7 @@ def test_only_replacing_the_file_makes_it_green(cli: CommandLine) -> None:
     corrected = write(cli.folder / "c.csv", rows(100))
     assert land(cli, corrected, "--replaces", digest[:12]).status == 0
     assert verdicts(cli, 0)["files"] == []
-    cli.ok("backfill")
+    cli.build(layers=LAYERS[:1])
     assert published(cli) == 100
     assert "counts no longer" in land(cli, bad).text
 
@@ -201,7 +203,7 @@ def test_a_refused_file_publishes_nothing_until_its_contract_changes(cli: Comman
     told = land(cli, write(cli.folder / "a.csv", rows(50, bad=50)))
     assert told.status == 1
     assert "on_unusable: refuse_file" in told.text
-    cli.ok("backfill")
+    cli.build(layers=LAYERS[:1])
     assert published(cli) == 20
     (file, _) = verdicts(cli, 1)["files"]
     assert (file["file"], file["rows"], file["unusable_rows"]) == ("a.csv", 100, 50)
@@ -216,7 +218,7 @@ def test_a_refused_file_publishes_nothing_until_its_contract_changes(cli: Comman
     assert cli("verify").status == 0
     write_contract(cli.folder, "csv")
     assert cli("land").status == 1
-    cli.ok("backfill")
+    cli.build(layers=LAYERS[:1])
     assert published(cli) == 70
 
 
@@ -226,7 +228,10 @@ def test_masked_rows_are_judged_and_never_shown_as_they_came(cli: CommandLine, f
     write_contract(cli.folder, form, pii={"columns": {"who": "mask", "visit": "mask"}})
     told = land(cli, write(cli.folder / f"a.{form}", rows(50, bad=50, name="canary")))
     assert (told.status, "50 of 100 rows (50.00%) reach no day" in told.text) == (1, True)
-    cli.ok("backfill")
+    if form == "csv":  # what the history of runs keeps does not depend on the format
+        cli.ok("backfill")
+    else:
+        cli.build(layers=LAYERS[:1])
     (file,) = verdicts(cli, 1)["files"]
     shown = cli.ok(*shlex.split(file["show_with"])[1:], "--limit", 1000).out
     assert "event_time_unreadable" in shown

@@ -135,8 +135,8 @@ class Root:
         return landed
 
     def build(self):
-        """Build what is dirty."""
-        report = self.root.backfill()
+        """Judge what is dirty."""
+        report = self.root.judge()
         assert not [failure for failure in report.failed if not failure.is_refused]
         return {failure.asset for failure in report.failed}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 
 import dagster as dg
 import pytest
@@ -23,19 +24,28 @@ CONTRACT = "source: {}\nformat: jsonl\nschema_version: 2\n"
 ASSETS = ("raw_events", "validated_events", "session_features")
 
 
-@pytest.fixture
-def root(tmp_path):
-    """Two sources: `good` on days 1 to 3 and 6, `other` on day 2; all built."""
-    contracts = tmp_path / "contracts"
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """Two sources: `good` on days 1 to 3 and 6, `other` on day 2; all built. To be read only."""
+    folder = tmp_path_factory.mktemp("apart")
+    contracts = folder / "contracts"
     contracts.mkdir()
     for source in ("good", "other"):
         (contracts / f"{source}.yaml").write_text(CONTRACT.format(source))
-    root = PipelineRoot(settings_for(tmp_path / "root", sources=contracts))
+    root = PipelineRoot(settings_for(folder / "root", sources=contracts))
     for number in (1, 2, 3, 6):
         root.drop(f"{number}.jsonl", shop_lines(day(number), 40, name="g"), source="good")
     root.drop("2.jsonl", shop_lines(day(2), 30, name="o"), source="other")
     assert root.backfill().is_successful
     return root
+
+
+@pytest.fixture
+def root(built, tmp_path):
+    """A copy of that root, and of its contracts."""
+    contracts = tmp_path / "contracts"
+    shutil.copytree(built.settings.sources, contracts)
+    return built.copied(tmp_path / "root").with_settings(sources=contracts)
 
 
 def lose(root, how):

@@ -59,7 +59,7 @@ def test_a_renamed_event_type_is_told_the_day_it_happens(tmp_path, instance, sou
 def test_all_types_in_capitals_are_told(tmp_path):
     """Each type is gone, and all rows fall under the default."""
     root = root_with(tmp_path, "lines", str.upper)
-    assert root.backfill().is_successful
+    assert root.judge().is_successful
     hint = "; new under the default: VIEW in 48, BUY in 6, CART in 6"
     assert unusual_fields_now(root.platform)[day(4)] == (
         f"s: event type add_to_cart is 0 of 60 rows, before 18 of 180{hint}",
@@ -72,7 +72,7 @@ def test_all_types_in_capitals_are_told(tmp_path):
 def test_missing_rows_of_a_type_are_told(tmp_path):
     """Nothing new stands in their place; three days with as many each are proof enough."""
     root = root_with(tmp_path, "lines", lambda kind: None if kind == "buy" else kind)
-    assert root.backfill().is_successful
+    assert root.judge().is_successful
     assert unusual_fields_now(root.platform)[day(4)] == (f"s: {GONE.format(54)}",)
 
 
@@ -81,7 +81,7 @@ def test_missing_rows_of_a_type_are_told(tmp_path):
 def test_blanks_around_a_type_are_none_of_it(tmp_path, source, written):
     """They are read as the types that they are, and nothing is told."""
     root = root_with(tmp_path, source, written.format)
-    assert root.backfill().is_successful
+    assert root.judge().is_successful
     kinds = [row["event_type"] for row in root.rows("validated_events", day(4))]
     assert {kind: kinds.count(kind) for kind in kinds} == {"purchase": 6, "add_to_cart": 6, "page_view": 48}
     assert not any(unusual_fields_now(root.platform).values())

@@ -6,10 +6,11 @@ import itertools
 import json
 
 import pyarrow as pa
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ml_data_platform.events.landed_paths import landed_kind, landed_text, landed_value, texts_query
+from ml_data_platform_tests.examples import tried
 
 SCALARS = st.none() | st.booleans() | st.integers(-9, 9) | st.sampled_from(["u", "", "{", "[1]", "{}", "NaN"])
 KEYS = st.sampled_from(["a", "b", "c", "a.b", "b.c", "a.b.c", "x"])
@@ -102,7 +103,7 @@ def check(found, landed, name, *, is_flat):
 @given(landed=st.lists(ROWS, min_size=1, max_size=6), name=st.sampled_from(["a", "a.b", "a.b.c", "b.c"]))
 @example(landed=[{"a.b": "flat", "a": {"b": "nested"}}, {"a.b": None, "a": {"b": "nested"}}], name="a.b")
 @example(landed=[{"a": '{"b.c": 1}'}, {"a": {"b": '{"c": 2}'}}, {"a.b": '{"c": [3]}'}, {"a": '{"b": '}], name="a.b.c")
-@settings(max_examples=150, deadline=None)
+@tried(150)
 def test_columns_are_found_as_python_finds_them(duck, landed, name):
     """In objects of any shape the value of a column is the one that the definition names."""
     check(found_in(duck, landed, name, is_flat=False), landed, name, is_flat=False)
@@ -117,7 +118,7 @@ cells = with_texts(SCALARS).filter(lambda value: isinstance(value, str)) | st.sa
 )
 @example(landed=[{"a": '{"b": "in text"}', "a.b": None}, {"a": '{"b": "in text"}', "a.b": "in a cell"}], name="a.b")
 @example(landed=[{"a": '{"b": {"c": 1}}'}, {"a": "{"}, {"a": "7"}], name="a.b")
-@settings(max_examples=100, deadline=None)
+@tried(100)
 def test_cells_may_hold_json_text(duck, landed, name):
     """A cell of the very name wins; else a dot leads into the JSON text of a cell; what is none there is absent."""
     check(found_in(duck, landed, name, is_flat=True), landed, name, is_flat=True)

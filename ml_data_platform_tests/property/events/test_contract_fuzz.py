@@ -7,7 +7,7 @@ import json
 
 import pyarrow as pa
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ml_data_platform.errors import ContractError
@@ -15,6 +15,7 @@ from ml_data_platform.events.contract_model import SourceContract
 from ml_data_platform.events.contracts import parse_contract
 from ml_data_platform.events.parsing import mapping_query, routing_query, unknown_columns_query
 from ml_data_platform.events.registry_file import SHIPPED_REGISTRY
+from ml_data_platform_tests.examples import tried
 
 SCHEMA_VERSIONS = SHIPPED_REGISTRY.versions
 FIELDS = sorted({name for version in SCHEMA_VERSIONS.values() for name in version.fields})
@@ -59,14 +60,14 @@ def taken_or_refused(content):
         st.binary(max_size=60), st.text(max_size=60), st.text(alphabet="&*!|>?:-[]{}\"'\n a1", max_size=30)
     )
 )
-@settings(max_examples=200, deadline=None)
+@tried(200)
 def test_any_text_is_taken_or_refused(content):
     """No bytes make the reader fail otherwise than by a ContractError."""
     taken_or_refused(content)
 
 
 @given(raw=st.one_of(anything, nearly_valid))
-@settings(max_examples=250, deadline=None)
+@tried(250)
 def test_any_mapping_is_taken_or_refused(raw):
     """No values under known or unknown keys make the model fail otherwise; what is taken has both hashes."""
     contract = taken_or_refused(yaml.safe_dump(raw, allow_unicode=True))
@@ -122,7 +123,7 @@ def whole_contracts(draw):
 
 
 @given(raw=whole_contracts())
-@settings(max_examples=60, deadline=None)
+@tried(60)
 def test_queries_of_any_taken_contract_run(duck, raw):
     """Whatever names a contract uses, its queries run over any row and lose none."""
     contract = taken_or_refused(yaml.safe_dump(raw, allow_unicode=True))

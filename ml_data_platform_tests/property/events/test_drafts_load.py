@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ml_data_platform.errors import ContractError
@@ -13,6 +13,7 @@ from ml_data_platform.events.contracts import parse_contract
 from ml_data_platform.events.drafting import write_draft
 from ml_data_platform.events.inference import infer_contract
 from ml_data_platform.events.profiles import NESTED, profile_rows
+from ml_data_platform_tests.examples import tried
 
 LATEST = dt.datetime(2026, 11, 23, tzinfo=dt.UTC)
 names = st.one_of(
@@ -44,7 +45,7 @@ def tables(draw):
 
 
 @given(rows=tables(), form=st.sampled_from(["csv", "jsonl", "parquet"]))
-@settings(max_examples=100, deadline=None)
+@tried(100)
 def test_a_draft_loads_unless_it_says_what_is_missing(rows, form):
     """The YAML of a draft is read back as the contract that it drafts, or refused exactly where something is missing."""
     draft = infer_contract(profile_rows(rows), source="shop", form={"format": form}, latest=LATEST)

@@ -7,11 +7,12 @@ import json
 from decimal import Decimal
 
 import pyarrow as pa
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ml_data_platform.events.contracts import parse_contract
 from ml_data_platform.events.parsing import mapping_query, member_names_query, routing_query
+from ml_data_platform_tests.examples import tried
 
 JSON = parse_contract("source: shop\nformat: jsonl\nschema_version: 1\nevent_type: {default: other}", file="shop.yaml")
 CSV = parse_contract(
@@ -36,7 +37,6 @@ AMOUNTS = [["12,5", "12,50", "+012,5"], ["12", "12,0"], ["", "  "], ["0", "-0,0"
 NUMBERS = [["1", "01", "+1"], ["2"], ["", " "], ["1,5"]]
 EXTRAS = [["7"], ["07"], [""], [" "], ["x"], ["null"]]
 KINDS = [["view"], ["VIEW"], [""]]
-
 
 GROUPS = {
     "at": TIMES,
@@ -97,7 +97,7 @@ def same_parts(found, expected):
 
 
 @given(landed=rows_written_twice())
-@settings(max_examples=60, deadline=None)
+@tried(60)
 def test_cells_identify_by_what_they_mean(duck, landed):
     """However times, ids and numbers are written and columns are ordered; positions of rows tell nothing apart."""
     texts, meanings = [], []
@@ -131,7 +131,7 @@ def text_of(value):
         max_size=20,
     )
 )
-@settings(max_examples=60, deadline=None)
+@tried(60)
 def test_members_identify_by_name_and_text(duck, rows):
     """Unmapped members are compared by name and text; absent, null and empty are one, in whatever order they stand."""
     known = {"user_id": "u", "session_id": "s", "timestamp": "2026-01-02T03:04:05Z"}
@@ -148,7 +148,7 @@ def test_members_identify_by_name_and_text(duck, rows):
         max_size=20,
     )
 )
-@settings(max_examples=60, deadline=None)
+@tried(60)
 def test_amounts_identify_as_the_numbers_that_they_are(duck, amounts):
     """Two spellings of one double are one event, two doubles are two."""
     known = {"user_id": "u", "session_id": "s", "timestamp": "2026-01-02T03:04:05Z"}

@@ -8,7 +8,7 @@ import uuid
 
 import duckdb
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ml_data_platform.events.id_texts import NULL_MARKERS, absent_texts, id_text, id_text_sql
@@ -21,13 +21,14 @@ from ml_data_platform.events.ids import (
     session_uuid_sql,
     user_id_sql,
 )
+from ml_data_platform_tests.examples import tried
 
 id_texts = st.lists(st.text(max_size=40), min_size=1, max_size=20)
 
 
 @given(texts=id_texts, domain=st.text(max_size=10))
 @example(texts=["", "\0", "a\0b", "'; DROP TABLE x; --", "é", "👩‍👩‍👧"], domain="it's")
-@settings(max_examples=60, deadline=None)
+@tried(60)
 def test_user_ids_are_keyed_hashes(evaluate, id_secret, texts, domain):
     """A user id is the first 16 hex digits of HMAC-SHA256 over domain, a zero byte and the producer's id."""
 
@@ -41,7 +42,7 @@ def test_user_ids_are_keyed_hashes(evaluate, id_secret, texts, domain):
 @given(secret=st.binary(max_size=200))
 @example(secret=b"x" * 64)
 @example(secret=b"x" * 65)
-@settings(max_examples=40, deadline=None)
+@tried(40)
 def test_keys_of_any_length_are_padded_as_hmac_does(secret):
     """Short keys are padded and keys above one block hashed first, as RFC 2104 says."""
     with duckdb.connect() as connection:
@@ -51,7 +52,7 @@ def test_keys_of_any_length_are_padded_as_hmac_does(secret):
 
 
 @given(texts=id_texts, source=st.from_regex(r"[a-z][a-z0-9_]{0,8}", fullmatch=True))
-@settings(max_examples=60, deadline=None)
+@tried(60)
 def test_session_ids_are_version_5_uuids(evaluate, texts, source):
     """A session's UUID is uuid5 of the producer's id under the namespace of its source."""
     namespace = uuid.uuid5(uuid.NAMESPACE_URL, f"ml-data-platform:{source}")
@@ -70,7 +71,7 @@ def test_session_ids_are_version_5_uuids(evaluate, texts, source):
 @example(
     rows=[("a", "b"), ("ab", ""), ("", "ab"), (None, "ab"), ("ab", None), ("1:a,", ""), ("", "1:a,"), (None, "-,")]
 )
-@settings(max_examples=60, deadline=None)
+@tried(60)
 def test_identity_values_are_framed(duck, rows):
     """Events have the same hashed id exactly when all their identity values are equal; NULL differs from empty."""
     expression = hashed_event_id_sql("s", [frame("$a::VARCHAR"), frame("$b::VARCHAR")])
@@ -96,7 +97,7 @@ id_like = st.one_of(
 
 
 @given(texts=st.lists(id_like, min_size=1, max_size=20))
-@settings(max_examples=150, deadline=None)
+@tried(150)
 def test_what_id_texts_say_is_the_same_in_sql_and_in_python(evaluate, texts):
     """Masking, in Python, and mapping, in SQL, agree on what is absent and on what is an integer."""
     assert evaluate(id_text_sql("text", ABSENT), texts) == [id_text(text, ABSENT) for text in texts]

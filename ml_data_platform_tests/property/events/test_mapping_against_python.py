@@ -12,11 +12,12 @@ import re
 import uuid
 
 import pyarrow as pa
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ml_data_platform.events.contracts import parse_contract
 from ml_data_platform.events.parsing import mapping_query, routing_query
+from ml_data_platform_tests.examples import tried
 
 CONTRACT = parse_contract(
     """
@@ -221,7 +222,7 @@ def found_of(event):
 
 @given(landed=st.lists(rows, min_size=1, max_size=25))
 @example(landed=[{"event_timestamp": text} for text in ("0.", "1767225600000.", "1767225600000.25", "1.7672256e12")])
-@settings(max_examples=60, deadline=None)
+@tried(60)
 def test_rows_are_dated_and_mapped_as_python_does_it(duck, id_secret, landed):
     """For any mix of versions, defects, blanks and nesting, both queries equal the oracle row by row."""
     table = pa.table(
@@ -252,7 +253,7 @@ def test_rows_are_dated_and_mapped_as_python_does_it(duck, id_secret, landed):
     at=millis,
     extras=st.fixed_dictionaries({}, optional={"sequence": numbers, "purchase_amount_usd": numbers, "page": scalars}),
 )
-@settings(max_examples=60, deadline=None)
+@tried(60)
 def test_twins_of_both_versions_are_one_event(duck, event, session, at, extras):
     """Whatever an event holds, landing it as version 1 or as version 2 gives the same canonical event."""
     twins = [

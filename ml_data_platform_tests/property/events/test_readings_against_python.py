@@ -8,7 +8,7 @@ import math
 import re
 import zoneinfo
 
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ml_data_platform.events.readings import (
@@ -18,6 +18,7 @@ from ml_data_platform.events.readings import (
     read_iso_instant,
     read_number,
 )
+from ml_data_platform_tests.examples import tried
 
 EPOCH = dt.datetime(1970, 1, 1)  # noqa: DTZ001 - naive on purpose: offsets are added by integer arithmetic
 # DuckDB's documented range of timestamps: 290309-12-22 (BC) to 294247-01-10 (AD).
@@ -35,7 +36,7 @@ numeric_texts = st.one_of(
 
 @given(texts=st.lists(numeric_texts, min_size=1, max_size=30))
 @example(texts=["1e400", "-1e400", "1e-400", "NaN", "inf", "0x10", "1_000", "5.", ".5", ".", "", " 1", "1\n", "+.5E+3"])
-@settings(max_examples=120, deadline=None)
+@tried(120)
 def test_numbers_are_finite_decimals(evaluate, texts):
     """A text is a number exactly when it is a plain decimal whose nearest float is finite, and then that float."""
     shape = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
@@ -46,7 +47,7 @@ def test_numbers_are_finite_decimals(evaluate, texts):
 
 @given(texts=st.lists(numeric_texts, min_size=1, max_size=30))
 @example(texts=["9223372036854775807", "9223372036854775808", "-9223372036854775808", "1.0", "1e3", "+7", "007", "٣"])
-@settings(max_examples=80, deadline=None)
+@tried(80)
 def test_integers_are_decimal_digits_within_64_bits(evaluate, texts):
     """A text is an integer exactly when it is at most 19 digits with an optional sign that fit into 64 bits."""
     expected = [
@@ -61,7 +62,7 @@ def test_integers_are_decimal_digits_within_64_bits(evaluate, texts):
         st.one_of(st.sampled_from(["0", "1", "true", "false", "True", "01", "1.0", "-1", " 1"]), st.text(max_size=2))
     )
 )
-@settings(max_examples=30, deadline=None)
+@tried(30)
 def test_labels_are_zero_or_one(evaluate, texts):
     """Only 0, 1 and the two truth values of JSON are labels."""
     labels = {"0": 0, "1": 1, "false": 0, "true": 1}
@@ -75,7 +76,7 @@ def test_labels_are_zero_or_one(evaluate, texts):
 )
 @example(counts=[LAST_MICROS, LAST_MICROS + 1, FIRST_MICROS, FIRST_MICROS - 1, -1, 0], unit="us", plus=False)
 @example(counts=[-1, -999, -1000, -1001, 999, 2**63, -(2**63)], unit="ns", plus=True)
-@settings(max_examples=120, deadline=None)
+@tried(120)
 def test_epoch_times_are_integer_arithmetic(evaluate, counts, unit, plus):
     """An epoch time is count times unit, floored to microseconds; beyond the range of instants it is unreadable."""
     texts = [f"+{count}" if plus and count >= 0 else str(count) for count in counts]
@@ -89,7 +90,7 @@ def test_epoch_times_are_integer_arithmetic(evaluate, counts, unit, plus):
 
 
 @given(texts=st.lists(st.one_of(numeric_texts, st.from_regex(r"[+-]?[0-9]{18,21}", fullmatch=True)), max_size=30))
-@settings(max_examples=60, deadline=None)
+@tried(60)
 def test_other_texts_are_no_epoch_times(evaluate, texts):
     """A text that is no decimal, or has blanks, no or more than 19 whole digits, is no epoch time, and never an error."""
     found = evaluate(read_epoch_instant("text", "ms") + " IS NULL", texts)
@@ -106,7 +107,7 @@ def test_other_texts_are_no_epoch_times(evaluate, texts):
 @example(whole=1_465_413_032, digits="9999999999999999999", unit="s")
 @example(whole=-1, digits="0000001", unit="s")
 @example(whole=1_465_413_032, digits="", unit="s")
-@settings(max_examples=120, deadline=None)
+@tried(120)
 def test_epoch_times_with_a_fraction_are_decimals(evaluate, whole, digits, unit):
     """A fraction is exact to 12 decimals and cut down to the microsecond before; no float takes part."""
     text = f"{whole}.{digits}"
@@ -118,7 +119,7 @@ def test_epoch_times_with_a_fraction_are_decimals(evaluate, whole, digits, unit)
 
 
 @given(seconds=st.floats(1e8, 4e9))
-@settings(max_examples=80, deadline=None)
+@tried(80)
 def test_epoch_times_as_floats_are_their_shortest_decimals(evaluate, seconds):
     """A float as JSON and Parquet write it, with an exponent or without, is the decimal that it is written as."""
     written = [repr(seconds), f"{seconds:.16e}", f"{seconds:.16E}"]
@@ -203,7 +204,7 @@ def expected_micros(text, zone="UTC"):
 )
 @example(texts=[f"2026-01-01T00:00:00{offset}" for offset in ("+14:00", "-14:59", "+15:00", "+1500", "-24", "+00:60")])
 @example(texts=["2026-01-01T00:00:00.123456789Z", "2026-01-01T00:00:00.Z", "2026-01-01T00:00:00Z\n", "epoch"])
-@settings(max_examples=150, deadline=None)
+@tried(150)
 def test_iso_times_follow_the_calendar(evaluate, texts):
     """An ISO text is the instant that the calendar and its offset say, whatever the session's zone; else unreadable."""
     found = evaluate(f"epoch_us({read_iso_instant('text', 'UTC')})", texts)
@@ -245,7 +246,7 @@ def test_golden_writings_of_one_instant(evaluate):
     zone=st.sampled_from(["Europe/Warsaw", "America/New_York", "Asia/Kolkata", "Australia/Lord_Howe"]),
 )
 @example(texts=["2017-03-26T02:30:00", "2017-10-29T02:30:00", "2017-10-29T01:59:59"], zone="Europe/Warsaw")
-@settings(max_examples=100, deadline=None)
+@tried(100)
 def test_local_times_follow_the_zone(evaluate, texts, zone):
     """A text without an offset is local time of the contract's zone; of two readings at a clock change, the later."""
     found = evaluate(f"epoch_us({read_iso_instant('text', zone)})", texts)

@@ -6,7 +6,7 @@ import datetime as dt
 import json
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ml_data_platform.errors import SettingsError
@@ -19,13 +19,14 @@ from ml_data_platform.events.sql_text import (
     sql_list,
     sql_literal,
 )
+from ml_data_platform_tests.examples import tried
 
 hostile = st.one_of(st.text(max_size=30), st.text(alphabet="'\"\\;-$%/*~.\n\0{}[]", max_size=12))
 
 
 @given(values=st.lists(st.one_of(hostile, st.integers(-(2**63), 2**63 - 1), st.none()), min_size=1, max_size=8))
 @example(values=["'", "''", "\\", "\\'", "'; DROP TABLE t; --", "$1", "E'\\n'", "\0"])
-@settings(max_examples=120, deadline=None)
+@tried(120)
 def test_literals_evaluate_to_themselves(duck, values):
     """Executing a literal gives back the value."""
     query = "SELECT " + ", ".join(map(sql_literal, values))
@@ -33,7 +34,7 @@ def test_literals_evaluate_to_themselves(duck, values):
 
 
 @given(values=st.lists(hostile, max_size=6))
-@settings(max_examples=40, deadline=None)
+@tried(40)
 def test_lists_of_literals_evaluate_to_themselves(duck, values):
     """Executing a list of literals gives back the texts; an empty list too."""
     assert duck.execute("SELECT " + sql_list(map(sql_literal, values))).fetchall() == [(values,)]
@@ -42,7 +43,7 @@ def test_lists_of_literals_evaluate_to_themselves(duck, values):
 @given(name=hostile.filter(lambda text: text and "\0" not in text))
 @example(name='a"b')
 @example(name="select")
-@settings(max_examples=80, deadline=None)
+@tried(80)
 def test_identifiers_name_exactly_their_column(duck, name):
     """A quoted identifier used as a column's alias comes back as that column's name."""
     cursor = duck.execute(f"SELECT {sql_identifier(name)} FROM (SELECT 1 AS {sql_identifier(name)})")
@@ -53,7 +54,7 @@ def test_identifiers_name_exactly_their_column(duck, name):
 @given(path=st.lists(hostile, min_size=1, max_size=3), value=st.text(max_size=5))
 @example(path=["a.b", "c/d", "e~1f"], value="x")
 @example(path=["", "*", "$"], value="x")
-@settings(max_examples=100, deadline=None)
+@tried(100)
 def test_pointers_lead_to_their_value(duck, path, value):
     """A pointer made of keys finds the value under exactly these keys."""
     landed: object = value
@@ -65,7 +66,7 @@ def test_pointers_lead_to_their_value(duck, path, value):
 
 
 @given(text=st.text(alphabet=" \t\n\r\f\vab\u00a0", max_size=5))
-@settings(max_examples=40, deadline=None)
+@tried(40)
 def test_blank_texts_are_absent(evaluate, text):
     """A text of nothing but ASCII white space is absent; any other is unchanged."""
     expected = None if not text.strip(" \t\n\r\f\v") else text
@@ -78,7 +79,7 @@ def test_blank_texts_are_absent(evaluate, text):
         timezones=st.sampled_from([dt.UTC, dt.timezone(dt.timedelta(hours=5, minutes=30))]),
     ),
 )
-@settings(max_examples=40, deadline=None)
+@tried(40)
 def test_instants_do_not_depend_on_the_session_zone(duck, instant):
     """An instant's literal is that instant in a session whose zone is not UTC."""
     epoch = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)

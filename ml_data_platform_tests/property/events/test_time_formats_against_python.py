@@ -7,11 +7,12 @@ import re
 import zoneinfo
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ml_data_platform.events.readings import read_iso_instant
 from ml_data_platform.events.time_formats import format_fault, read_formatted_instant
+from ml_data_platform_tests.examples import tried
 
 FORMATS = [
     "%d.%m.%Y %H:%M",
@@ -51,7 +52,7 @@ def in_python(text, written_as, zone):
     zone=st.sampled_from(["UTC", "Europe/Berlin", "America/New_York"]),
     offset=st.integers(-839, 839),
 )
-@settings(max_examples=150, deadline=None)
+@tried(150)
 def test_what_strftime_writes_is_read_back(evaluate, moments, written_as, zone, offset):
     """A text that Python wrote in a format is the instant that Python reads from it."""
     aware = [moment.replace(tzinfo=dt.timezone(dt.timedelta(minutes=offset))) for moment in moments]
@@ -72,7 +73,7 @@ def test_what_strftime_writes_is_read_back(evaluate, moments, written_as, zone, 
 @example(texts=["20260102030405", "2026010203040", "202601020304059"], written_as="%Y%m%d%H%M%S")
 @example(texts=["1/2/2026 12:00:00 am", "1/2/2026 0:00:00 PM", "1/2/2026 13:00:00 PM"], written_as=FORMATS[1])
 @example(texts=["2026-01-02 03:04:60.1", "2026-01-02 03:04:59.1234567"], written_as="%Y-%m-%d %H:%M:%S.%f")
-@settings(max_examples=150, deadline=None)
+@tried(150)
 def test_only_what_python_reads_is_read(evaluate, texts, written_as):
     """Nothing is read that Python would refuse, and no text raises; Python's own lenience about blanks is not shared."""
     found = evaluate(f"epoch_us({read_formatted_instant('text', written_as, 'UTC')})", texts)
@@ -86,7 +87,7 @@ def test_only_what_python_reads_is_read(evaluate, texts, written_as):
     form=st.sampled_from([("%Y-%m-%d %H:%M:%S.%f", ""), ("%d/%m/%y %H:%M:%S,%f %z", " +0230"), ("%Y%m%d%H%M%S%f", "")]),
 )
 @example(moment=dt.datetime(2026, 6, 1), digits="1234567", form=("%Y-%m-%d %H:%M:%S.%f", ""))  # noqa: DTZ001
-@settings(max_examples=100, deadline=None)
+@tried(100)
 def test_fractions_of_any_length_are_cut(evaluate, moment, digits, form):
     """A fraction has as many digits as the producer writes; what is beyond microseconds is cut, as in ISO times."""
     written_as, offset = form

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import duckdb
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ml_data_platform.events.evolution import upcast
 from ml_data_platform.events.schema_versions import Add, FieldType, Remove, Rename, Retype, Upcast
+from ml_data_platform_tests.examples import tried
 
 KINDS = ("text", "integer", "number", "binary")
 LITERALS = {
@@ -66,7 +67,7 @@ def store(connection, number, expressions, relation):
 
 
 @given(histories())
-@settings(max_examples=120, deadline=None)
+@tried(120)
 def test_at_once_equals_step_by_step(history):
     """The nested expressions of three versions evaluate to what tables between the versions hold."""
     values, upcasts = history

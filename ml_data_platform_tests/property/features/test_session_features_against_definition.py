@@ -5,16 +5,17 @@ from __future__ import annotations
 import datetime as dt
 import random
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from ml_data_platform_tests.examples import tried
 from ml_data_platform_tests.session_logs import MIDNIGHT, THE_DAY, features_of, logs, summaries_of
 from ml_data_platform_tests.session_oracle import Event, expected_features, expected_summaries
 
 HORIZONS = st.sampled_from([0, 23.5, 24, 25, 36, 47, 48])
 
 
-@settings(max_examples=150, deadline=None)
+@tried(150)
 @given(log=logs(), shop=HORIZONS, store=st.none() | HORIZONS)
 def test_features_equal_their_definition(log: list[Event], shop: float, store: float | None) -> None:
     """Every feature and label of every event equals the pairwise definition, whatever ties and borders there are."""
@@ -24,7 +25,7 @@ def test_features_equal_their_definition(log: list[Event], shop: float, store: f
     assert features_of(log, through) == expected_features(log, through, THE_DAY)
 
 
-@settings(max_examples=40, deadline=None)
+@tried(40)
 @given(log=logs(), seed=st.integers(0, 1_000))
 def test_order_of_rows_does_not_matter(log: list[Event], seed: int) -> None:
     """Features are a function of the set of events."""
@@ -32,7 +33,7 @@ def test_order_of_rows_does_not_matter(log: list[Event], seed: int) -> None:
     assert features_of(shuffled) == features_of(log)
 
 
-@settings(max_examples=40, deadline=None)
+@tried(40)
 @given(log=logs())
 def test_features_do_not_look_ahead(log: list[Event]) -> None:
     """Taking away every later event leaves the features of an event as they were: only labels look ahead."""
@@ -48,7 +49,7 @@ def test_features_do_not_look_ahead(log: list[Event]) -> None:
             } == {}
 
 
-@settings(max_examples=60, deadline=None)
+@tried(60)
 @given(log=logs())
 def test_summaries_equal_their_definition(log: list[Event]) -> None:
     """Every summary equals the definition over the day's events."""

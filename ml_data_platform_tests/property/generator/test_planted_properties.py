@@ -6,12 +6,13 @@ import tempfile
 from datetime import date
 from pathlib import Path
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ml_data_platform.generator.generate import generate
 from ml_data_platform.generator.kinds import DUPLICATE_KINDS
 from ml_data_platform.generator.options import GeneratorOptions
+from ml_data_platform_tests.examples import tried
 from ml_data_platform_tests.planted_recount import kind_counts, read_lines
 
 SHARES = st.sampled_from([0.0, 0.01, 0.3])
@@ -26,7 +27,7 @@ OPTIONS = st.builds(
 )
 
 
-@settings(max_examples=30, deadline=None)
+@tried(30)
 @given(
     seed=st.integers(0, 2**64 - 1),
     start=st.dates(date(2002, 1, 1), date(2079, 12, 1)),

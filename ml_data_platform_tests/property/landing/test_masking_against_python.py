@@ -8,13 +8,14 @@ import json
 from typing import Any
 
 import pyarrow as pa
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ml_data_platform.events.contracts import parse_contract
 from ml_data_platform.events.masking_plan import masking_plan
 from ml_data_platform.landing.chunks import CHUNK
 from ml_data_platform.landing.masking import Masker, MaskingKeys
+from ml_data_platform_tests.examples import tried
 
 CONTRACT = """
 source: shop
@@ -87,7 +88,7 @@ def inner(value: Any) -> Any:
 
 
 @given(rows=st.lists(st.dictionaries(st.sampled_from(KEYS), values, max_size=8), min_size=1, max_size=4))
-@settings(max_examples=150, deadline=None)
+@tried(150)
 def test_masked_rows_are_their_values_masked(rows):
     """The text of a masked row parses to what masking the parsed values one by one gives."""
     plan = masking_plan(parse_contract(CONTRACT, file="shop.yaml"))

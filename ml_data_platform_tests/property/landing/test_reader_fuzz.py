@@ -12,12 +12,13 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ml_data_platform.errors import LandingError
 from ml_data_platform.events.contracts import SourceContract
 from ml_data_platform.landing.readers import read_chunks
+from ml_data_platform_tests.examples import tried
 
 CSV = SourceContract(
     source="shop",
@@ -80,7 +81,7 @@ def is_object(line):
 
 @given(content=pieces, is_zipped=st.booleans())
 @example(content=b'{"a":"\\ud83d\\ude00"}\n{"a":"\\ud83d"}', is_zipped=False)
-@settings(max_examples=150, deadline=None)
+@tried(150)
 def test_each_line_of_json_is_one_row(place, engine, content, is_zipped):
     """Of any bytes behind a line of JSON each line that is not blank is one row; a good one is kept to the byte.
 
@@ -102,7 +103,7 @@ def test_each_line_of_json_is_one_row(place, engine, content, is_zipped):
 @given(
     content=pieces, start=st.sampled_from([b"[", b"{", b'[{"a":1},', b'{"a":1}{"b":2}', b'{"a":\n1}', b"\xef\xbb\xbf["])
 )
-@settings(max_examples=200, deadline=None)
+@tried(200)
 def test_any_document_is_rows_or_refused(place, engine, content, start):
     """Of any bytes that begin like an array or like objects without line feeds all rows have a number of their own."""
     place.write_bytes(start + content)
@@ -116,7 +117,7 @@ def test_any_document_is_rows_or_refused(place, engine, content, start):
 
 
 @given(content=pieces, is_zipped=st.booleans())
-@settings(max_examples=150, deadline=None)
+@tried(150)
 def test_records_of_csv_are_numbered_without_gaps(place, engine, content, is_zipped):
     """Of any bytes behind a header the rows count up; without a broken one they are those of the csv module."""
     whole = HEADER + content

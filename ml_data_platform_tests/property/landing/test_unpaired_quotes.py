@@ -10,10 +10,11 @@ import random
 
 import duckdb
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ml_data_platform.landing.delimited import DelimitedReader
+from ml_data_platform_tests.examples import tried
 
 HEADER = ["user", "session", "kind", "at", "note"]
 
@@ -57,7 +58,7 @@ def test_a_quote_that_opens_a_cell_and_one_far_behind_it_cost_two_rows(engine):
     escape=st.sampled_from([None, "\\"]),
     delimiter=st.sampled_from([",", ";", "\t"]),
 )  # fmt: skip
-@settings(max_examples=200, deadline=None)
+@tried(200)
 def test_stray_quotes_cost_the_rows_they_stand_in(engine, count, damage, escape, delimiter):
     """Wherever quotes are lost or added, all rows of other lines are read, but those between two that lie close by."""
     table = rows(count)
@@ -85,7 +86,7 @@ texts = st.lists(words, max_size=12).map("\n".join)
     quoting=st.sampled_from([csv.QUOTE_ALL, csv.QUOTE_MINIMAL]),
 )
 @example(cells=[["Smith, John\nMain Street 5, 2nd\nBerlin\nGermany, EU\nred", "", "", ""]], quoting=csv.QUOTE_ALL)
-@settings(max_examples=200, deadline=None)
+@tried(200)
 def test_cells_of_several_lines_are_read_as_python_reads_them(engine, cells, quoting):
     """Addresses and texts with commas here and there stay whole."""
     target = io.StringIO(newline="")

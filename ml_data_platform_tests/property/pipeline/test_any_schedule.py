@@ -27,7 +27,7 @@ from ml_data_platform_tests.schedules import (
     rebuilt_from_ledger,
 )
 
-SCHEDULES = int(os.environ.get("SCHEDULES", "10"))
+SCHEDULES = int(os.environ.get("SCHEDULES", "5"))
 """How many are tried, a fifth of them where frozen days take nothing; many more by ``make schedules``."""
 PER_LOG = 5
 GRACE = dt.timedelta(hours=24)

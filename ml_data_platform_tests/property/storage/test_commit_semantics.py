@@ -7,12 +7,13 @@ import tempfile
 from pathlib import Path
 from unittest import mock
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ml_data_platform.errors import CommitConflictError
 from ml_data_platform.storage.commit_log import content_hash
 from ml_data_platform.storage.table_store import TableStore
+from ml_data_platform_tests.examples import tried
 from ml_data_platform_tests.storage_tables import DAY, PARTED, SINGLE, assert_whole, present, shown_generations, stage
 
 NAMES = st.text("abcxyz=/.", min_size=1, max_size=6)
@@ -31,7 +32,7 @@ COMMITS = st.lists(
 
 
 @given(commits=COMMITS, table=st.sampled_from([SINGLE, PARTED]))
-@settings(max_examples=25, deadline=None)
+@tried(25)
 def test_every_sequence_of_commits_ends_as_the_model_says(commits, table):
     """Committed iff the head was read and anything differs; overtaken: same result, rebase, or conflict.
 

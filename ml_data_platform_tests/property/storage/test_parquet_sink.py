@@ -9,12 +9,13 @@ from itertools import pairwise
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ml_data_platform.events.schemas import LANDED_ROWS, QUARANTINED_EVENTS
 from ml_data_platform.storage import parquet
 from ml_data_platform.storage.parquet import ParquetSink, verify_file
+from ml_data_platform_tests.examples import tried
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 TEXTS = st.one_of(st.none(), st.text(max_size=5))
@@ -47,7 +48,7 @@ def _write(path, table, batches):
 
 
 @given(rows=ROWS, cuts=st.lists(st.integers(0, 40), max_size=8), group=st.integers(1, 12))
-@settings(max_examples=60, deadline=None)
+@tried(60)
 def test_bytes_do_not_depend_on_how_rows_are_batched(tmp_path_factory, rows, cuts, group):
     """Any cut of the same rows, as slices or fresh batches, gives the same bytes; all rows come back."""
     folder = tmp_path_factory.mktemp("sink")

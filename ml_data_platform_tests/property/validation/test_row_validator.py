@@ -6,11 +6,12 @@ import math
 from itertools import pairwise
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ml_data_platform.validation.runner import RowValidator
 from ml_data_platform.validation.suites import ROW_RULES
+from ml_data_platform_tests.examples import tried
 from ml_data_platform_tests.validation_rows import EVENT_COLUMNS, GOOD_SESSION, GOOD_USER, event_rows
 
 TEXT = st.text(alphabet=st.characters(codec="utf-8"), max_size=24)
@@ -91,7 +92,7 @@ def test_the_oracle_covers_every_row_rule():
 
 
 @given(rows=ROWS, cuts=st.lists(st.integers(0, 30), max_size=2))
-@settings(max_examples=25, deadline=None)
+@tried(25)
 def test_positions_and_totals_equal_the_oracle_for_any_chunks(rows, cuts):
     """However rows are cut into chunks, global positions and totals are those of judging each row by itself."""
     validator = RowValidator(ROW_RULES["validated_events"])
@@ -113,7 +114,7 @@ def test_positions_and_totals_equal_the_oracle_for_any_chunks(rows, cuts):
 
 
 @given(rows=ROWS, cut=st.integers(0, 30))
-@settings(max_examples=8, deadline=None)
+@tried(8)
 def test_outcomes_do_not_depend_on_the_cut(rows, cut):
     """Two chunks or one: the same outcomes, examples included."""
     frame = event_rows(len(rows), **columns_of(rows))
