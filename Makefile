@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 PLATFORM := $(BIN)/ml-data-platform
 export ML_DATA_PLATFORM_ROOT := $(ROOT)
 
-.PHONY: help demo dev test ticks faults fault-tools real-data globo-late real-sources bucket ministack bucket-requests backfills schedules properties late-rows planning-cost kills lint format lock clean browser postgres leaks shop-trace cuts torch loading
+.PHONY: help demo dev test ticks faults fault-tools real-data globo-late real-sources bucket ministack bucket-requests backfills schedules properties late-rows planning-cost kills gates lint format lock clean browser postgres leaks shop-trace cuts torch loading
 
 help: ## Show what can be done
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -120,6 +120,9 @@ postgres: $(VENV)/.installed ## Install PostgreSQL, and try a history in it (Deb
 faults: $(VENV)/.installed ## Strike storage in every way, in full length; LANES=kills,readers COUNT=100 SEED=1 QUICK=1 RESULTS=file
 	@$(BIN)/python -m benchmarks.faults $(if $(LANES),--lanes $(LANES)) $(if $(COUNT),--count $(COUNT)) \
 		$(if $(SEED),--seed $(SEED)) $(if $(QUICK),--quick) $(if $(RESULTS),--results $(RESULTS))
+
+gates: $(VENV)/.installed ## Every lane in short and every step of its gate, with SEEDS=100 seeds one after the other; says which missed; SEED=1
+	@$(BIN)/python -m benchmarks.faults --quick --seeds $(or $(SEEDS),100) $(if $(SEED),--seed $(SEED))
 
 fault-tools: ## Install strace for the fault lanes (Debian, needs root)
 	apt-get update -qq && apt-get install -y -qq strace

@@ -9,6 +9,7 @@ Examples::
     python -m benchmarks.faults --quick                          the short versions that the tests run
     python -m benchmarks.faults --lanes kills,readers --count 100
     python -m benchmarks.faults --results faults.json            stopped and called again, it goes on with the next lane
+    python -m benchmarks.faults --quick --seeds 100              lanes and gate with 100 seeds, one after the other
 
 The exit status is 1 when a lane found an anomaly, when its control (the same lane over a protocol that lacks a step)
 found none, or when a change of the gate went unnoticed. What cannot run here is named with the reason, and is no error.
@@ -41,8 +42,21 @@ progress = Console(stderr=True)
 
 
 def main() -> int:
-    """Run what was asked for; return the exit status."""
+    """Run what was asked for, with one seed after the other; return the exit status."""
     options = _options()
+    missed = []
+    for seed in range(options.seed, options.seed + options.seeds):
+        if options.seeds > 1:
+            console.print(f"seed {seed}")
+        if _run_all(argparse.Namespace(**{**vars(options), "seed": seed})):
+            missed.append(seed)
+    if options.seeds > 1:
+        console.print(f"{options.seeds} seeds, misses of {len(missed)}: {missed}")
+    return int(bool(missed))
+
+
+def _run_all(options: argparse.Namespace) -> bool:
+    """Run the lanes and the gate with one seed; return whether one of them is red."""
     known = _read(options.results)
     rows, is_red = [], False
     for lane in options.lanes:
@@ -59,7 +73,7 @@ def main() -> int:
             console.print(f"[red]{lane.name}[/red]: {line}", markup=True, highlight=False)
     if not options.no_gate:
         is_red |= _gate(options)
-    return int(is_red)
+    return is_red
 
 
 def _options() -> argparse.Namespace:
@@ -69,6 +83,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--lanes", default=",".join(LANES), help=f"some of: {', '.join(LANES)}")
     parser.add_argument("--count", type=int, help="trials of each lane; by default each has its own number")
     parser.add_argument("--seed", type=int, default=20260304, help="of every random choice (default: %(default)s)")
+    parser.add_argument("--seeds", type=int, default=1, help="how many seeds, counted up from that one")
     parser.add_argument("--quick", action="store_true", help="the short versions")
     parser.add_argument("--no-gate", action="store_true", help="leave out the gate of changes to the protocol")
     parser.add_argument("--results", type=Path, help="a file that keeps the figures of finished lanes, to go on from")

@@ -14,8 +14,9 @@ from ml_data_platform.defs.backfill import BackfillReport, Failure
 from ml_data_platform.defs.daily import failed_checks, refusal, why_not_built
 from ml_data_platform.defs.io_manager import publish
 from ml_data_platform.errors import PlatformError
+from ml_data_platform.events.due_runs import DueRun
 from ml_data_platform.events.lateness import ONE_DAY
-from ml_data_platform.events.planning import GATES, UPSTREAM, DueRun, Status, decide
+from ml_data_platform.events.planning import GATES, UPSTREAM, Status, decide
 from ml_data_platform.stages import flow
 from ml_data_platform.stages.platform import Platform
 from ml_data_platform.stages.state import read_state

@@ -13,15 +13,14 @@ remembered by the arguments themselves, where they are plain values.
 from __future__ import annotations
 
 import functools
-import marshal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
 # Key: which answer, and the identity of the object asked, which is kept so that no other takes its identity; or, of a
-# hash, the arguments as bytes.
-_Memory = dict[tuple[str, int] | bytes, tuple[object, Any]]
+# hash, the arguments.
+_Memory = dict[tuple[Any, ...], tuple[object, Any]]
 _MEMORY: ContextVar[_Memory | None] = ContextVar("remembered_configurations", default=None)
 
 
@@ -70,12 +69,24 @@ def _remembering_hash(ask: Callable[..., Any]) -> Callable[..., Any]:
         if memory is None or chosen or named:
             return ask(asked, *chosen, **named)
         try:
-            # Of this version bytes are equal exactly where plain values are, to the type.
-            key = marshal.dumps(dict(asked), 2)
-        except ValueError:
+            key = ("hash", _as_key(asked))
+        except TypeError:
             return ask(asked)
         if key not in memory:
             memory[key] = (None, ask(asked))
         return memory[key][1]
 
     return answer
+
+
+def _as_key(value: Any) -> tuple[Any, ...]:
+    """Return what is equal of two values where they are written alike; of plain values only."""
+    if isinstance(value, dict):
+        return (dict, *((name, _as_key(each)) for name, each in value.items()))
+    if isinstance(value, list | tuple):
+        return (list, *map(_as_key, value))
+    if value is None or type(value) in {str, int, bool}:
+        return (type(value), value)
+    if type(value) is float:
+        return (float, repr(value))  # a zero may be negative
+    raise TypeError(type(value))
