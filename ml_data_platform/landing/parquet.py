@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
@@ -94,7 +94,7 @@ def read_rows(parquet: pq.ParquetFile, size_bytes: int, limits: Limits = LIMITS)
     limits.require_columns(parquet.metadata.num_columns)
     limits.require_rows(parquet.metadata.num_rows)
     rows, text_bytes = 0, 0
-    with _damage_as_landing_error():
+    with _damage_as_landing_error(lambda: _damaged_place(parquet)):
         for batch in parquet.iter_batches(batch_size=_batch_rows(parquet.metadata), use_threads=False):
             chunk = landed_rows(batch, rows + 1)
             rows += chunk.num_rows
@@ -157,7 +157,7 @@ def _refuse_other_formats(content: Path | io.BytesIO) -> None:
 
 
 @contextmanager
-def _damage_as_landing_error() -> Iterator[None]:
+def _damage_as_landing_error(where: Callable[[], Mapping[str, object]] = dict) -> Iterator[None]:
     try:
         yield
     except MemoryError:
@@ -165,6 +165,23 @@ def _damage_as_landing_error() -> Iterator[None]:
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
         raise LandingError(
             "The Parquet file is damaged, encrypted, or of a kind that cannot be read.",
+            **where(),
             reason=bounded(str(error)),
             remedy="Ask the producer to send the file again.",
         ) from error
+
+
+def _damaged_place(parquet: pq.ParquetFile) -> Mapping[str, object]:
+    """Return the first column, and its row group from 1 on, that cannot be decoded alone; nothing where each can."""
+    footer, rows = parquet.metadata, _batch_rows(parquet.metadata)
+    for group in range(footer.num_row_groups):
+        for number in range(footer.num_columns):
+            name = footer.schema.column(number).path
+            try:
+                for _ in parquet.iter_batches(rows, row_groups=[group], columns=[name], use_threads=False):
+                    pass
+            except MemoryError:
+                return {}
+            except (pa.ArrowException, OSError, ValueError, OverflowError):
+                return {"column": bounded(name), "row_group": f"{group + 1} of {footer.num_row_groups}"}
+    return {}
