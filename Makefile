@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 PLATFORM := $(BIN)/ml-data-platform
 export ML_DATA_PLATFORM_ROOT := $(ROOT)
 
-.PHONY: help demo dev test ticks faults fault-tools real-data globo-late real-sources bucket ministack bucket-requests backfills schedules properties late-rows planning-cost kills gates lint format lock clean browser postgres leaks shop-trace cuts torch loading
+.PHONY: help demo dev test ticks faults flips fault-tools real-data globo-late real-sources bucket ministack bucket-requests backfills schedules properties late-rows planning-cost kills gates lint format lock clean browser postgres leaks shop-trace cuts torch loading
 
 help: ## Show what can be done
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ml_data_platform.stages.verification import Look, Verification
     from ml_data_platform.storage.collection import Collection
     from ml_data_platform.storage.defects import Defect
+    from ml_data_platform.storage.scrub import Progress
 
 MAX_SHOWN = 50
 MAX_AGE = dt.timedelta(days=36_500)
@@ -51,9 +52,7 @@ def verify(
 
     Safe while the platform works. What cannot be mended from what is stored is named with the partition to run.
     """
-    from ml_data_platform.cli.version_looks import restored_objects
     from ml_data_platform.stages.platform import open_platform
-    from ml_data_platform.stages.verification import verify as look
 
     platform = open_platform(require_root(settings_of(root)))
     with screen.progress("verifying") as (bar, task):
@@ -61,15 +60,26 @@ def verify(
         def on_progress(what: str, done: int, total: int) -> None:
             bar.update(task, description=what, completed=done, total=total)
 
-        restored = restored_objects(platform) if repair else ()
-        found = look(platform, is_repair=repair, on_progress=on_progress, further=_further_looks())
-        found = replace(found, defects=(*restored, *found.defects))
+        found = verify_all(platform, is_repair=repair, on_progress=on_progress)
     if as_json:
         screen.print_json(found.to_json())
     else:
         _print_verification(found, is_repair=repair)
     if found.open:
         raise typer.Exit(1)
+
+
+def verify_all(
+    platform: Platform, *, is_repair: bool = False, on_progress: Progress = lambda *_: None
+) -> Verification:
+    """Look at everything that is stored under a root, whichever layer keeps it; see ``stages.verification.verify``."""
+    from ml_data_platform.cli.version_looks import restored_objects
+    from ml_data_platform.stages.verification import verify as look
+
+    # Before the tables, which would call lost what a version's copies bring back.
+    restored = restored_objects(platform) if is_repair else ()
+    found = look(platform, is_repair=is_repair, on_progress=on_progress, further=_further_looks())
+    return replace(found, defects=(*restored, *found.defects))
 
 
 def _further_looks() -> list[Look]:
