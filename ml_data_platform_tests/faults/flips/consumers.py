@@ -23,6 +23,7 @@ from ml_data_platform.stages.quarantine import Wanted
 from ml_data_platform.stages.quarantined_rows import show_quarantine
 from ml_data_platform.stages.state import read_state
 from ml_data_platform.storage.ledger_record import LedgerRecord
+from ml_data_platform_tests.faults.flips.prepared import INSTANCE
 from ml_data_platform_tests.pipeline_root import PipelineRoot
 
 Consumer = Callable[[PipelineRoot, Path], str]
@@ -114,7 +115,7 @@ def of_key(root: PipelineRoot, _path: Path) -> str:
 def of_binding(root: PipelineRoot, path: Path) -> str:
     """Bind the root to the history that it is bound to, and plan."""
     if path.name == "instance.json":
-        root.platform.bind_instance(json.loads(path.read_bytes()).get("instance_id", ""))
+        root.platform.bind_instance(INSTANCE)
     return of_records(root, path) + of_key(root, path)
 
 

@@ -18,7 +18,7 @@ from ml_data_platform_tests.faults.flips.consumers import CONSUMERS, opened
 from ml_data_platform_tests.faults.flips.places import any_bit, flipped, places
 from ml_data_platform_tests.pipeline_root import PipelineRoot
 
-BESIDE_TABLES = frozenset({"git", "cached", "model", "snapshot", "binding"})
+BESIDE_TABLES = frozenset({"git", "cached", "model", "snapshot", "key", "binding"})
 """Kinds that other layers keep, whose looks cost more than those at the tables."""
 
 

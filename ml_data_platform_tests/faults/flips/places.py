@@ -29,7 +29,7 @@ def places(root: Path) -> dict[str, list[Path]]:
         "log": [*store.glob("*/log/*/*.json")],
         "snapshot": [*(store / "snapshots").glob("*.json")],
         "key": [*(root / "secrets").glob("*.key")],
-        "binding": [path for path in store.glob("*.json") if path.is_file()],
+        "binding": [path for path in (*store.glob("*.json"), *store.glob("key_ids/*/*")) if path.is_file()],
         "git": [path for path in (versions / ".git" / "objects").rglob("*") if path.is_file()],
         "cached": [path for path in (versions / ".dvc" / "cache" / "files").rglob("*") if path.is_file()],
         "model": [path for path in (root / "models").glob("*/*") if path.suffix in {".skops", ".json"}],

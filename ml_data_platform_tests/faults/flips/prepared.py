@@ -16,6 +16,7 @@ from ml_data_platform.stages.retraction import retract_file
 from ml_data_platform_tests.pipeline_root import NOW, SHOP, START, PipelineRoot, day, settings_for, shop_lines
 from ml_data_platform_tests.version_root import cut
 
+INSTANCE = "history-of-tests"
 DAYS = 4
 EVENTS_PER_DAY = 400
 
@@ -32,6 +33,7 @@ def prepare(folder: Path) -> PipelineRoot:
 
 def furnish(root: PipelineRoot) -> PipelineRoot:
     """Take a file back, build, cut a version, train on it, land a late file, and build again; returns the root later."""
+    root.platform.bind_instance(INSTANCE)
     root.drop("wrong.jsonl", shop_lines(day(2), 10, name="wrong"))
     retract_file(root.platform, SHOP, "wrong.jsonl", "sent by mistake")
     _build(root)
