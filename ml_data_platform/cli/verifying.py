@@ -69,9 +69,7 @@ def verify(
         raise typer.Exit(1)
 
 
-def verify_all(
-    platform: Platform, *, is_repair: bool = False, on_progress: Progress = lambda *_: None
-) -> Verification:
+def verify_all(platform: Platform, *, is_repair: bool = False, on_progress: Progress = lambda *_: None) -> Verification:
     """Look at everything that is stored under a root, whichever layer keeps it; see ``stages.verification.verify``."""
     from ml_data_platform.cli.version_looks import restored_objects
     from ml_data_platform.stages.verification import verify as look
