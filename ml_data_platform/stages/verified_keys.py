@@ -36,10 +36,18 @@ def _records(keys: RootKeys, name: str, *, is_repair: bool) -> Iterator[Defect]:
             key = Layout.key_id_key(name, number)
             is_repaired = is_repair and _is_noted_again(keys, name, number, is_newest=number == numbers[-1])
             yield Defect(Kind.KEY_ID_DAMAGED, key, detail=bounded(error.what), is_repaired=is_repaired)
-    if not numbers and keys.is_unnoted(name):
+    if not numbers and _is_unnoted(keys, name):
         is_repaired = is_repair and _is_noted(keys, name, 1)
         detail = "it is made with a key, and no id of it is noted"
         yield Defect(Kind.KEY_ID_DAMAGED, Layout.key_ids_folder(name), detail=detail, is_repaired=is_repaired)
+
+
+def _is_unnoted(keys: RootKeys, name: str) -> bool:
+    try:
+        return keys.is_unnoted(name)
+    except RecordError:
+        # What would tell is damaged itself, which is found with the records.
+        return False
 
 
 def _is_noted_again(keys: RootKeys, name: str, number: int, *, is_newest: bool) -> bool:
