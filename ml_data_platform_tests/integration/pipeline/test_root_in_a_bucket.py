@@ -131,7 +131,7 @@ def test_the_commands_work_on_a_bucket_with_nothing_but_the_root_changed(
     nowhere = f"s3://{bucket_root.settings.root.bucket}/elsewhere"
     refused = cli("status", "--root", nowhere, environment=home)
     assert refused.status == 1
-    assert "there is no root in this place" in refused.text
+    assert "this place in the bucket is empty, and it held a root that this machine used" in refused.text
 
 
 def test_verify_names_and_mends_defects_in_a_bucket(bucket_root: PipelineRoot, tmp_path: Path) -> None:
