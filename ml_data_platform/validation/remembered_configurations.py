@@ -84,7 +84,7 @@ def _as_key(value: Any) -> tuple[Any, ...]:
     if isinstance(value, dict):
         return (dict, *((name, _as_key(each)) for name, each in value.items()))
     if isinstance(value, list | tuple):
-        return (list, *map(_as_key, value))
+        return (type(value), *map(_as_key, value))
     if value is None or type(value) in {str, int, bool}:
         return (type(value), value)
     if type(value) is float:
