@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -64,17 +65,23 @@ class CommandLine:
         assert result.status == 0, result
         return result
 
-    def build(self, root: Path | str | None = None, layers: Sequence[Sequence[str]] = LAYERS) -> None:
+    def build(
+        self,
+        root: Path | str | None = None,
+        days: Sequence[dt.date] | None = None,
+        layers: Sequence[Sequence[str]] = LAYERS,
+    ) -> None:
         """Bring a root up to date and require that all is built: what ``backfill`` does, but for its history of runs.
 
         For tests in which the tables are the point, and the command is not: it costs a third.
 
         Args:
             root: Of the folder, by default the one that commands find there.
+            days: UTC days, by default all that are expected.
             layers: Those to build, from the first on.
         """
         platform = open_platform(load_settings({}, self.folder, root=root))
-        wanted = expected_days(read_state(platform))
+        wanted = expected_days(read_state(platform)) if days is None else days
         report = build_dirty(platform, wanted, plain_runs(platform), layers=layers)
         assert report.is_successful, report
 

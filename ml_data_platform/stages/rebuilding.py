@@ -92,7 +92,8 @@ def prepare_root(original: Settings, target: Settings) -> None:
             got=target.root,
         )
     marker, note = target.local_folder / MARKER, json.dumps({"from": str(original.root)})
-    if not marker.is_file() and (is_root(target) and any(target.local_folder.glob("*"))):
+    is_taken = isinstance(target.root, Path) or is_root(target)
+    if not marker.is_file() and is_taken and any(target.local_folder.glob("*")):
         raise SettingsError(
             "there is something in the place where the root is to be rebuilt",
             remedy="Name a folder that does not exist.",

@@ -144,7 +144,7 @@ def test_partitions_that_differ_are_named(original: Original, again: Path, tmp_p
     shutil.copytree(original.folder, tmp_path / "root", symlinks=True)
     of = days_ago(11)
     call(tmp_path, "land", "--root", "root", *OF_SHOP, "--historical", write(tmp_path / "x", lines_of(of, 3, name="x")))
-    CommandLine(tmp_path).build("root")
+    CommandLine(tmp_path).build("root", [of])
     platforms = [open_platform(load_settings({}, tmp_path, root=root)) for root in (tmp_path / "root", again)]
     compared = compare_roots(*platforms, [of])
     assert {each.day for each in compared.differences} == {of.isoformat()}
