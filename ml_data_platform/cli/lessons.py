@@ -207,7 +207,7 @@ LESSONS: Mapping[str, tuple[str, ...]] = {
         ),
         (
             "JSON keys: root; landing (files, rows, undated, late_rows, too_late_rows, watermarks of strategy and watermark,"
-            " unreadable_files, refused_files, retracted_files, masking_notices, contract_notices, unusable_rows (failed, warned, sources, files)); days, each with day, status, landed_rows, late_rows, too_late_rows,"
+            " unreadable_files, refused_files, retracted_files, masking_notices, contract_notices, key_faults, unusable_rows (failed, warned, sources, files)); days, each with day, status, landed_rows, late_rows, too_late_rows,"
             " lateness_p50_seconds, lateness_p99_seconds, lateness_max_seconds, day_state, watermarks, duplicate_rows, rejected_rows, label_rate, partitions (per table rows, generation), decisions"
             " (as in `plan`), checks (passed, failed, warned, found, missing: no result is known, expected), unusual_fields (emptied or of another kind than before)."
         ),

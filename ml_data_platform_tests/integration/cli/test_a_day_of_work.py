@@ -154,6 +154,7 @@ def test_status_shows_what_a_reader_of_the_files_counts(demo: CommandLine) -> No
         "refused_files",
         "masking_notices",
         "contract_notices",
+        "key_faults",
         "retracted_files",
         "unusable_rows",
     }
@@ -182,7 +183,7 @@ def test_the_help_lists_every_key(demo: CommandLine) -> None:
 @pytest.mark.parametrize("columns", [80, 100])
 def test_tables_fit_the_terminal(demo: CommandLine, columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """No line of the tables is wider than the terminal, and no cell is cut."""
-    monkeypatch.setattr(screen.out, "width", columns)
+    monkeypatch.setattr(screen._out, "width", columns)
     result = demo.ok("status", "--root", "root")
     table = [line for line in result.out.splitlines() if line.startswith(("day", "2026", "──"))]
     assert table
