@@ -271,7 +271,7 @@ def test_no_program_that_a_repository_names_is_run(
     before = file_hashes(hostile.victim)
     monkeypatch.chdir(hostile.folder)
     assert resolve_tag(str(hostile.folder), "latest") == hostile.tag
-    done = check_out(str(hostile.folder), hostile.tag, hostile.target)
+    done = check_out(str(hostile.folder), hostile.tag, hostile.target, remote=hostile.remote)
     assert done.files == len(list((hostile.target / "data").rglob("*.parquet")))
     assert (hostile.target / "LINK").read_text() == str(hostile.victim), "a link is written as a file"
     assert not (hostile.target / "LINK").is_symlink()
