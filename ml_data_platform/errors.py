@@ -59,6 +59,10 @@ class SettingsError(PlatformError):
     """A setting has a value that the platform cannot use."""
 
 
+class YamlTextError(PlatformError):
+    """YAML text cannot be read, is ambiguous, or grows without bound."""
+
+
 class ContractError(PlatformError):
     """A source contract is malformed, or names something that does not exist."""
 

@@ -11,12 +11,12 @@ import datetime as dt
 import difflib
 import hashlib
 import json
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import (
     BaseModel,
     BeforeValidator,
@@ -30,10 +30,9 @@ from pydantic import (
 
 from ml_data_platform.errors import SettingsError
 from ml_data_platform.locations import Location, S3Location, is_s3_url, parse_location
+from ml_data_platform.settings_file import ENVIRONMENT_PREFIX, SETTINGS_FILE, read_settings_file
 
 DEFAULT_ROOT = ".platform"
-ENVIRONMENT_PREFIX = "ML_DATA_PLATFORM_"
-SETTINGS_FILE = "platform.yaml"
 OWN_SOURCES = "sources"
 LABEL_HORIZON = dt.timedelta(hours=24)
 _BYTES = {"MB": 10**6, "GB": 10**9, "MiB": 2**20, "GiB": 2**30}
@@ -226,17 +225,18 @@ def load_settings(environment: Mapping[str, str], working_folder: Path, **overri
     given = {name: value for name, value in overrides.items() if value is not None}
     from_environment = _from_environment(environment)
     root, home = _find_root(given, from_environment, working_folder)
-    from_file = _from_file(home / SETTINGS_FILE)
+    from_file = read_settings_file(home / SETTINGS_FILE)
     for name in ("landing", "sources", "versions", "secrets"):
-        if from_file.get(name):
-            from_file[name] = _place(from_file[name], home)
+        if from_file.get(name) not in (None, ""):
+            from_file[name] = _place(name, from_file[name], home)
         for values in (from_environment, given):
             if values.get(name):
-                values[name] = _place(values[name], working_folder)
+                values[name] = _place(name, values[name], working_folder)
     place = {"root": root, "home": home if isinstance(root, S3Location) else None}
     merged = {"landing": home / "landing", **from_file, **from_environment, **given, **place}
     own = home / OWN_SOURCES
-    if not merged.get("sources") and own.is_dir():
+    # A file of that name, or a link that leads nowhere, is refused where contracts are read: not passed over.
+    if not merged.get("sources") and os.path.lexists(own):
         merged["sources"] = own
     try:
         return Settings.model_validate(merged)
@@ -283,8 +283,10 @@ def _find_root(given: Mapping[str, Any], environment: Mapping[str, Any], working
     return root, default_home(root, given.get("s3_endpoint_url") or environment.get("s3_endpoint_url"))
 
 
-def _place(value: object, base: Path) -> Location:
+def _place(name: str, value: object, base: Path) -> Location:
     """Return an absolute path, or a place in a bucket; whether a setting may be one is for the setting to say."""
+    if not isinstance(value, str | Path | S3Location) or "\0" in str(value):
+        raise SettingsError(f"setting `{name}` cannot be used: it names no place", remedy="Name a folder.", got=value)
     return parse_location(value) if is_s3_url(value) or isinstance(value, S3Location) else _absolute(value, base)
 
 
@@ -321,29 +323,3 @@ def _known_settings(name: str) -> str:
     close = difflib.get_close_matches(name, Settings.model_fields, n=1)
     meant = f"Did you mean {close[0]}? " if close else ""
     return f"{meant}Known settings: {', '.join(sorted(Settings.model_fields))}."
-
-
-def _from_file(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise SettingsError(
-            "the settings file cannot be read", remedy="It is YAML, one setting a line.", file=str(path)
-        ) from error
-    if content is None:
-        return {}
-    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
-        raise SettingsError(
-            "the settings file is not a mapping", remedy="Write one `name: value` a line.", file=str(path)
-        )
-    for name in ("root", "home"):
-        if name in content:
-            raise SettingsError(
-                f"`{name}` cannot be set in the settings file, which is looked for in that very folder",
-                remedy=f"Leave it out, and name the place with --root or {ENVIRONMENT_PREFIX}{name.upper()}.",
-                file=str(path),
-                got=content[name],
-            )
-    return content

@@ -13,7 +13,8 @@ from typer.testing import CliRunner
 from ml_data_platform.cli import app
 from ml_data_platform.defs.backfill import build_dirty
 from ml_data_platform.events.planning import LAYERS, expected_days
-from ml_data_platform.settings import ENVIRONMENT_PREFIX, load_settings
+from ml_data_platform.settings import load_settings
+from ml_data_platform.settings_file import ENVIRONMENT_PREFIX
 from ml_data_platform.stages.platform import open_platform
 from ml_data_platform.stages.state import read_state
 from ml_data_platform_tests.plain_runs import plain_runs

@@ -30,7 +30,8 @@ from ml_data_platform.cli.options import (
 )
 from ml_data_platform.errors import SettingsError
 from ml_data_platform.locations import Location
-from ml_data_platform.settings import SETTINGS_FILE, Settings
+from ml_data_platform.settings import Settings
+from ml_data_platform.settings_file import SETTINGS_FILE
 
 HOST = "127.0.0.1"
 DEFAULT_PORT = 3000

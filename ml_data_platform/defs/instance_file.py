@@ -18,7 +18,7 @@ from typing import Any
 import yaml
 
 from ml_data_platform.errors import SettingsError
-from ml_data_platform.settings import SETTINGS_FILE
+from ml_data_platform.settings_file import SETTINGS_FILE
 
 INSTANCE_FILE = "dagster.yaml"
 TICK_DAYS = {"skipped": 2, "started": 30, "success": 30, "failure": 90}
@@ -157,7 +157,7 @@ def _read(path: Path) -> tuple[str, dict[str, Any]]:
     try:
         text = path.read_text(encoding="utf-8")
         config = yaml.safe_load(text) or {}
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
         raise unusable(path, " ".join(str(error).split())) from error
     if not isinstance(config, dict):
         raise unusable(path, "it is no mapping")

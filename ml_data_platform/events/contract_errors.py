@@ -15,7 +15,8 @@ from typing import get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from ml_data_platform.errors import ContractError, bounded
+from ml_data_platform.errors import ContractError, YamlTextError, bounded
+from ml_data_platform.yaml_text import read_yaml
 
 SHOWN_PROBLEMS = 5
 SHOWN_ALLOWED = 15
@@ -85,6 +86,22 @@ def contract_error(
     # Readable as attributes, but not repeated in the message, which already lists them.
     error.facts.update(got=first.got, allowed=first.allowed, meant=first.meant, problems=tuple(problems))
     return error
+
+
+def read_contract(content: bytes | str, file: str) -> object:
+    """Read the YAML text of a contract, or of schema versions.
+
+    Args:
+        content: The text, UTF-8.
+        file: Where it came from, for messages.
+
+    Raises:
+        ContractError: It cannot be read.
+    """
+    try:
+        return read_yaml(content)
+    except YamlTextError as found:
+        raise contract_error([Problem(*problem) for problem in found.problems], file) from found
 
 
 def problems_of(

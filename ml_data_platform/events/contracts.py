@@ -12,7 +12,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from ml_data_platform.errors import ContractError
-from ml_data_platform.events.contract_errors import Problem, contract_error, problems_of
+from ml_data_platform.events.contract_errors import Problem, contract_error, problems_of, read_contract
 from ml_data_platform.events.contract_model import SourceContract
 from ml_data_platform.events.registry import SchemaRegistry
 from ml_data_platform.events.registry_file import (
@@ -22,7 +22,7 @@ from ml_data_platform.events.registry_file import (
     load_registry,
     version_forms,
 )
-from ml_data_platform.events.yaml_text import read_yaml, regular_bytes
+from ml_data_platform.yaml_text import regular_bytes
 
 __all__ = ["SHIPPED_SOURCES", "Contracts", "SourceContract", "load_contract", "load_contracts", "parse_contract"]
 
@@ -149,7 +149,7 @@ def parse_contract(content: bytes | str, *, file: str, registry: SchemaRegistry 
     Raises:
         ContractError: It is no YAML, repeats a key, or says what a contract may not.
     """
-    raw = read_yaml(content, file)
+    raw = read_contract(content, file)
     try:
         return SourceContract.model_validate(raw, context={"registry": registry})
     except ValidationError as found:

@@ -14,12 +14,12 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from ml_data_platform.errors import ContractError, SchemaMismatchError
-from ml_data_platform.events.contract_errors import Problem, contract_error, problems_of
+from ml_data_platform.events.contract_errors import Problem, contract_error, problems_of, read_contract
 from ml_data_platform.events.evolution import renamed_fields, verify_upcasts
 from ml_data_platform.events.registry import CANONICAL_VERSION, SchemaRegistry
 from ml_data_platform.events.schema_versions import EventField, SchemaVersion, Upcast
 from ml_data_platform.events.version_entries import VersionsFile, default_markers, entry_problems, steps_to
-from ml_data_platform.events.yaml_text import read_yaml, regular_bytes
+from ml_data_platform.yaml_text import regular_bytes
 
 SHIPPED_SOURCES = Path(__file__).parent.parent / "sources"
 VERSIONS_FILE = "schema_versions.yaml"
@@ -59,7 +59,7 @@ def extend_registry(registry: SchemaRegistry, content: bytes | str, *, file: str
         ContractError: The text is wrong, or does not fit what is known; every problem is named.
     """
     try:
-        entries = VersionsFile.model_validate(read_yaml(content, file)).versions
+        entries = VersionsFile.model_validate(read_contract(content, file)).versions
     except ValidationError as found:
         raise _error(problems_of(found, VersionsFile), file) from None
     versions, upcasts = dict(registry.versions), dict(registry.upcasts)

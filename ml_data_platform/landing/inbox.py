@@ -80,8 +80,8 @@ def look_into(landing_folder: Path, source: str, *, now: datetime, settle_second
 
     Names that begin with a dot or end in .tmp, .part or .crdownload are not final. A file is complete once its
     last change is ``settle_seconds`` ago, so one that was renamed in with an old time is at once; whether its
-    content is whole is for landing to find out. Links and other things that are no files are returned too:
-    landing says what is wrong with them.
+    content is whole is for landing to find out. Links, folders that may not be read and other things that are no files
+    are returned too: landing says what is wrong with them.
 
     Args:
         landing_folder: Folder with one subfolder per source; it need not exist.
@@ -118,7 +118,12 @@ def _entries(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
         return
     for entry in entries:
         if entry.is_dir(follow_symlinks=False):
-            yield from _entries(Path(entry.path))
+            try:
+                inner = list(_entries(Path(entry.path)))
+            except PermissionError:
+                # Landing says of it what is wrong; what lies beside it is not held up.
+                inner = [(Path(entry.path), entry.stat(follow_symlinks=False))]
+            yield from inner
         else:
             try:
                 yield Path(entry.path), entry.stat(follow_symlinks=False)

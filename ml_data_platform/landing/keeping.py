@@ -182,7 +182,7 @@ def _unreadable(why: str, path: Path, remedy: str) -> LandingError:
 def _kind(mode: int) -> str:
     kinds = {
         stat.S_IFLNK: "a symbolic link",
-        stat.S_IFDIR: "a folder",
+        stat.S_IFDIR: "a folder (one that may be read is looked into)",
         stat.S_IFIFO: "a FIFO",
         stat.S_IFSOCK: "a socket",
     }

@@ -22,7 +22,8 @@ import yaml
 from ml_data_platform.errors import SettingsError
 from ml_data_platform.events.planning import Status, plan
 from ml_data_platform.events.schemas import RAW_EVENTS
-from ml_data_platform.settings import OWN_SOURCES, SETTINGS_FILE, Settings
+from ml_data_platform.settings import OWN_SOURCES, Settings
+from ml_data_platform.settings_file import SETTINGS_FILE
 from ml_data_platform.stages.landed_files import waiting_files
 from ml_data_platform.stages.platform import Platform
 from ml_data_platform.stages.state import TABLES, read_state

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ml_data_platform.locations import S3Location
-from ml_data_platform.settings import OWN_SOURCES, SETTINGS_FILE, Settings
+from ml_data_platform.settings import OWN_SOURCES, Settings
+from ml_data_platform.settings_file import SETTINGS_FILE
 from ml_data_platform.storage.layout import LEDGER_FOLDER, RAW_FOLDER, STORE
 from ml_data_platform.storage.local_objects import LocalObjectStore
 from ml_data_platform.storage.object_store import ObjectStore

@@ -17,7 +17,7 @@ from ml_data_platform.defs.antlr import antlr_notice
 from ml_data_platform.defs.instance_file import instance_config
 from ml_data_platform.defs.location import build_definitions
 from ml_data_platform.events.planning import GATES, LAYERS, UPSTREAM
-from ml_data_platform.settings import ENVIRONMENT_PREFIX
+from ml_data_platform.settings_file import ENVIRONMENT_PREFIX
 from ml_data_platform.validation.row_rules import EVENT_ROW_RULES, FEATURE_ROW_RULES
 from ml_data_platform.validation.table_rules import PARTITION_RULES
 from ml_data_platform_tests.pipeline_root import settings_for

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
+import re
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
-from ml_data_platform.errors import SettingsError
-from ml_data_platform.settings import ENVIRONMENT_PREFIX, Settings, load_settings
+from ml_data_platform.errors import ContractError, SettingsError
+from ml_data_platform.events.contracts import SHIPPED_SOURCES, load_contracts
+from ml_data_platform.settings import Settings, load_settings
+from ml_data_platform.settings_file import ENVIRONMENT_PREFIX
 
 PREFIX = ENVIRONMENT_PREFIX
 
@@ -106,6 +110,54 @@ def test_bytes_that_are_no_text_are_refused(root: Path) -> None:
     (root / "platform.yaml").write_bytes(b"fold_salt: \xff\xfe")
     with pytest.raises(SettingsError, match="cannot be read"):
         load_settings({}, root, root=root)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"threads: 2\nfold_salt: [a\nb: c\n", "line 3, column 2"),
+        (b"threads: 2\n\tfold_count: 5\n", "line 2, column 1"),
+        (b"threads: 2\nfold_salt: \xff\n", "line 2, column 12"),
+        ("threads: 2\nfold_salt: ä\0\n".encode(), "line 2, column 13"),
+        (b"threads: 2\nstart_date: 2026-13-01\n", "line 2, column 13"),
+        (b"threads: 2\nthreads: 3\n", "threads: the key is given twice, again in line 2"),
+        (b"fold_salt: &a [x]\ntolerances: [*a, *a]\n", "aliases are not taken"),
+        (b"fold_salt: " + b"[" * 5_000, "nested deeper than"),
+        (b"landing: {}\n", "`landing` cannot be used"),
+        (b'sources: "a\\0b"\n', "`sources` cannot be used"),
+        (b"threads: [2]\n", "`threads` cannot be used"),
+    ],
+)
+def test_what_is_wrong_in_the_file_is_said_with_its_place(root: Path, content: bytes, said: str) -> None:
+    """Line and column of what is no YAML, and the name of what is given twice or has another type."""
+    (root / "platform.yaml").write_bytes(content)
+    with pytest.raises(SettingsError, match=re.escape(said)):
+        load_settings({}, root, root=root)
+
+
+@pytest.mark.parametrize("kind", ["folder", "link", "fifo"])
+def test_a_settings_file_that_is_no_file_is_refused(root: Path, kind: str) -> None:
+    """Settings are not taken as absent because a folder, a dangling link or a FIFO stands in their place."""
+    path = root / "platform.yaml"
+    {"folder": path.mkdir, "link": lambda: path.symlink_to("gone"), "fifo": lambda: os.mkfifo(path)}[kind]()
+    with pytest.raises(SettingsError, match="cannot be read") as caught:
+        load_settings({}, root, root=root)
+    assert caught.value.file == str(path)
+
+
+def test_a_mark_of_byte_order_is_no_fault(root: Path) -> None:
+    """Editors of some systems write one."""
+    (root / "platform.yaml").write_bytes(b"\xef\xbb\xbfthreads: 3\n")
+    assert load_settings({}, root, root=root).threads == 3
+
+
+def test_sources_that_are_no_folder_are_not_passed_over(root: Path) -> None:
+    """Contracts would be gone without a word: what stands there is taken as their folder, which reading refuses."""
+    (root / "sources").symlink_to("gone")
+    settings = load_settings({}, root, root=root)
+    assert settings.sources == root / "sources"
+    with pytest.raises(ContractError, match="does not exist"):
+        load_contracts(SHIPPED_SOURCES, settings.sources)
 
 
 def test_an_empty_file_says_nothing(root: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ml_data_platform.settings import ENVIRONMENT_PREFIX
+from ml_data_platform.settings_file import ENVIRONMENT_PREFIX
 from ml_data_platform_tests.command_line import CommandLine
 
 # A shell may start what runs in its background deaf to SIGINT, and children inherit that.

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 import pandas as pd
 import pytest
 
-from ml_data_platform.settings import ENVIRONMENT_PREFIX
+from ml_data_platform.settings_file import ENVIRONMENT_PREFIX
 
 TITLE = "Bring your own events, from a CSV to training partitions"
 DAY = dt.timedelta(days=1)

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from ml_data_platform.landing.inbox import fingerprint, ready_files
+from ml_data_platform_tests.bound_user import run_bound
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 
@@ -71,6 +72,23 @@ def test_links_are_returned_but_not_followed(tmp_path):
         os.utime(link, (0, 0), follow_symlinks=False)
     assert ready(tmp_path) == ["a.csv", "folder", "link", "loop"]
     assert ready_files(tmp_path, "absent", now=NOW, settle_seconds=5) == []
+
+
+def test_a_folder_that_may_not_be_read_is_returned_and_holds_nothing_up(tmp_path):
+    """It is named, so that landing can say what is wrong with it; what lies beside it and in other folders is ready."""
+    names = ["shop/a.csv", "shop/closed/b.csv", "shop/open/c.csv"]
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("x")
+    (tmp_path / "shop/closed").chmod(0)
+    script = (
+        "import sys; from datetime import UTC, datetime; from pathlib import Path\n"
+        "from ml_data_platform.landing.inbox import ready_files\n"
+        "found = ready_files(Path(sys.argv[1]), 'shop', now=datetime.now(UTC), settle_seconds=0)\n"
+        "print(*(file.path.relative_to(sys.argv[1]) for file in found))"
+    )
+    done = run_bound("-c", script, tmp_path)
+    assert done.stdout.split() == ["shop/a.csv", "shop/closed", "shop/open/c.csv"], done.stderr
 
 
 def test_fingerprint_changes_with_any_file_and_not_with_the_order(tmp_path):

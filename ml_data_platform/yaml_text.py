@@ -13,10 +13,23 @@ from typing import Any
 
 import yaml
 
-from ml_data_platform.events.contract_errors import Problem, contract_error
+from ml_data_platform.errors import YamlTextError, bounded
 
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 20
+_BREAK = "\n"
+Problem = tuple[str, str, object]
+"""Dotted key, empty for the file as a whole; what is wrong; what was found."""
+
+
+class _PlacedLoader(yaml.SafeLoader):
+    """The constructors of dates, numbers and binaries raise plain errors, which name no line."""
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> object:
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, OverflowError) as cause:
+            raise yaml.constructor.ConstructorError(None, None, str(cause), node.start_mark) from cause
 
 
 def regular_bytes(path: Path) -> bytes:
@@ -30,48 +43,63 @@ def regular_bytes(path: Path) -> bytes:
     return path.read_bytes()
 
 
-def read_yaml(content: bytes | str, file: str) -> object:
+def read_yaml(content: bytes | str) -> object:
     """Read one YAML document.
 
     Args:
         content: The text, UTF-8.
-        file: Where it came from, for messages.
 
     Raises:
-        ContractError: It is no YAML, is too long or too deep, has aliases, or repeats a key.
+        YamlTextError: It is no YAML, is too long or too deep, has aliases, or repeats a key.
     """
     if len(content) > MAX_BYTES:
-        raise contract_error([Problem("", f"is longer than {MAX_BYTES} bytes", len(content))], file)
+        raise _error(("", f"is longer than {MAX_BYTES} bytes", len(content)))
     try:
-        _refuse_growth(content, file)
+        _refuse_growth(content)
         repeated = tuple(_repeated_keys(yaml.compose(content, Loader=yaml.SafeLoader), ()))
         if repeated:
-            raise contract_error(repeated, file)
-        raw: Any = yaml.safe_load(content)
+            raise _error(*repeated)
+        raw: Any = yaml.load(content, Loader=_PlacedLoader)  # noqa: S506 - a safe one
         _refuse_unwritable_text(raw)
-    # The constructors of dates, numbers and binaries raise plain ValueErrors; deep nesting exhausts the stack.
+    # Deep nesting exhausts the stack.
     except (yaml.YAMLError, ValueError, RecursionError, OverflowError) as cause:
-        raise contract_error([Problem("", "is not readable YAML", _place_and_reason(cause))], file) from cause
+        raise _error(("", "is not readable YAML", _place_and_reason(cause, content))) from cause
     return raw
 
 
-def _place_and_reason(cause: Exception) -> str:
+def _error(*problems: Problem) -> YamlTextError:
+    """Return one error for all problems: each with a dotted key, what is wrong, and what was found."""
+    key, says, got = problems[0]
+    return YamlTextError(f"{key or 'the file'}: {says}, got {bounded(got)!r}", problems=problems)
+
+
+def _place_and_reason(cause: Exception, content: bytes | str) -> str:
     """Return the line and the reason: the library's own text has several lines, and its end is what matters."""
+    if isinstance(cause, yaml.reader.ReaderError):
+        # Its position counts bytes where they are no UTF-8, and characters where one of these may not be in YAML.
+        before = content[: cause.position] if cause.encoding == "utf-8" else _text(content)[: cause.position]
+        code = cause.character if isinstance(cause.character, int) else ord(cause.character)
+        place = f"line {_text(before).count(_BREAK) + 1}, column {len(_text(before).rpartition(_BREAK)[2]) + 1}"
+        return f"{place}: {cause.reason}, character {code:#04x}"
     if isinstance(cause, yaml.MarkedYAMLError) and cause.problem_mark is not None:
         mark = cause.problem_mark
         return f"line {mark.line + 1}, column {mark.column + 1}: {cause.problem}"
     return str(cause)
 
 
-def _refuse_growth(content: bytes | str, file: str) -> None:
+def _text(content: bytes | str) -> str:
+    return content if isinstance(content, str) else content.decode("utf-8-sig", "replace")
+
+
+def _refuse_growth(content: bytes | str) -> None:
     """Nested aliases grow without bound when they are walked, and deep nesting takes its square in time."""
     depth = 0
     for event in yaml.parse(content, Loader=yaml.SafeLoader):
         if isinstance(event, yaml.AliasEvent):
-            raise contract_error([Problem("", "aliases are not taken", f"*{event.anchor}")], file)
+            raise _error(("", "aliases are not taken", f"*{event.anchor}"))
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > MAX_DEPTH:
-            raise contract_error([Problem("", f"is nested deeper than {MAX_DEPTH} levels", depth)], file)
+            raise _error(("", f"is nested deeper than {MAX_DEPTH} levels", depth))
 
 
 def _repeated_keys(node: yaml.Node | None, location: tuple[str, ...]) -> Iterator[Problem]:
@@ -84,7 +112,7 @@ def _repeated_keys(node: yaml.Node | None, location: tuple[str, ...]) -> Iterato
             name = str(key.value)
             if (key.tag, name) in seen:
                 line = key.start_mark.line + 1
-                yield Problem(".".join((*location, name)), f"the key is given twice, again in line {line}", name)
+                yield ".".join((*location, name)), f"the key is given twice, again in line {line}", name
             seen.add((key.tag, name))
             yield from _repeated_keys(value, (*location, name))
 
