@@ -212,7 +212,7 @@ def tracking_faults(repository: VersionsRepository, manifest: Manifest) -> list[
     faults = []
     for folder in manifest.tracked:
         top = f"{DATA}/{folder.name}"
-        tracked = repository.git("show", f"refs/tags/{manifest.tag}:{top}.dvc") + "\n"
+        tracked = repository.git("cat-file", "blob", f"refs/tags/{manifest.tag}:{top}.dvc") + "\n"
         if tracked != tracking_text(folder):
             faults.append(f"{top}.dvc tracks another listing than the manifest names")
         if listing_md5({file.path.removeprefix(f"{top}/"): file.md5 for file in folder.files}) != folder.dir_md5:

@@ -20,6 +20,7 @@ from ml_data_platform.events.sql_text import sql_identifier
 from ml_data_platform.storage import duck
 from ml_data_platform.storage.durability import file_sha256
 from ml_data_platform.storage.layout import Layout
+from ml_data_platform.storage.scratch import place_to_write
 from ml_data_platform.storage.table_store import TableStore
 
 
@@ -113,7 +114,7 @@ def compare_versions(
     differing = sorted(day for day in old.keys() | new.keys() if _content(old.get(day)) != _content(new.get(day)))
     columns = sorted({column.name for column in first.columns} & {column.name for column in second.columns})
     with (
-        tempfile.TemporaryDirectory(dir=dvc.folder / ".dvc" / "tmp") as scratch,
+        tempfile.TemporaryDirectory(dir=place_to_write(dvc.folder / ".dvc" / "tmp")) as scratch,
         duck.connect(
             Path(scratch),
             folders=[store.objects.local_folder, dvc.folder],

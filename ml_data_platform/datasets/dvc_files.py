@@ -24,6 +24,7 @@ from ml_data_platform.datasets.manifest import Manifest
 from ml_data_platform.datasets.manifest_fields import DATA
 from ml_data_platform.errors import CorruptVersionError, PlatformError, VersionError, bounded
 from ml_data_platform.storage.durability import sync_file, sync_folder
+from ml_data_platform.storage.scratch import place_to_write
 
 REMOTE = "store"
 _SECRETS = (
@@ -271,7 +272,7 @@ class DvcFiles:
 
     @property
     def _state(self) -> Path:
-        return self.folder / ".dvc" / "tmp" / "site"
+        return place_to_write(self.folder / ".dvc" / "tmp") / "site"
 
     def _override(self) -> dict[str, Any] | None:
         """Return what counts over all configuration: the remote, and that cache and state are the folder's own."""

@@ -48,6 +48,12 @@ _RUNS_NOTHING: Mapping[str, str] = {
 }
 """For every command, over all configuration: a repository from elsewhere cannot name programs that git would run."""
 
+_ONLY_READS = frozenset(
+    {"cat-file", "for-each-ref", "fsck", "ls-tree", "merge-base", "rev-list", "rev-parse", "show-ref"}
+)
+"""Commands that read objects and refs, and run no program that a repository could name: these also read a repository of
+another user. Any other command is left to git, which refuses it there."""
+
 TRANSPORTS: Mapping[str, str] = {"GIT_ALLOW_PROTOCOL": "file:git:http:https:ssh"}
 """For commands that reach another repository; all others reach none, whatever a repository says that it lacks."""
 
@@ -74,6 +80,13 @@ class Git:
             VersionError: Git is missing, or the command failed.
         """
         done = self._run(*arguments, text=text, environment=environment)
+        if "dubious ownership" in done.stderr:
+            raise VersionError(
+                f"the repository belongs to another user: git does not {arguments[0]} there, since it could run programs",
+                remedy="Run it as that user; or, trusting that user, allow it once, as git says.",
+                repository=str(self.folder),
+                git=bounded(done.stderr.strip().rpartition("\t")[2].partition("\n")[0], 300),
+            )
         if done.returncode != 0:
             raise VersionError(
                 f"git {arguments[0]} failed: {bounded(done.stderr.strip(), 500)}", repository=str(self.folder)
@@ -92,10 +105,14 @@ class Git:
                 encoding="utf-8",
                 errors="backslashreplace",
                 check=False,
-                env={**_clean_environment(), **(environment or {})},
+                env={**_clean_environment(self._settings_of(arguments[0])), **(environment or {})},
             )
         except FileNotFoundError as error:
             raise VersionError("versions are kept in git, which is not installed", remedy="Install git.") from error
+
+    def _settings_of(self, command: str) -> Mapping[str, str]:
+        named = {"safe.directory": str(self.folder.resolve())} if command in _ONLY_READS else {}
+        return {**_RUNS_NOTHING, **named}
 
     def contents(self, names: Sequence[str]) -> list[str]:
         """Return the texts of several files of commits; one process reads them all.
@@ -237,11 +254,11 @@ class Git:
             lock.unlink(missing_ok=True)
 
 
-def _clean_environment() -> dict[str, str]:
-    """Return the environment without variables that point git at another repository, in which no other program is run."""
+def _clean_environment(settings: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment with settings of git, and without variables that point git at another repository."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    overrides = {"GIT_CONFIG_COUNT": str(len(_RUNS_NOTHING))}
-    for number, (name, value) in enumerate(_RUNS_NOTHING.items()):
+    overrides = {"GIT_CONFIG_COUNT": str(len(settings))}
+    for number, (name, value) in enumerate(settings.items()):
         overrides |= {f"GIT_CONFIG_KEY_{number}": name, f"GIT_CONFIG_VALUE_{number}": value}
     closed = {"GIT_NO_LAZY_FETCH": "1", "GIT_ALLOW_PROTOCOL": "none", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
     return {**kept, **overrides, **closed}

@@ -73,7 +73,7 @@ def pin_checkout(folder: Path) -> PinnedData:
         )
     manifest = Manifest.from_text(manifest_file.read_text(encoding="utf-8"), where=str(folder))
     try:
-        committed = Git(folder)("show", f"refs/tags/{manifest.tag}:{MANIFEST}")
+        committed = Git(folder)("cat-file", "blob", f"refs/tags/{manifest.tag}:{MANIFEST}")
     except VersionError as error:
         raise UnpinnedDataError(
             "the folder names a version that its git does not have",

@@ -221,7 +221,7 @@ class VersionsRepository:
             CorruptVersionError: Its manifest cannot be read.
         """
         name = self.full_tag(tag)
-        return manifest_of_tag(self.git("show", f"refs/tags/{name}:{MANIFEST}"), name)
+        return manifest_of_tag(self.git("cat-file", "blob", f"refs/tags/{name}:{MANIFEST}"), name)
 
     def full_tag(self, tag: str) -> str:
         """Return the full name of a version.

@@ -6,15 +6,18 @@ system releases also on SIGKILL. Does not belong here: what is written into the 
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import shutil
+import stat
 import tempfile
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from ml_data_platform.errors import SystemFaultError
 from ml_data_platform.storage.durability import make_folder
 from ml_data_platform.storage.system_faults import naming
 
@@ -51,10 +54,25 @@ def private_folder(top: Path) -> Iterator[Path]:
 
 
 def place_to_write(top: Path) -> Path:
-    """Return ``top``; for one who may only read there, a folder below the temporary one of the machine."""
+    """Return ``top``; for one who may only read there, a folder below the temporary one of the machine.
+
+    Raises:
+        SystemFaultError: That folder is another user's, who could exchange what is written there.
+    """
     if os.access(next(each for each in (top, *top.parents) if each.exists()), os.W_OK):
         return top
-    return Path(tempfile.gettempdir()) / f"ml-data-platform-{os.getuid()}"
+    folder = Path(tempfile.gettempdir()) / f"ml-data-platform-{os.geteuid()}"
+    with suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
+        raise SystemFaultError(
+            "The temporary folder of this user is no folder, or others may write to it.",
+            remedy="Remove it, or set TMPDIR to a folder of your own.",
+            errno=errno.EPERM,
+            file=str(folder),
+        )
+    return folder
 
 
 def reap_dead(top: Path) -> int:
