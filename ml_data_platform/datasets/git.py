@@ -12,6 +12,7 @@ import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from ml_data_platform.datasets.loose_objects import altered_padding
 from ml_data_platform.errors import VersionError, bounded
 
 BRANCH = "main"
@@ -187,6 +188,9 @@ class Git:
         lines = (done.stdout + done.stderr).splitlines()
         found = [line for line in lines if line.strip()] if done.returncode else []
         lost = [line for line in lines if "unborn branch" in line and self.tip() is not None] if not found else []
+        found += [
+            f"a bit behind the end of {path.name}" for path, _ in altered_padding(self.folder / ".git" / "objects")
+        ]
         return [*found, *(f"HEAD names a branch that is not there: {line}" for line in lost)]
 
     def renew(self) -> None:
@@ -201,6 +205,11 @@ class Git:
         }
         for name in [name for name, usable in is_usable.items() if not usable and (top / name).is_file()]:
             self._set_aside(name)
+        for path, cleared in altered_padding(top / "objects"):
+            renewed = path.with_name(f"tmp_obj_{path.name}")
+            renewed.write_bytes(cleared)
+            renewed.chmod(path.stat().st_mode & 0o777)
+            renewed.replace(path)
         self.initialise()
         if (top / "index").is_file() and any("index" in line for line in self.faults()):
             self._set_aside("index")
