@@ -25,6 +25,7 @@ from ml_data_platform.cli.options import (
     StartOption,
     ToOption,
     day_argument,
+    said_where_new,
     settings_of,
 )
 from ml_data_platform.cli.pulling import pull, pulled_days, show_landed
@@ -143,13 +144,16 @@ def land(
     if source is not None and not paths:
         days = pulled_days(first, last)
         settings = settings_of(root, sources)
-        pull(settings, source, days, is_dry_run=dry_run, is_historical=historical, as_json=as_json)
+        with said_where_new(settings):
+            pull(settings, source, days, is_dry_run=dry_run, is_historical=historical, as_json=as_json)
         return
     for given, name in ((first, "--from"), (last, "--to"), (dry_run, "--dry-run")):
         if given:
             raise typer.BadParameter("it goes with --source, and without paths", param_hint=name)
     settings = settings_of(root, sources)
-    if not land_ready(settings, paths, source, as_json=as_json, is_historical=historical, replaces=replaces):
+    with said_where_new(settings):
+        is_landed = land_ready(settings, paths, source, as_json=as_json, is_historical=historical, replaces=replaces)
+    if not is_landed:
         raise typer.Exit(1)
 
 

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import datetime as dt
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from ml_data_platform.cli import screen
 from ml_data_platform.errors import PartitionKeyError, SettingsError
 from ml_data_platform.settings import Settings, load_settings
 from ml_data_platform.storage.access import keep_private
@@ -147,6 +149,23 @@ def settings_of(root: str | None, sources: Path | None = None, **overrides: Any)
         )
     keep_private(settings.access)
     return settings
+
+
+@contextmanager
+def said_where_new(settings: Settings) -> Iterator[None]:
+    """Say of a root that the block begins that it is a new one: its name may be mistyped."""
+    if is_root(settings):
+        yield
+        return
+    ended = None
+    try:
+        yield
+    except typer.Exit as error:
+        ended = error
+    begun = is_root(settings)
+    screen.note(f"a new root begins in {settings.root}" if begun else f"there is no root in {settings.root} yet")
+    if ended is not None:
+        raise ended
 
 
 def require_root(settings: Settings) -> Settings:

@@ -26,6 +26,7 @@ from ml_data_platform.cli.options import (
     day_argument,
     days_between,
     require_start,
+    said_where_new,
     settings_of,
 )
 from ml_data_platform.errors import SettingsError
@@ -99,7 +100,8 @@ def dev(
     settings = settings_of(root, sources)
     hosts = [_as_host(name) for name in allowed_host or ()]
     # The UI is a first use too: where there is no root, one begins.
-    open_platform(settings).store.objects.prepare()
+    with said_where_new(settings):
+        open_platform(settings).store.objects.prepare()
     require_free_port(port)
     home = prepare_home(settings)
     environment = {
@@ -170,7 +172,8 @@ def demo(
     arguments = ["--out", landing, "--start", start, "--days", days, "--events-per-day", events_per_day, "--seed", seed]
 
     _announce(1, "generate", arguments)
-    _generate(settings, start, days, events_per_day, seed)
+    with said_where_new(settings):
+        _generate(settings, start, days, events_per_day, seed)
     _announce(2, "land", ["--historical", *of_root])
     # Days of the past, of which nothing is late.
     is_landed = feeding.land_ready(settings.model_copy(update={"settle_seconds": 0.0}), is_historical=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import socket
 
 import pytest
@@ -14,15 +15,41 @@ from ml_data_platform.errors import ContractError, PlatformError, SettingsError,
 from ml_data_platform_tests.command_line import CommandLine
 
 
-@pytest.mark.parametrize("command", ["status", "plan", "backfill"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "status",
+        "plan",
+        "backfill",
+        "replay --reason late",
+        "retract 0123456789 --source demo_shop --reason wrong",
+        "version cut",
+        "train",
+        "gc",
+        "adopt",
+        "suites --out suites",
+    ],
+)
 def test_looking_at_a_missing_root_does_not_make_it(cli: CommandLine, command: str) -> None:
     """A mistyped root is an error that says what to do, not an empty root."""
-    result = cli(command, "--root", "typo")
+    result = cli(*command.split(), "--root", "typo")
     assert (result.status, result.out) == (1, "")
     assert result.err.count("error:") == 1
     assert "typo" in result.err
     assert "ml-data-platform init" in result.err
     assert cli.tree() == []
+
+
+def test_a_command_that_begins_a_root_says_so(cli: CommandLine) -> None:
+    """A mistyped root is seen at once; a second landing, a script's document and landing nothing are no new root."""
+    (cli.folder / "a.jsonl").write_text("{}\n{}\n")
+    nothing = cli("land", "--root", "mistyped")
+    assert "there is no root in" in nothing.err
+    assert cli.tree() == ["a.jsonl"]
+    begun = cli("land", "a.jsonl", "--source", "demo_shop", "--root", "mistyped", "--json")
+    assert f"note: a new root begins in {cli.folder / 'mistyped'}" in begun.err
+    assert json.loads(begun.out)["files"] == 1
+    assert "root" not in cli("land", "a.jsonl", "--source", "demo_shop", "--root", "mistyped").err
 
 
 def test_a_root_that_is_a_file(cli: CommandLine) -> None:
