@@ -165,14 +165,17 @@ def lineage_at(root: Path) -> Lineage:
 
 
 @pytest.mark.parametrize("event", ODD)
-def test_odd_ids_are_found_and_shown(many_days: Path, event: str) -> None:
+def test_odd_ids_are_found_and_shown(many_days: Path, event: str, tmp_path: Path) -> None:
     """Quotes, markup, control characters, SQL, names of partitions: the row is found, JSON holds the id, lines are safe."""
     found = lineage_at(many_days).trace(event)
     assert (found.made_from.kind, found.made_from.name) == ("event", event)
     assert [node.facts["rows"] for node in found.contained_in] == [1, 1]
     assert json.loads(json.dumps(found.to_json()))["made_from"]["name"] == event
-    lines = list(_lines(found.made_from))
+    lines = CommandLine(tmp_path).ok("trace", event, "--root", many_days).out.splitlines()
     assert all(line.isprintable() for line in lines)
+    assert len(lines) == len(list(_lines(found.made_from))) + sum(
+        len(list(_lines(each))) for each in found.contained_in
+    )
     assert event.encode("unicode_escape").decode() in lines[0] or event in lines[0]
 
 
