@@ -246,7 +246,7 @@ def print_refused_days(days: Iterable[dt.date]) -> None:
 
 def refused_days(decisions: Iterable[Decision]) -> set[dt.date]:
     """Return the days whose refusal blocks any of these partitions."""
-    return {day for decision in decisions if decision.status is Status.BLOCKED for day in decision.blocked_by}
+    return {day for decision in decisions if decision.by_refusal for day in decision.blocked_by}
 
 
 def print_report(report: BackfillReport) -> None:

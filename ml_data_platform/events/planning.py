@@ -129,8 +129,8 @@ class Decision:
         day: UTC day.
         status: What is to be done.
         reasons: For a dirty partition the inputs that changed or files that are lost, for a blocked one what blocks it.
-        blocked_by: Days that block this partition: refused ones, else those with a missing upstream; none where it
-            waits for a contract.
+        blocked_by: Days that block this partition: refused ones, else those with a missing upstream, where there are any.
+        by_refusal: Whether these are refused ones.
         required: The inputs required now; empty where it is not needed.
         lost: Files of it that were published and are lost, in words.
     """
@@ -142,6 +142,7 @@ class Decision:
     blocked_by: tuple[dt.date, ...] = ()
     required: Mapping[str, str] = field(default_factory=dict)
     lost: tuple[str, ...] = ()
+    by_refusal: bool = False
 
 
 def required_inputs(state: State, asset: str, day: dt.date) -> dict[str, str]:
@@ -277,7 +278,7 @@ def _blocked(state: State, asset: str, day: dt.date, required: Mapping[str, str]
         return Decision(asset, day, Status.BLOCKED, (state.lost[day],), (), required)
     if asset == "validated_events" and is_refused(state, day) and (REJECTS, day) not in state.lost_files:
         reason = "its rows were refused by a blocking check; waits for new inputs"
-        return Decision(asset, day, Status.BLOCKED, (reason,), (day,), required)
+        return Decision(asset, day, Status.BLOCKED, (reason,), (day,), required, by_refusal=True)
     missing = missing_upstream(state, asset, day)
     if missing:
         refused = refused_days(state, asset, day)
@@ -285,7 +286,7 @@ def _blocked(state: State, asset: str, day: dt.date, required: Mapping[str, str]
         if refused:
             reasons = (f"blocked by validated_events of {', '.join(map(str, refused))}",)
         blocked_by = refused or tuple(sorted({of for _, of in missing if not state.lacking_contracts(of)}))
-        return Decision(asset, day, Status.BLOCKED, reasons, blocked_by, required)
+        return Decision(asset, day, Status.BLOCKED, reasons, blocked_by, required, by_refusal=bool(refused))
     return None
 
 

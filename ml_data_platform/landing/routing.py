@@ -32,6 +32,7 @@ from ml_data_platform.landing.readers import read_chunks
 from ml_data_platform.storage import duck
 from ml_data_platform.storage.duck import connect
 from ml_data_platform.storage.parquet import StagedFile, copy_options, verify_file
+from ml_data_platform.storage.system_faults import says_full
 
 _LAST_MICROSECOND = (datetime.max.replace(tzinfo=UTC) - datetime.fromtimestamp(0, UTC)) // timedelta(microseconds=1)
 
@@ -181,8 +182,11 @@ def route_file(
             if admission is not None and fragments[0] is not None:
                 timing = measure(fragments[0].path, contract, admission, engine)
         except duckdb.OutOfMemoryException as error:
+            if says_full(str(error)):
+                raise
             raise SettingsError(
-                "The rows of a landed file are too large for the engine's memory.",
+                "The rows of a landed file are too large for the engine's memory: they need more than the "
+                f"{memory_limit} of the setting `memory_limit`.",
                 remedy="Raise `memory_limit` and land the file again; nothing was recorded.",
                 source=contract.source,
                 file=sha256,
