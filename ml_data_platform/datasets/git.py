@@ -6,9 +6,11 @@ change what it does. Does not belong here: what is committed.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import subprocess
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -18,6 +20,8 @@ from ml_data_platform.errors import VersionError, bounded
 BRANCH = "main"
 _INDEX = "ml_data_platform.index"
 _LOOSE = re.compile(r"[0-9a-f]{40}")
+_NAMES_A_COMMIT = re.compile(rb"[0-9a-f]{40}\n")
+_TELLS_A_GAP = re.compile(r"missing |broken link from |\s+to |dangling |notice: ")
 _HEAD = re.compile(rb"ref: refs/heads/[A-Za-z0-9._/-]+\n|[0-9a-f]{40}\n")
 CONFIG: Mapping[str, str] = {
     "user.name": "ml-data-platform",
@@ -187,6 +191,9 @@ class Git:
         done = self._run("fsck", "--full", "--no-dangling", "--no-progress")
         lines = (done.stdout + done.stderr).splitlines()
         found = [line for line in lines if line.strip()] if done.returncode else []
+        # What no branch and no tag leads to may miss what was given up.
+        if found and all(map(_TELLS_A_GAP.match, found)) and self.succeeds("rev-list", "--objects", "--quiet", "--all"):
+            found = []
         lost = [line for line in lines if "unborn branch" in line and self.tip() is not None] if not found else []
         found += [
             f"a bit behind the end of {path.name}" for path, _ in altered_padding(self.folder / ".git" / "objects")
@@ -218,6 +225,40 @@ class Git:
         damaged = self.folder / ".git" / "damaged"
         damaged.mkdir(exist_ok=True)
         (self.folder / ".git" / name).replace(damaged / name.rpartition("/")[2])
+
+    def set_aside_references(self) -> list[str]:
+        """Set aside files of branches and tags that name no commit, and logs of references; returns the tags' names."""
+        refs, aside = self.folder / ".git" / "refs", []
+        for path in sorted(each for top in ("heads", "tags") for each in (refs / top).rglob("*") if each.is_file()):
+            name = path.relative_to(refs).as_posix()
+            if not _NAMES_A_COMMIT.fullmatch(path.read_bytes()):
+                self._set_aside(f"refs/{name}")
+                aside += [name.removeprefix("tags/")] if name.startswith("tags/") else []
+        return aside
+
+    def set_aside_objects(self) -> None:
+        """Set aside loose objects that are not what their names say, so that they can be written again."""
+        for path in sorted((self.folder / ".git" / "objects").glob("??/*")):
+            if not _is_object(path):
+                self._set_aside(path.relative_to(self.folder / ".git").as_posix())
+
+    def write_work_tree(self) -> None:
+        """Write all files of the work tree, and their folders, as objects; those that are there already stay."""
+        index = self.folder / ".git" / _INDEX
+        index.unlink(missing_ok=True)
+        apart = {"GIT_INDEX_FILE": str(index)}
+        files = self("ls-files", "--others", "--exclude-standard", "-z", environment=apart)
+        self("update-index", "--add", "-z", "--stdin", text=files, environment=apart)
+        self("write-tree", environment=apart)
+
+    def is_complete(self, commit: str) -> bool:
+        """Tell whether a commit is there with all its files, whatever became of those before it."""
+        return self.succeeds("rev-list", "--objects", "--no-walk", "--quiet", commit)
+
+    def tag(self, name: str, commit: str, *, message: str, at: str) -> None:
+        """Name a commit, in place of what had the name."""
+        dates = {"GIT_COMMITTER_DATE": at}
+        self("tag", "--annotate", "--force", "--file=-", name, commit, text=message, environment=dates)
 
     def fetch_again(self, faults: Iterable[str]) -> bool:
         """Fetch all objects anew from a remote of git, where somebody has named one; those that are damaged are set aside.
@@ -261,6 +302,14 @@ class Git:
         """Remove lock files that a killed git left; the caller holds the lock of the repository of versions."""
         for lock in (self.folder / ".git").rglob("*.lock"):
             lock.unlink(missing_ok=True)
+
+
+def _is_object(path: Path) -> bool:
+    try:
+        content = zlib.decompress(path.read_bytes())
+    except (OSError, zlib.error):
+        return False
+    return hashlib.sha1(content, usedforsecurity=False).hexdigest() == path.parent.name + path.name
 
 
 def _clean_environment(settings: Mapping[str, str]) -> dict[str, str]:

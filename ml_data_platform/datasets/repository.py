@@ -166,8 +166,7 @@ class VersionsRepository:
         path.write_text(manifest.to_text(), encoding="utf-8")
         self._write_pipeline(manifest)
         commit = self.git.commit(message, self._own_files(parent), at=manifest.created_at, parent=parent)
-        dates = {"GIT_COMMITTER_DATE": manifest.created_at}
-        self.git("tag", "--annotate", "--file=-", manifest.tag, commit, text=message, environment=dates)
+        self.git.tag(manifest.tag, commit, message=message, at=manifest.created_at)
         self.git.move_branch(commit)
 
     def _own_files(self, parent: str) -> list[str]:

@@ -18,6 +18,7 @@ from pathlib import Path
 from ml_data_platform.datasets.checkout import tracking_faults
 from ml_data_platform.datasets.dataset_versions import oids_of
 from ml_data_platform.datasets.dvc_texts import listing_text
+from ml_data_platform.datasets.lost_commits import mend
 from ml_data_platform.datasets.manifest import Manifest
 from ml_data_platform.datasets.manifest_fields import DATA
 from ml_data_platform.datasets.repository import VersionsRepository
@@ -101,7 +102,10 @@ class _Versions:
     def _git_again(self) -> bool:
         self._git.renew()
         faults = self._git.faults()
-        return not faults or (self._git.fetch_again(faults) and not self._git.faults())
+        if not faults or (self._git.fetch_again(faults) and not self._git.faults()):
+            return True
+        mend(self._git)
+        return not self._git.faults()
 
     def _bytes(self, manifests: list[Manifest]) -> Iterator[_Found]:
         """Find files of versions that DVC's cache or remote has lost, or has with other bytes."""

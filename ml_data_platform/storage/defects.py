@@ -143,8 +143,9 @@ MEANINGS: Mapping[Kind, tuple[str, str]] = {
     Kind.VERSION_DAMAGED: (
         "What git keeps of versions is damaged, or a version's manifest, tag and files in git contradict each other.",
         (
-            "`ml-data-platform verify --repair` fetches it again, where `git remote add` named a copy of the repository;"
-            " without a copy the version is lost: delete its tag, and `ml-data-platform version cut`."
+            "`ml-data-platform verify --repair` makes it again from the work tree and the commits, or fetches it, where"
+            " `git remote add` named a copy of the repository. Else the version is lost: give its tag up in the folder of"
+            " versions, `git tag -d TAG`; then `ml-data-platform verify --repair`, `ml-data-platform version cut`."
         ),
     ),
     Kind.VERSION_BYTES_ALTERED: (

@@ -57,6 +57,14 @@ def flip(path: Path, rng: random.Random) -> bytes:
     return content
 
 
+def _inflated(content: bytes) -> bytes:
+    """Return what an object of git holds: a bit that fills the last byte of its stream up is in nothing that is read."""
+    try:
+        return zlib.decompress(content)
+    except zlib.error:
+        return b""
+
+
 PLACES: dict[str, Place] = {
     "loose objects": lambda root: [*(root / "versions" / ".git" / "objects").glob("??/*")],
     "packs": lambda root: [*(root / "versions" / ".git" / "objects" / "pack").glob("*.pack")],
@@ -91,7 +99,7 @@ def test_a_flipped_bit_is_found_every_time(root: Path, place: str) -> None:
     files = sorted(PLACES[place](root))
     for path in rng.sample(files, min(4, len(files))):
         content = flip(path, rng)
-        assert defects(root), (path, place)
+        assert defects(root) or _inflated(path.read_bytes()) == _inflated(content) != b"", (path, place)
         path.write_bytes(content)
     assert defects(root) == []
 
@@ -168,7 +176,8 @@ def test_git_is_fetched_again_from_a_copy_and_else_named_as_lost(root: Path) -> 
     assert {each.kind for each in found} == {Kind.VERSION_DAMAGED}
     assert not any(each.is_repaired for each in found)
     assert any(tag in each.key for each in found)
-    assert damaged.exists(), "what cannot be had again is not removed"
+    kept = versions / ".git" / "damaged" / damaged.name
+    assert kept.exists(), "what cannot be had again is set aside, not removed"
     git(versions, "remote", "add", "backup", str(root / "copy.git"))
     assert any(each.is_repaired for each in defects(root, is_repair=True))
     assert defects(root) == []
@@ -185,7 +194,7 @@ def _tip(root: Path) -> str | None:
 
 @pytest.mark.parametrize("name", ["HEAD", "config", "index", "refs/heads/main"])
 def test_what_git_keeps_beside_objects_is_found_and_made_again(root: Path, name: str) -> None:
-    """Every flip that git minds is told; HEAD, configuration and index are made again, a branch is named."""
+    """Every flip that git minds is told; HEAD, configuration, index and branch are made again."""
     path = root / "versions" / ".git" / name
     content, rng, tip = path.read_bytes(), random.Random(name), repository_at(root).git.tip()
     for _ in range(4):
@@ -193,15 +202,54 @@ def test_what_git_keeps_beside_objects_is_found_and_made_again(root: Path, name:
         # Git reads small and large digits alike, and much of its configuration changes nothing that it does here.
         is_same = name == "refs/heads/main" and _tip(root) == tip
         assert defects(root) or is_same or name == "config"
-        if name != "refs/heads/main":
-            assert all(each.is_repaired for each in defects(root, is_repair=True))
-            assert defects(root) == []
+        assert all(each.is_repaired for each in defects(root, is_repair=True))
+        assert defects(root) == []
+        assert repository_at(root).git.tip() == tip or is_same
         path.write_bytes(content)
     path.unlink()
     found = defects(root, is_repair=True)
     assert all(each.is_repaired for each in found)
     assert found or name != "HEAD"
     path.write_bytes(content)
+    assert defects(root) == []
+
+
+def _object(versions: Path, name: str) -> Path:
+    sha1 = git(versions, "rev-parse", name)
+    return versions / ".git" / "objects" / sha1[:2] / sha1[2:]
+
+
+@pytest.mark.parametrize("name", ["TAG", "TAG:version.json", "TAG^{tree}", "reference"])
+def test_the_newest_version_comes_back_without_a_copy(root: Path, name: str) -> None:
+    """Its files and folders from the work tree, its tag from its commit: each object has the bytes of before."""
+    versions, tag = root / "versions", repository_at(root).tags()[-1]
+    names = git(versions, "rev-parse", tag, f"{tag}^{{tree}}", f"{tag}:version.json")
+    path = versions / ".git" / "refs" / "tags" / tag if name == "reference" else _object(versions, name.replace("TAG", tag))
+    path.chmod(0o644)
+    path.write_bytes(b"0")
+    assert all(each.is_repaired for each in defects(root, is_repair=True) if each.key.endswith(".git"))
+    assert defects(root) == []
+    assert git(versions, "rev-parse", tag, f"{tag}^{{tree}}", f"{tag}:version.json") == names
+
+
+@pytest.mark.parametrize("name", ["TAG:version.json", "TAG^{commit}", "TAG^{commit}^"])
+@pytest.mark.parametrize("newest", [False, True], ids=["first", "all"])
+def test_what_is_lost_is_given_up_and_cutting_goes_on(root: Path, name: str, newest: bool) -> None:
+    """The tag is deleted as the message says: the rest is whole again, the next cut works, and stays whole."""
+    versions, tags = root / "versions", repository_at(root).tags()
+    (versions / "version.json").write_text("not what it was")
+    given_up = tags if newest else tags[:1]
+    for tag in given_up:
+        _object(versions, name.replace("TAG", tag)).unlink(missing_ok=True)
+    assert Kind.VERSION_DAMAGED in {each.kind for each in defects(root, is_repair=True)}
+    for tag in given_up:
+        git(versions, "tag", "--delete", tag)
+    found = defects(root, is_repair=True)
+    assert all(each.is_repaired for each in found), found
+    assert defects(root) == []
+    publish_features(store_at(root), nth(3), feature_rows(nth(3), rows=10))
+    cut_now(root, REQUEST)
+    assert len(repository_at(root).versions()) == 3 - len(given_up)
     assert defects(root) == []
 
 
