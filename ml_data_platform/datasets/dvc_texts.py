@@ -72,7 +72,7 @@ def config_text(sections: Mapping[str, Mapping[str, str]]) -> str:
 
 def write_if_changed(path: Path, text: str, *, mode: int = 0o644) -> None:
     """Write a file whole or not at all, and only where it says another thing."""
-    if path.is_file() and path.read_text(encoding="utf-8") == text:
+    if path.is_file() and path.read_bytes() == text.encode():
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     written = path.with_name(f"{path.name}.new")

@@ -247,7 +247,9 @@ class Git:
         index = self.folder / ".git" / _INDEX
         index.unlink(missing_ok=True)
         apart = {"GIT_INDEX_FILE": str(index)}
-        files = self("ls-files", "--others", "--exclude-standard", "-z", environment=apart)
+        # Folders in a folder hold data, which git never has.
+        only = (".", ":(exclude)*/*/**")
+        files = self("ls-files", "--others", "--exclude-standard", "-z", "--", *only, environment=apart)
         self("update-index", "--add", "-z", "--stdin", text=files, environment=apart)
         self("write-tree", environment=apart)
 

@@ -18,8 +18,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import yaml
+
 from ml_data_platform.datasets.dvc_files import DvcFiles, Remote
-from ml_data_platform.datasets.git import Git
+from ml_data_platform.datasets.dvc_texts import write_if_changed
+from ml_data_platform.datasets.git import BRANCH, Git
 from ml_data_platform.datasets.known_days import default_cutoff
 from ml_data_platform.datasets.manifest import MANIFEST, Manifest
 from ml_data_platform.datasets.manifest_fields import DATA
@@ -138,7 +141,32 @@ class VersionsRepository:
             message, parent = (_NEW_CONFIGURATION, tip) if self.tags() else (_FIRST_MESSAGE, None)
             tip = self.git.commit(message, _CONFIGURATION, at=at, parent=parent)
             self.git.move_branch(tip)
+        for name in self.unreadable_files():
+            self.restore_file(name)
         return tip
+
+    def unreadable_files(self) -> list[str]:
+        """Return the files of the newest version in the work tree that DVC would fail on, or that are gone beside others."""
+        there = sorted(path.relative_to(self.folder).as_posix() for path in (self.folder / DATA).glob("*.dvc"))
+        pipeline = [PIPELINE, PARAMETERS] if (self.folder / PIPELINE).exists() else []
+        return [name for name in (MANIFEST, *pipeline, *there) if not self._is_readable(name)]
+
+    def restore_file(self, name: str) -> bool:
+        """Write a file of the work tree as the branch has it; where that has none, it is only taken away."""
+        blob = f"refs/heads/{BRANCH}:{name}"
+        (self.folder / name).unlink(missing_ok=True)
+        if self.git.succeeds("cat-file", "-e", blob):
+            write_if_changed(self.folder / name, self.git("cat-file", "blob", blob) + "\n")
+        return name not in self.unreadable_files()
+
+    def _is_readable(self, name: str) -> bool:
+        path = self.folder / name
+        try:
+            return isinstance(yaml.safe_load(path.read_text(encoding="utf-8")), dict)
+        except FileNotFoundError:
+            return name == MANIFEST
+        except (OSError, ValueError, yaml.YAMLError):
+            return False
 
     def take_over(self, now: dt.datetime, *, is_dry_run: bool) -> bool:
         """Commit a configuration that names nothing of this machine where that of before did; tells whether it is due.
@@ -162,8 +190,7 @@ class VersionsRepository:
 
     def record(self, manifest: Manifest, message: str, parent: str) -> None:
         """Make the work tree a version: everything is pushed already, and the tag is the commit point."""
-        path = self.folder / MANIFEST
-        path.write_text(manifest.to_text(), encoding="utf-8")
+        write_if_changed(self.folder / MANIFEST, manifest.to_text())
         self._write_pipeline(manifest)
         commit = self.git.commit(message, self._own_files(parent), at=manifest.created_at, parent=parent)
         self.git.tag(manifest.tag, commit, message=message, at=manifest.created_at)
@@ -184,8 +211,8 @@ class VersionsRepository:
             pipeline.unlink(missing_ok=True)
             parameters.unlink(missing_ok=True)
             return
-        pipeline.write_text(pipeline_text(manifest), encoding="utf-8")
-        parameters.write_text(parameters_text(cutoff), encoding="utf-8")
+        write_if_changed(parameters, parameters_text(cutoff))
+        write_if_changed(pipeline, pipeline_text(manifest))
 
     def tags(self) -> list[str]:
         """Return the names of all versions, oldest first."""

@@ -129,15 +129,27 @@ class _Versions:
             is_near = "://" not in self._repository.remote.url
             wrong = dvc.corrupt(wanted) if is_near else dict.fromkeys(dvc.missing(wanted), "missing")
         except VersionError as error:
-            yield _Found(Defect(Kind.VERSIONS_REMOTE_UNREACHABLE, self._repository.remote.url, detail=error.what))
+            defect = Defect(Kind.VERSIONS_REMOTE_UNREACHABLE, self._repository.remote.url, detail=error.what)
+            yield _Found(defect, partial(self._is_configured_again, wanted))
             return
         for oid, fault in sorted(wrong.items()):
             kind = Kind.VERSION_BYTES_MISSING if fault == "missing" else Kind.VERSION_BYTES_ALTERED
             key = f"{self._repository.remote.url}/files/md5/{oid[:2]}/{oid[2:]}"
             yield _Found(Defect(kind, key, detail=fault), partial(copies.into_remote, oid))
 
+    def _is_configured_again(self, wanted: set[str]) -> bool:
+        """Write DVC's configuration anew, which may be all that was wrong, and ask again."""
+        self._repository.dvc.configure(self._repository.remote)
+        self._repository.dvc.missing(wanted)
+        return True
+
     def _work_tree(self, manifests: Iterable[Manifest]) -> Iterator[_Found]:
         """Find files of the work tree that no version has; the next cut would take them for copies that it made."""
+        for name in self._repository.unreadable_files():
+            defect = Defect(
+                Kind.VERSION_DAMAGED, f"{self._top}/{name}", detail="it cannot be read; git has what it was"
+            )
+            yield _Found(defect, partial(self._repository.restore_file, name))
         known = {file.sha256 for manifest in manifests for file in manifest.files}
         for path, sha256 in self._repository.work_tree.hashes().items():
             there = self._repository.folder / path

@@ -158,7 +158,7 @@ MEANINGS: Mapping[Kind, tuple[str, str]] = {
     ),
     Kind.VERSIONS_REMOTE_UNREACHABLE: (
         "DVC's remote cannot be asked what it holds of the versions; nothing is known to be lost.",
-        "Check that it can be reached, and the credentials; then `ml-data-platform verify` again.",
+        "Check that it can be reached, and the credentials; `ml-data-platform verify --repair` configures DVC anew.",
     ),
     Kind.MODEL_DAMAGED: (
         "A file of a training run is gone, cannot be read, or was changed after it was written.",

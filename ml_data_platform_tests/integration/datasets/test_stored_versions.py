@@ -214,6 +214,31 @@ def test_what_git_keeps_beside_objects_is_found_and_made_again(root: Path, name:
     assert defects(root) == []
 
 
+@pytest.mark.parametrize("content", [b"\xe9: [", None], ids=["garbage", "gone"])
+@pytest.mark.parametrize("name", ["dvc.yaml", "version.json", "data/TABLE.dvc", ".dvc/config"])
+def test_files_of_the_work_tree_are_made_again(root: Path, name: str, content: bytes | None) -> None:
+    """By a repair, and by the next cut, which DVC would refuse otherwise; these versions are too short for a pipeline."""
+    versions = root / "versions"
+    path = versions / name.replace("TABLE", min((versions / "data").glob("*.dvc")).stem)
+    before = path.read_bytes() if path.exists() else None
+
+    def damage() -> None:
+        path.unlink(missing_ok=True)
+        if content is not None:
+            path.write_bytes(content)
+
+    damage()
+    assert bool(defects(root)) == (content is not None or name == ".dvc/config")
+    assert all(each.is_repaired for each in defects(root, is_repair=True))
+    assert defects(root) == []
+    assert not path.exists() or path.read_bytes() == before
+    damage()
+    publish_features(store_at(root), nth(3), feature_rows(nth(3), rows=10))
+    cut_now(root, REQUEST)
+    assert defects(root) == []
+    assert git(versions, "status", "--porcelain") == ""
+
+
 def _object(versions: Path, name: str) -> Path:
     sha1 = git(versions, "rev-parse", name)
     return versions / ".git" / "objects" / sha1[:2] / sha1[2:]
@@ -224,7 +249,11 @@ def test_the_newest_version_comes_back_without_a_copy(root: Path, name: str) -> 
     """Its files and folders from the work tree, its tag from its commit: each object has the bytes of before."""
     versions, tag = root / "versions", repository_at(root).tags()[-1]
     names = git(versions, "rev-parse", tag, f"{tag}^{{tree}}", f"{tag}:version.json")
-    path = versions / ".git" / "refs" / "tags" / tag if name == "reference" else _object(versions, name.replace("TAG", tag))
+    path = (
+        versions / ".git" / "refs" / "tags" / tag
+        if name == "reference"
+        else _object(versions, name.replace("TAG", tag))
+    )
     path.chmod(0o644)
     path.write_bytes(b"0")
     assert all(each.is_repaired for each in defects(root, is_repair=True) if each.key.endswith(".git"))
