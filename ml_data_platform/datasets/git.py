@@ -227,7 +227,7 @@ class Git:
         (self.folder / ".git" / name).replace(damaged / name.rpartition("/")[2])
 
     def set_aside_references(self) -> list[str]:
-        """Set aside files of branches and tags that name no commit, and logs of references; returns the tags' names."""
+        """Set aside files of branches and tags that name no commit; returns the tags' names."""
         refs, aside = self.folder / ".git" / "refs", []
         for path in sorted(each for top in ("heads", "tags") for each in (refs / top).rglob("*") if each.is_file()):
             name = path.relative_to(refs).as_posix()

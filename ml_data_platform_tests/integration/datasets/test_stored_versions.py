@@ -57,14 +57,6 @@ def flip(path: Path, rng: random.Random) -> bytes:
     return content
 
 
-def _inflated(content: bytes) -> bytes:
-    """Return what an object of git holds: a bit that fills the last byte of its stream up is in nothing that is read."""
-    try:
-        return zlib.decompress(content)
-    except zlib.error:
-        return b""
-
-
 PLACES: dict[str, Place] = {
     "loose objects": lambda root: [*(root / "versions" / ".git" / "objects").glob("??/*")],
     "packs": lambda root: [*(root / "versions" / ".git" / "objects" / "pack").glob("*.pack")],
@@ -99,7 +91,7 @@ def test_a_flipped_bit_is_found_every_time(root: Path, place: str) -> None:
     files = sorted(PLACES[place](root))
     for path in rng.sample(files, min(4, len(files))):
         content = flip(path, rng)
-        assert defects(root) or _inflated(path.read_bytes()) == _inflated(content) != b"", (path, place)
+        assert defects(root), (path, place)
         path.write_bytes(content)
     assert defects(root) == []
 
