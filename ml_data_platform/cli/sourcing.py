@@ -29,12 +29,23 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 
+
+def _regular(path: Path | None) -> Path | None:
+    """Return what is a file: a FIFO that nobody writes to would be waited for."""
+    if path is not None and not path.is_file():
+        raise typer.BadParameter(f"{path} is no regular file")
+    return path
+
+
 FileArgument = Annotated[
-    Path, typer.Argument(exists=True, dir_okay=False, metavar="FILE", help="A file of the source.")
+    Path,
+    typer.Argument(exists=True, dir_okay=False, callback=_regular, metavar="FILE", help="A file of the source."),
 ]
 ContractOption = Annotated[
     Path | None,
-    typer.Option("--contract", exists=True, dir_okay=False, help="Try this contract file, wherever it lies."),
+    typer.Option(
+        "--contract", exists=True, dir_okay=False, callback=_regular, help="Try this contract file, wherever it lies."
+    ),
 ]
 
 

@@ -103,7 +103,12 @@ def _sample(path: Path, max_rows: int, masker: Masker | None) -> Sample:
             if defect is not None:
                 defects[defect] += 1
                 continue
-            values = json.loads(landed, parse_float=str, parse_int=str)
+            try:
+                values = json.loads(landed, parse_float=str, parse_int=str)
+            except RecursionError:
+                # Such a row lands as the text that it is; its columns cannot be looked at.
+                defects["nested_too_deep"] += 1
+                continue
             values.pop(ROW_KEY, None)
             rows.append(dict(_flat(values, form, unaddressable)))
         if not is_whole:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from ml_data_platform_tests.command_line import CommandLine
@@ -53,3 +55,13 @@ def test_wrong_arguments(cli: CommandLine, case: str) -> None:
     assert hint in result.text
     assert "Traceback" not in result.text
     assert cli.tree() == []
+
+
+@pytest.mark.parametrize("command", ["check pipe --source demo_shop", "check file --contract pipe", "infer pipe"])
+def test_a_fifo_is_not_waited_for(cli: CommandLine, command: str) -> None:
+    """Nobody may ever write to it."""
+    os.mkfifo(cli.folder / "pipe")
+    (cli.folder / "file").write_text("{}")
+    result = cli("sources", *command.split())
+    assert result.status == 2
+    assert "no regular file" in result.text

@@ -8,6 +8,7 @@ import json
 
 import pytest
 
+from ml_data_platform.events.contract_model import SourceContract
 from ml_data_platform.landing.sampling import sample_file
 
 ROWS = [
@@ -47,3 +48,11 @@ def test_columns_are_seen_in_every_form(tmp_path, form):
     assert list(sample.profiles) == COLUMNS
     assert sample.profiles["user.id"].counts == {f"u{n}": 1 for n in range(5)}
     assert sample.profiles["payload.session.id"].counts == {"s": 5}
+
+
+def test_a_row_that_is_nested_too_deep_is_counted_and_the_others_are_looked_at(tmp_path):
+    """It lands as the text that it is; looking at its columns would exhaust the stack."""
+    path = tmp_path / "file"
+    path.write_text("\n".join(json.dumps(row) for row in ROWS) + '\n{"user": ' + "[" * 100_000 + "]" * 100_000 + "}\n")
+    sample = sample_file(path, contract=SourceContract(source="shop", format="jsonl", schema_version=1))
+    assert (sample.rows, sample.defects) == (5, {"nested_too_deep": 1})
