@@ -70,12 +70,13 @@ def config_text(sections: Mapping[str, Mapping[str, str]]) -> str:
     return "\n".join(config.write()) + "\n"
 
 
-def write_if_changed(path: Path, text: str, *, mode: int = 0o644) -> None:
+def write_if_changed(path: Path, text: str, *, mode: int | None = None) -> None:
     """Write a file whole or not at all, and only where it says another thing."""
     if path.is_file() and path.read_bytes() == text.encode():
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     written = path.with_name(f"{path.name}.new")
     written.write_text(text, encoding="utf-8")
-    written.chmod(mode)
+    if mode is not None:
+        written.chmod(mode)
     written.replace(path)

@@ -293,6 +293,11 @@ class Git:
         """Return the commit of the branch; none before the first."""
         return self("rev-parse", f"refs/heads/{BRANCH}") if self._has(f"refs/heads/{BRANCH}") else None
 
+    def has_history(self) -> bool:
+        """Tell whether the branch has more commits than the first, which comes before every version."""
+        tip = self.tip()
+        return tip is not None and self("rev-list", "--count", tip) != "1"
+
     def _has(self, ref: str) -> bool:
         return self.succeeds("show-ref", "--verify", "--quiet", ref)
 

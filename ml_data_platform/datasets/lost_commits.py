@@ -18,8 +18,13 @@ from ml_data_platform.datasets.version_facts import commit_message
 from ml_data_platform.errors import PlatformError
 
 
-def mend(git: Git) -> None:
-    """Make again what can be; cut off from history what is lost and named by no tag. Damaged files are set aside."""
+def mend(git: Git, *, with_all_tags: bool = False) -> None:
+    """Make again what can be; cut off from history what is lost and named by no tag. Damaged files are set aside.
+
+    Args:
+        git: The repository of versions; the caller holds its lock.
+        with_all_tags: Every whole version of the history gets its tag again, and not only those whose tags are damaged.
+    """
     damaged = git.set_aside_references()
     git.set_aside_objects()
     git.write_work_tree()
@@ -27,7 +32,8 @@ def mend(git: Git) -> None:
     damaged += [tag for tag in git("tag").splitlines() if not git.succeeds("rev-parse", f"refs/tags/{tag}^{{}}")]
     for commit in commits:
         manifest = _manifest_of(git, commit)
-        if manifest is not None and manifest.tag in damaged and git.is_complete(commit):
+        is_due = manifest is not None and (with_all_tags or manifest.tag in damaged)
+        if manifest is not None and is_due and git.is_complete(commit):
             git.tag(manifest.tag, commit, message=commit_message(manifest), at=manifest.created_at)
     _let_go(git, commits)
     versions = names_of_versions(git("tag").splitlines())

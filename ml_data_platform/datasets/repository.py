@@ -276,10 +276,10 @@ class VersionsRepository:
             newest = self.git("rev-parse", f"refs/tags/{tags[-1]}^{{commit}}")
             if tip is None or (tip != newest and self.git.is_ancestor(tip, newest)):
                 self.git.move_branch(newest)
-        elif tip is not None and self.git("rev-list", "--count", tip) != "1":
+        elif self.git.has_history():
             raise VersionError(
                 "the repository of versions has commits and no tags",
-                remedy="Fetch the tags again, or move the folder away: the next cut makes a new one.",
+                remedy="`ml-data-platform verify --repair` makes the tags again; or move the folder away, and cut anew.",
                 repository=str(self.folder),
             )
 

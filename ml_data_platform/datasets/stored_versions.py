@@ -85,6 +85,9 @@ class _Versions:
             tags = self._repository.tags()
         except PlatformError:
             return
+        if not tags and self._git.has_history():
+            defect = Defect(Kind.VERSION_DAMAGED, f"{self._top}/.git/refs/tags", detail="there are commits and no tags")
+            yield _Found(defect, self._tags_again)
         for tag in tags:
             try:
                 manifest = self._repository.version(tag)
@@ -106,6 +109,10 @@ class _Versions:
             return True
         mend(self._git)
         return not self._git.faults()
+
+    def _tags_again(self) -> bool:
+        mend(self._git, with_all_tags=True)
+        return bool(self._repository.tags()) or not self._git.has_history()
 
     def _bytes(self, manifests: list[Manifest]) -> Iterator[_Found]:
         """Find files of versions that DVC's cache or remote has lost, or has with other bytes."""

@@ -253,6 +253,18 @@ def test_the_newest_version_comes_back_without_a_copy(root: Path, name: str) -> 
     assert git(versions, "rev-parse", tag, f"{tag}^{{tree}}", f"{tag}:version.json") == names
 
 
+def test_tags_that_are_all_gone_are_named_and_made_again(root: Path) -> None:
+    """Commits and no tags: the next cut is refused, so that it is said before, and each tag comes back as it was."""
+    versions, tags = root / "versions", repository_at(root).tags()
+    before = git(versions, "rev-parse", *tags)
+    for tag in tags:
+        git(versions, "tag", "--delete", tag)
+    assert [each.kind for each in defects(root)] == [Kind.VERSION_DAMAGED]
+    assert all(each.is_repaired for each in defects(root, is_repair=True))
+    assert git(versions, "rev-parse", *tags) == before
+    assert defects(root) == []
+
+
 @pytest.mark.parametrize("name", ["TAG:version.json", "TAG^{commit}", "TAG^{commit}^"])
 @pytest.mark.parametrize("newest", [False, True], ids=["first", "all"])
 def test_what_is_lost_is_given_up_and_cutting_goes_on(root: Path, name: str, newest: bool) -> None:
