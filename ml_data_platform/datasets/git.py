@@ -296,7 +296,8 @@ class Git:
     def has_history(self) -> bool:
         """Tell whether the branch has more commits than the first, which comes before every version."""
         tip = self.tip()
-        return tip is not None and self("rev-list", "--count", tip) != "1"
+        # Where a commit is lost nothing is counted, which `faults` says.
+        return tip is not None and self._run("rev-list", "--count", tip).stdout.strip() not in {"", "1"}
 
     def _has(self, ref: str) -> bool:
         return self.succeeds("show-ref", "--verify", "--quiet", ref)

@@ -277,6 +277,7 @@ def test_what_is_lost_is_given_up_and_cutting_goes_on(root: Path, name: str, new
     assert Kind.VERSION_DAMAGED in {each.kind for each in defects(root, is_repair=True)}
     for tag in given_up:
         git(versions, "tag", "--delete", tag)
+    assert defects(root) or not newest
     found = defects(root, is_repair=True)
     assert all(each.is_repaired for each in found), found
     assert defects(root) == []
