@@ -18,7 +18,10 @@ import pyarrow as pa
 from ml_data_platform.datasets.load_dataset import load_dataset
 from ml_data_platform.datasets.run_manifest import MODEL_FILE, RunManifest
 from ml_data_platform.events.planning import UPSTREAM, expected_days, plan
+from ml_data_platform.landing.restoring import restore_fragments
+from ml_data_platform.landing.terms import with_one_engine
 from ml_data_platform.stages import flow
+from ml_data_platform.stages.landed_files import kept_terms
 from ml_data_platform.stages.quarantine import Wanted
 from ml_data_platform.stages.quarantined_rows import show_quarantine
 from ml_data_platform.stages.state import read_state
@@ -161,7 +164,6 @@ def _built(root: PipelineRoot, asset: str, day: dt.date) -> str:
 
 
 def _restored(root: PipelineRoot, record: LedgerRecord, lost: list[Path]) -> str:
-    from ml_data_platform.stages.landed_files import restore_landed
-
-    restore_landed(root.platform, [record])
+    with with_one_engine(kept_terms(root.platform)) as terms:
+        restore_fragments([record], root.platform.contracts, terms)
     return "\n".join(hashlib.sha256(each.read_bytes()).hexdigest() for each in lost)

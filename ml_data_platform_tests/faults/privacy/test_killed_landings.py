@@ -16,7 +16,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 import pyarrow.parquet as pq
-from ml_data_platform.landing import masked_files, routing
+from ml_data_platform.landing import masked_files, masking, routing
 from ml_data_platform.settings import Settings
 from ml_data_platform.stages import landed_files
 from ml_data_platform.stages.platform import open_platform
@@ -31,9 +31,9 @@ class Legible(pq.ParquetWriter):
 
 pq.ParquetWriter = Legible
 if not is_masked:
-    masked_files.Masker.mask_chunk = lambda self, chunk: chunk
+    masking.Masker.mask_chunk = lambda self, chunk: chunk
 where, name = {
-    "rows are read": (masked_files.Masker, "mask_chunk"),
+    "rows are read": (masking.Masker, "mask_chunk"),
     "rows are written": (masked_files.pq.ParquetWriter, "write_table"),
     "rows are routed": (routing._Spill, "write"),
     "all is recorded": (Ledger, "append"),
