@@ -28,6 +28,7 @@ from ml_data_platform.stages.landed_files import land_named
 from ml_data_platform.stages.platform import Platform, open_platform
 from ml_data_platform.stages.state import TABLES, read_state
 from ml_data_platform.storage import recovery
+from ml_data_platform.storage.keys import load_or_create_key
 from ml_data_platform.storage.ledger import Ledger
 from ml_data_platform.storage.table_store import PartitionRef
 from ml_data_platform_tests.event_files import EventFile, EventLog
@@ -169,7 +170,8 @@ def rebuilt_from_ledger(loop: Loop, settings: Settings) -> Loop:
 
 def empty_root(settings: Settings, now: dt.datetime, *, like: Settings) -> Loop:
     """Open an empty root with the keys of another one."""
-    shutil.copytree(like.root / "secrets", settings.root / "secrets")
+    load_or_create_key(like.secrets_folder)
+    shutil.copytree(like.secrets_folder, settings.secrets_folder)
     return Loop(settings, now)
 
 

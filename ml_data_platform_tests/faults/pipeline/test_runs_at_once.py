@@ -17,20 +17,25 @@ DAYS = [day(1), day(2)]
 EVENTS = ["raw_events", "validated_events", "quarantined_events"]
 
 
+def put_key(home: Path) -> None:
+    """Give a machine the key of the user ids, as a person copies it."""
+    (home / "secrets").mkdir(parents=True)
+    (home / "secrets" / "user_id.key").write_text("5a" * 32)
+    (home / "secrets" / "user_id.key").chmod(0o600)
+
+
 @pytest.fixture(params=["local", "s3"])
 def machines(request: pytest.FixtureRequest, tmp_path: Path) -> list[PipelineRoot]:
     """One root as two machines see it; on a disk they share all, in a bucket nothing but the bucket and the key."""
     if request.param == "local":
+        put_key(tmp_path / "root")
         return [PipelineRoot(settings_for(tmp_path / "root"))] * 2
     server = request.getfixturevalue("s3")
     bucket = server.new_bucket()
     made = []
     for name in ("one", "two"):
         home = tmp_path / name
-        if made:
-            (home / "secrets").mkdir(parents=True)
-            key = made[0].settings.secrets_folder / "user_id.key"
-            (home / "secrets" / key.name).write_bytes(key.read_bytes())
+        put_key(home)
         place = {"root": S3Location(bucket, "root"), "home": home, "s3_endpoint_url": server.endpoint_url}
         made.append(PipelineRoot(load_settings({}, tmp_path, **place, start_date=START)))
         assert made[-1].platform
@@ -40,9 +45,7 @@ def machines(request: pytest.FixtureRequest, tmp_path: Path) -> list[PipelineRoo
 def test_eight_runs_at_once_build_each_partition_once(machines: list[PipelineRoot], tmp_path: Path) -> None:
     """Two machines build each of two days four times at the same time: one generation, the one a single run makes."""
     alone = PipelineRoot(settings_for(tmp_path / "alone"))
-    (alone.folder / "secrets").mkdir(parents=True)
-    key = machines[0].platform.settings.secrets_folder / "user_id.key"
-    (alone.folder / "secrets" / key.name).write_bytes(key.read_bytes())
+    put_key(alone.folder)
     for root in (machines[0], alone):
         for of in DAYS:
             root.drop(f"{of}.jsonl", shop_lines(of, 20), source=SHOP)
