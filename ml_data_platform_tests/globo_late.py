@@ -19,6 +19,7 @@ from ml_data_platform.events.planning import LAYERS, expected_days, plan
 from ml_data_platform.stages import flow
 from ml_data_platform.stages.landed_files import land_named
 from ml_data_platform.stages.platform import Platform, open_platform
+from ml_data_platform.storage.keys import load_or_create_key
 from ml_data_platform.storage.ledger import LedgerRecord
 from ml_data_platform.storage.table_store import PartitionRef
 from ml_data_platform_tests.globo_log import DAY_MS, SOURCE, GloboLog
@@ -63,6 +64,8 @@ class Newsroom:
         settings = settings_for(root, start_date=ORIGIN.date(), max_future_hours=24 * 60)
         room = cls.__new__(cls)
         room.now = AFTERWARDS
+        # Roots that are compared have one key, which is copied before anything is landed.
+        load_or_create_key(settings.secrets_folder)
         opened = open_platform(settings, lambda: room.now)
         lateness = Lateness.model_validate({**LATENESS, "late_policy": policy})
         contract = opened.contracts[SOURCE].model_copy(update={"lateness": lateness})
