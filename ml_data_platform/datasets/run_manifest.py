@@ -89,10 +89,12 @@ class RunManifest(BaseModel):
         """Read the manifest of a run.
 
         Raises:
-            CorruptVersionError: It cannot be read, or the model beside it has other bytes.
+            CorruptVersionError: It cannot be read, it or the model beside it has other bytes than were written.
         """
         try:
-            found = cls.model_validate_json((folder / MANIFEST_FILE).read_text(encoding="utf-8"))
+            data = (folder / MANIFEST_FILE).read_bytes()
+            _require_noted(folder, data)
+            found = cls.model_validate_json(data)
             model = hashlib.sha256((folder / MODEL_FILE).read_bytes()).hexdigest()
         except (OSError, ValueError) as error:
             raise CorruptVersionError("a training run cannot be read", folder=str(folder), got=error) from error
@@ -105,6 +107,18 @@ class RunManifest(BaseModel):
                 got=model,
             )
         return found
+
+
+def _require_noted(folder: Path, manifest: bytes) -> None:
+    """Refuse a manifest that is not the one whose hash was noted beside it; runs of before have no such note."""
+    noted = folder / HASHES_FILE
+    line = f"{hashlib.sha256(manifest).hexdigest()}  {MANIFEST_FILE}"
+    if noted.exists() and line.encode() not in noted.read_bytes().splitlines():
+        raise CorruptVersionError(
+            "the manifest of a training run has other bytes than were written",
+            remedy="Run `ml-data-platform verify --repair`, which names the command that trains it again.",
+            folder=str(folder),
+        )
 
 
 def all_runs(models: Path) -> list[RunManifest]:

@@ -184,6 +184,7 @@ def test_older_runs_are_read_and_run_again(root: Path, tmp_path: Path, shared: s
     del older["split_rows"]
     older["rows_left_out"] = {"train": 1000 - older["rows"]["train"], "test": 750 - older["rows"]["test"]}
     shutil.copytree(known.folder, tmp_path / "models" / "older")
+    (tmp_path / "models" / "older" / "SHA256SUMS").unlink()
     (tmp_path / "models" / "older" / "manifest.json").write_text(json.dumps(older))
     run = find_run(tmp_path / "models", known.manifest.run_id)
     assert (run.config["shared_users"], run.split_rows) == (shared, {})
@@ -287,6 +288,7 @@ def test_another_code_is_another_run_and_a_run_is_never_replaced(
 
     folder = tmp_path / "models" / trained.manifest.run_id
     shutil.copytree(trained.folder, folder)
+    (folder / "SHA256SUMS").unlink()
     other = trained.manifest.model_copy(update={"model_sha256": hashlib.sha256(b"other").hexdigest()})
     (folder / "model.skops").write_bytes(b"other")
     (folder / "manifest.json").write_text(other.to_text())

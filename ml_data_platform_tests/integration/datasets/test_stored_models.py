@@ -20,7 +20,7 @@ from ml_data_platform.datasets import model_bytes
 from ml_data_platform.datasets.model_bytes import model_from_bytes, model_to_bytes
 from ml_data_platform.datasets.run_manifest import HASHES_FILE, RunManifest, all_runs, store_run
 from ml_data_platform.datasets.stored_models import defects_of_models, note_hashes
-from ml_data_platform.errors import VersionError
+from ml_data_platform.errors import CorruptVersionError, VersionError
 
 TAG = "data/20260601T000000Z-0123456789ab"
 
@@ -165,3 +165,12 @@ def test_what_is_no_archive_is_refused() -> None:
     for data in (b"\x80\x04K\x01.", b"PK\x03\x04", b""):
         with pytest.raises(VersionError, match="no archive"):
             model_from_bytes(data)
+
+
+def test_a_manifest_that_says_another_thing_is_not_read(models: Path) -> None:
+    """One digit of it is another: still a manifest, of the same model, and refused by whoever asks for the run."""
+    manifest = models / "first" / "manifest.json"
+    text = manifest.read_text()
+    manifest.write_text(text.replace('"model_bytes": ', '"model_bytes": 1', 1))
+    with pytest.raises(CorruptVersionError, match="other bytes than were written"):
+        RunManifest.read(models / "first")
