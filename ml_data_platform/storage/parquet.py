@@ -74,7 +74,7 @@ def verify_file(path: Path, table: TableSchema, name: str) -> StagedFile:
             for batch in parquet.iter_batches(READ_BACK_ROWS, use_threads=False):
                 batch.validate(full=True)
                 rows += batch.num_rows
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, ValueError) as error:
         raise VerificationError(
             "A written file cannot be read back.", asset=table.name, file=path, got=error
         ) from error

@@ -119,7 +119,7 @@ class Scrub:
             with self.objects.fetched(key) as path:
                 try:
                     rows = pq.read_metadata(path).num_rows if key.endswith(".parquet") else None
-                except (pa.ArrowException, OSError):
+                except (pa.ArrowException, OSError, ValueError):
                     rows = None
                 return Content(file_sha256(path), path.stat().st_size, rows)
         except FileNotFoundError:

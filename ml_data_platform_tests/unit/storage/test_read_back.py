@@ -10,7 +10,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from ml_data_platform.errors import VerificationError
+from ml_data_platform.storage.commit_log import CommitLog
+from ml_data_platform.storage.local_objects import LocalObjectStore
 from ml_data_platform.storage.parquet import verify_file
+from ml_data_platform.storage.scrub import Scrub
 from ml_data_platform_tests.storage_tables import SINGLE
 
 ROWS = 70_000
@@ -45,3 +48,13 @@ def test_a_damaged_page_is_refused_wherever_it_lies(path: Path, group: int, colu
     assert pq.read_metadata(path).num_rows == ROWS
     with pytest.raises(VerificationError, match="cannot be read back"):
         verify_file(path, SINGLE, "data.parquet")
+
+
+def test_a_name_in_the_footer_that_is_no_text_is_refused(path: Path) -> None:
+    """One bit of a column's name makes it no UTF-8, over which the reader itself falls."""
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"generation", b"gener\xe1tion"))
+    with pytest.raises(VerificationError, match="cannot be read back"):
+        verify_file(path, SINGLE, "data.parquet")
+    store = LocalObjectStore(path.parent)
+    assert Scrub(store, CommitLog(store)).read("files", [path.name])[path.name].rows is None
