@@ -54,7 +54,7 @@ def history_error(path: Path, error: sqlite3.Error) -> HistoryError:
     facts = {"file": str(path), "got": bounded(str(error))}
     if code.startswith(("BUSY", "LOCKED")):
         return HistoryError("Dagster's history of runs is held by another process.", remedy=_HELD, **facts)
-    if code.startswith("FULL") or (code.startswith("IOERR") and _has_no_room(path)):
+    if code.startswith("FULL") or (code.startswith("IOERR") and has_no_room(path)):
         what = "The disk is full: Dagster's history of runs cannot be written."
         return HistoryError(what, remedy=_FULL, **facts, free=room_at(path))
     if code.startswith(("READONLY", "CANTOPEN", "PERM", "AUTH")):
@@ -63,6 +63,7 @@ def history_error(path: Path, error: sqlite3.Error) -> HistoryError:
     return HistoryError(f"{what}.", remedy=REPAIR, **facts)
 
 
-def _has_no_room(path: Path) -> bool:
+def has_no_room(path: Path) -> bool:
+    """Tell whether SQLite finds no room beside a database for what its processes share."""
     found = os.statvfs(path.parent)
     return found.f_bavail * found.f_frsize < _LEAST_ROOM_BYTES or (found.f_files > 0 and not found.f_favail)

@@ -18,6 +18,7 @@ from urllib.parse import quote
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME
 from dagster._core.storage.runs import SqlRunStorage
 
+from ml_data_platform.defs.history_faults import has_no_room
 from ml_data_platform.defs.instance import open_instance, opening
 from ml_data_platform.defs.open_history import OpenEventLog
 from ml_data_platform.defs.owners import OWNERS_FOLDER, holds_lock, is_alive
@@ -88,9 +89,10 @@ def _what_is_wrong(path: Path) -> str:
             (said,) = database.execute("PRAGMA integrity_check(1)").fetchone()
             found = database.execute("SELECT 1 FROM sqlite_master WHERE name = ?", [table]).fetchone()
     except sqlite3.Error as error:
-        # One that is only held by another process was not looked at, and is not said to be damaged.
+        # One that is only held by another process, or lies on a full disk, was not looked at: it is not said to be damaged.
         code = str(getattr(error, "sqlite_errorname", ""))
-        return "" if code.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")) else str(error)
+        is_unseen = code.startswith(("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL"))
+        return "" if is_unseen or (code.startswith("SQLITE_IOERR") and has_no_room(path)) else str(error)
     return said if said != "ok" else "" if found else f"{_UNMADE} {table}"
 
 
