@@ -155,7 +155,7 @@ def _mended(platform: Platform, defect: Defect) -> Defect:
     except FileNotFoundError:
         said, is_repaired = "its second copy is gone too", False
     except PlatformError as error:
-        said, is_repaired = bounded(f"not mended: {error}", MAX_SAID), False
+        said, is_repaired = bounded(f"not repaired: {error}", MAX_SAID), False
     return replace(defect, detail="; ".join(filter(None, (defect.detail, said))), is_repaired=is_repaired)
 
 
@@ -197,7 +197,7 @@ def _unknown(decided: Decided | None, record: LedgerRecord) -> str:
         return f"under which name and when it was landed is lost; it counts as landed at {record.ingested_at}"
     # A note that tells the size is of the form that tells all.
     if decided.size_bytes == 0 and decided.admission is None and record.size_bytes:
-        return "which of its rows came too late was not noted then: all count on their days"
+        return "which of its rows were late beyond the grace period was not noted then: all count on their days"
     return ""
 
 
