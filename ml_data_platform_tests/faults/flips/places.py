@@ -38,8 +38,8 @@ def places(root: Path) -> dict[str, list[Path]]:
 
 
 def flip(path: Path, bit: int) -> None:
-    """Turn one bit of a file over, in its place: all names of the file show it, as on a disk that fails."""
-    mode = path.stat().st_mode
+    """Turn one bit of a file over, in its place, and put its times back: all names of it show it, as on a failing disk."""
+    state = path.stat()
     path.chmod(0o600)
     with path.open("r+b") as file:
         file.seek(bit // 8)
@@ -48,7 +48,8 @@ def flip(path: Path, bit: int) -> None:
         file.write(bytes([byte ^ (1 << bit % 8)]))
         file.flush()
         os.fsync(file.fileno())
-    path.chmod(mode & 0o777)
+    path.chmod(state.st_mode & 0o777)
+    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
 
 
 @contextmanager

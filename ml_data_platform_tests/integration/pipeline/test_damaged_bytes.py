@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
-import os
 import random
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import dagster as dg
@@ -26,23 +24,11 @@ from ml_data_platform.stages.verification import verify
 from ml_data_platform.storage import compared_files
 from ml_data_platform.storage.defects import Kind
 from ml_data_platform.storage.layout import LANDED_FILES, LOST_FOLDER, Layout
+from ml_data_platform_tests.faults.flips.places import flip, flipped
 from ml_data_platform_tests.pipeline_root import PipelineRoot, day, shop_lines
 
 FLIPS = 40
 DAYS = (1, 2, 3)
-
-
-def flip(path: Path, bit: int) -> None:
-    """Change one bit of a file in place, and put its times back, as a failing disk leaves them."""
-    state = path.stat()
-    path.chmod(0o644)
-    with path.open("r+b") as file:
-        file.seek(bit // 8)
-        byte = file.read(1)[0]
-        file.seek(bit // 8)
-        file.write(bytes([byte ^ (1 << bit % 8)]))
-    path.chmod(0o444)
-    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
 
 
 def object_paths(root: PipelineRoot, asset: str, of: dt.date) -> list[Path]:
@@ -97,16 +83,6 @@ def targets(root: PipelineRoot) -> list[tuple[Path, Callable[[], object], object
     (record, *_) = [each for each in current_records(root.platform) if each.fragment]
     kept = root.folder / Layout.raw_key(record.bytes_sha256)
     return [*found, *[(kept, routed_again(root), record.fragment)] * 8]
-
-
-@contextmanager
-def flipped(path: Path, bit: int) -> Iterator[None]:
-    """Change one bit for the time of a block."""
-    flip(path, bit)
-    try:
-        yield
-    finally:
-        flip(path, bit)
 
 
 def test_no_flipped_bit_is_built_upon_unless_nothing_is_compared(
