@@ -241,7 +241,7 @@ def test_a_record_whose_name_is_of_before_is_made_again_and_what_is_unknown_is_t
         objects.delete(each)
     objects.put_if_absent(name, canonical_json({"format": 1, "name": noted["name"], "seen_at": noted["seen_at"]}))
     (defect,) = verify(root.platform, is_repair=True).defects
-    assert (defect.is_repaired, "too late" in defect.detail) == (True, True)
+    assert (defect.is_repaired, "late beyond the grace period" in defect.detail) == (True, True)
     after = json.loads(objects.read_bytes(key))
     assert {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)} == {
         "admission",
