@@ -19,7 +19,7 @@ from ml_data_platform.validation.outcomes import (
     CheckOutcome,
     is_within_tolerance,
 )
-from ml_data_platform.validation.rules import BETWEEN, PAIR_AT_LEAST, Rule
+from ml_data_platform.validation.rules import BETWEEN, PAIR_AT_LEAST, Rule, require_unique_names
 
 # Above this the copies that Great Expectations makes of a frame leave the caches and the memory bound.
 MAX_CHUNK_ROWS = 131_072
@@ -139,6 +139,9 @@ def check_metrics(
 ) -> tuple[CheckOutcome, ...]:
     """Evaluate table rules on the metrics of one partition.
 
+    A metric is one number and its rule an interval, so they are compared here: Great Expectations would be asked about
+    a frame of one row, which costs more than the rest of a small day's rules and says the same.
+
     Args:
         rules: Table rules of one asset.
         metrics: Metric name to number; more metrics than the rules read are fine. ``None`` only where
@@ -150,27 +153,21 @@ def check_metrics(
 
     Raises:
         ValidationSetupError: A rule is not a table rule, a metric is missing, not finite, or null where a
-            null has no meaning, or Great Expectations could not evaluate a rule.
+            null has no meaning, two rules share a name, or an expectation is not an interval.
     """
     given = tuple(rules)
-    if not given:
-        return ()
+    require_unique_names(given)
     for rule in given:
         _require_scope(rule, "table")
+        _require_interval(rule)
         _require_metric(rule, metrics)
-    names = dict.fromkeys(rule.columns[0] for rule in given)
-    frame = pd.DataFrame({name: pd.Series([metrics[name]], dtype="float64") for name in names})
-    found = suite_for(given).evaluate(frame)
     shown = examples or {}
-    return tuple(
-        _table_outcome(rule, metrics[metric], len(found[rule.name]), shown.get(metric, ()))
-        for rule in given
-        for metric in rule.columns[:1]
-    )
+    return tuple(_table_outcome(rule, metrics[rule.columns[0]], shown.get(rule.columns[0], ())) for rule in given)
 
 
-def _table_outcome(rule: Rule, value: float | None, unexpected: int, examples: tuple[str, ...]) -> CheckOutcome:
+def _table_outcome(rule: Rule, value: float | None, examples: tuple[str, ...]) -> CheckOutcome:
     lowest, highest = rule.kwargs["min_value"], rule.kwargs["max_value"]
+    unexpected = 0 if value is None or lowest <= float(value) <= highest else 1
     expected = f"{lowest:g}" if lowest == highest else f"{lowest:g}..{highest:g}"
     found = rule.when_null if value is None else f"{value:,}" if isinstance(value, int) else f"{value:.6g}"
     return CheckOutcome(
@@ -201,10 +198,22 @@ def _require_scope(rule: Rule, scope: str) -> None:
         )
 
 
+def _require_interval(rule: Rule) -> None:
+    if rule.expectation != BETWEEN or set(rule.kwargs) != {"column", "min_value", "max_value"}:
+        raise ValidationSetupError(
+            "A table rule is no closed interval of one metric.",
+            asset=rule.asset,
+            rule=rule.name,
+            expected=f"{BETWEEN} with column, min_value and max_value",
+            got=f"{rule.expectation} with {', '.join(sorted(rule.kwargs))}",
+            remedy="State the rule as an interval of a metric that the stage computes.",
+        )
+
+
 def _require_metric(rule: Rule, metrics: Mapping[str, float | int | None]) -> None:
     (name,) = rule.columns
     value = metrics.get(name)
-    # A null or NaN metric would pass every bound: Great Expectations skips it as missing.
+    # A null metric passes every bound, so one that has no meaning as a null must not get there; NaN is in no interval.
     if name in metrics and (bool(rule.when_null) if value is None else np.isfinite(value)):
         return
     raise ValidationSetupError(

@@ -1,10 +1,13 @@
-"""Table rules on metrics, through real Great Expectations."""
+"""Table rules on metrics, as values judged by hand and real Great Expectations judge them."""
 
 from __future__ import annotations
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from ml_data_platform.errors import ValidationSetupError
+from ml_data_platform.validation.expectations import suite_for
 from ml_data_platform.validation.outcomes import is_blocked
 from ml_data_platform.validation.runner import check_metrics
 from ml_data_platform.validation.suites import ROW_RULES, TABLE_RULES, metric_names, with_tolerances
@@ -148,6 +151,20 @@ def test_a_metric_out_of_bounds_fails_its_rule_alone(asset, rule, metric, good, 
         assert [o.name for o in outcomes if not o.passed] == [rule]
 
 
+@pytest.mark.parametrize("asset", sorted(TABLE_RULES))
+def test_great_expectations_says_the_same_of_every_bound(asset):
+    """What a suite that was written out finds: the values judged by hand, the bounds and the floats next to them."""
+    rules = tuple(rule for rule in TABLE_RULES[asset] if rule.scope == "table")
+    ends = [rule.kwargs[end] for rule in rules for end in ("min_value", "max_value")]
+    values = [value for case in CASES for value in (*case[3], *case[4]) if value is not None]
+    values += [np.nextafter(end, towards) for end in ends for towards in (-np.inf, np.inf)] + ends
+    metrics = dict.fromkeys(metric_names(asset))
+    found = suite_for(rules).evaluate(pd.DataFrame({name: pd.Series(values, dtype="float64") for name in metrics}))
+    for position, value in enumerate(values):
+        outcomes = {each.name: each.passed for each in check_metrics(rules, dict.fromkeys(metrics, value))}
+        assert outcomes == {rule.name: position not in found[rule.name] for rule in rules}, value
+
+
 def test_outcomes_say_what_was_found_and_expected():
     """The observed text names the metric, its value and its bounds; a null says what it means."""
     metrics = healthy("validated_events") | {
@@ -202,7 +219,7 @@ def test_a_tolerance_moves_the_bound():
 
 @pytest.mark.parametrize("value", [None, float("nan"), float("inf")])
 def test_a_metric_without_a_value_never_passes(value):
-    """Great Expectations skips nulls, so a null where a number is owed is an error."""
+    """A null passes, so a null where a number is owed is an error."""
     with pytest.raises(ValidationSetupError) as caught:
         check_metrics(TABLE_RULES["raw_events"], {"unaccounted_rows": value, "row_count_ratio_to_previous_7_days": 1})
     assert (caught.value.rule, caught.value.column) == ("rows_are_accounted_for", "unaccounted_rows")
