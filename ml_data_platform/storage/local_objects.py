@@ -101,8 +101,12 @@ class LocalObjectStore(ObjectStore):
 
         Raises:
             OSError: Nothing was stored; or it was, and its folder could not be flushed.
+            VerificationError: A folder lies under that name.
         """
         target = self._path(key)
+        if target.is_dir():
+            what = "A folder lies where the platform keeps a file."
+            raise VerificationError(what, file=target, remedy="Move it out of the root, and run this again.")
         self._make_lasting(target.parent)
         with self._own_scratch() as folder:
             taken = os.path.lexists(target)
@@ -140,8 +144,8 @@ class LocalObjectStore(ObjectStore):
         return self._path(key).read_bytes()
 
     def exists(self, key: str) -> bool:
-        """Tell whether something is stored under ``key``."""
-        return self._path(key).exists()
+        """Tell whether something is stored under ``key``; a folder in its place is no object."""
+        return self._path(key).is_file()
 
     def size(self, key: str) -> int:
         """Return the size of an object in bytes; raises FileNotFoundError where there is none."""
@@ -221,7 +225,7 @@ class LocalObjectStore(ObjectStore):
             DamagedObjectError: The object is missing, or has other bytes than its name says.
         """
         source, target = self._path(object_key), self._path(view_key)
-        if not source.exists():
+        if not source.is_file():
             raise missing_object(object_key, source)
         self._make_lasting(target.parent)
         if self.is_projected(object_key, view_key):

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from ml_data_platform.errors import PlatformError
+from ml_data_platform.errors import PlatformError, VerificationError
 from ml_data_platform.storage import recovery
 from ml_data_platform.storage.commit_log import CommitLog
 from ml_data_platform.storage.compared_files import names_its_bytes
@@ -83,8 +83,11 @@ def _mend_object(objects: ObjectStore, log: CommitLog, defect: Defect) -> Defect
     shown = _shown_as(log, defect.asset, defect.key)
     if is_altered and objects.exists(defect.key):
         set_aside(objects, defect.key)
-    if restore_object(objects, defect.key, _copies(objects, defect.key, [view for _, view in shown])):
-        return replace(defect, is_repaired=True)
+    try:
+        if restore_object(objects, defect.key, _copies(objects, defect.key, [view for _, view in shown])):
+            return replace(defect, is_repaired=True)
+    except VerificationError as error:
+        return replace(defect, detail=f"{defect.detail}; {error}")
     for day, view in shown:
         _have_built_again(objects, log, replace(defect, day=day), view)
     if shown:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ml_data_platform.errors import DamagedObjectError
+from ml_data_platform.errors import DamagedObjectError, VerificationError
 from ml_data_platform.storage import scrub as scrub_module
 from ml_data_platform.storage.defects import MEANINGS, Kind
 from ml_data_platform.storage.layout import LOST_FOLDER, Layout
@@ -244,6 +244,25 @@ def test_what_cannot_be_mended_is_whole_again_when_the_partition_is_run(store):
     store.objects.delete(view_keys(SINGLE)[0])
     mend(store.objects, store.log, look(store))
     assert publish(store, SINGLE, 3, expected=3) == "unchanged"
+    assert look(store) == []
+    assert_whole(store, SINGLE, {3})
+
+
+@pytest.mark.parametrize("medium", ["local"])
+def test_a_folder_in_the_place_of_an_object_is_named_until_it_is_moved_away(store):
+    """It is no object, and nothing of a person's is moved: repair and build say where it lies, and go on without it."""
+    key = head_object(store)
+    store.objects.delete(key)
+    folder = store.objects.root / key
+    folder.mkdir()
+    (defect,) = mend(store.objects, store.log, look(store))
+    assert (defect.kind, defect.key, defect.is_repaired) == (Kind.OBJECT_MISSING, key, False)
+    assert "A folder lies where the platform keeps a file." in defect.detail
+    with pytest.raises(VerificationError, match="A folder lies") as refused:
+        publish(store, SINGLE, 3, expected=3)
+    assert refused.value.file == folder
+    folder.rmdir()
+    mend(store.objects, store.log, look(store))
     assert look(store) == []
     assert_whole(store, SINGLE, {3})
 
