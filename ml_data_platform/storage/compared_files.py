@@ -25,7 +25,7 @@ from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
-from ml_data_platform.errors import DamagedObjectError
+from ml_data_platform.errors import DamagedObjectError, VerificationError
 from ml_data_platform.storage.durability import file_sha256
 
 REMEDY = (
@@ -72,6 +72,18 @@ def missing_object(key: str, where: object) -> DamagedObjectError:
     """Return the error that an object is not there."""
     what = f"The stored file {key} is missing."
     return DamagedObjectError(what, remedy=REMEDY, asset=asset_of(key), key=key, file=where)
+
+
+def is_taken(path: Path) -> bool:
+    """Tell whether something lies where a file is to be stored.
+
+    Raises:
+        VerificationError: It is a folder.
+    """
+    if path.is_dir():
+        what = "A folder lies where the platform keeps a file."
+        raise VerificationError(what, file=path, remedy="Move it out of the root, and run this again.")
+    return os.path.lexists(path)
 
 
 def asset_of(key: str) -> str | None:

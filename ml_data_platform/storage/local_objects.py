@@ -19,7 +19,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from ml_data_platform.errors import VerificationError
-from ml_data_platform.storage.compared_files import ComparedFiles, missing_object, require_own_bytes
+from ml_data_platform.storage.compared_files import ComparedFiles, is_taken, missing_object, require_own_bytes
 from ml_data_platform.storage.durability import Settled, file_sha256, make_folder, sync_file, sync_folder
 from ml_data_platform.storage.layout import COMPARED_FOLDER, LOCKS_FOLDER, TEMP_FOLDER, check_sha256
 from ml_data_platform.storage.object_store import (
@@ -104,12 +104,9 @@ class LocalObjectStore(ObjectStore):
             VerificationError: A folder lies under that name.
         """
         target = self._path(key)
-        if target.is_dir():
-            what = "A folder lies where the platform keeps a file."
-            raise VerificationError(what, file=target, remedy="Move it out of the root, and run this again.")
         self._make_lasting(target.parent)
         with self._own_scratch() as folder:
-            taken = os.path.lexists(target)
+            taken = is_taken(target)
             stored = not taken and self._publish(self._temp_file(folder, source, mode), target)
             # Also when another writer stored it: its entry must be durable before anything refers to it.
             sync_folder(target.parent)
@@ -280,10 +277,9 @@ class LocalObjectStore(ObjectStore):
     def _walk(self, prefix: str) -> Many[tuple[str, str]]:
         """Return the keys below a folder with their paths, sorted; what cannot be listed is not taken for absent."""
         check_key(prefix)
-        beginning = len(str(self.root)) + 1
         walk = os.walk(self.root / prefix, onerror=_raise_unless_gone)
         paths = [os.path.join(top, name) for top, _, names in walk for name in names]  # noqa: PTH118
-        return sorted((path[beginning:], path) for path in paths)
+        return sorted((path[len(str(self.root)) + 1 :], path) for path in paths)
 
     def _make_lasting(self, folder: Path) -> None:
         """Create a folder; its name and those above it outlast a power cut, also where a process that died made them."""
