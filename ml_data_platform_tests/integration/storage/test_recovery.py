@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from datetime import date, timedelta
 
@@ -99,7 +98,6 @@ def test_one_broken_partition_is_listed_and_holds_no_other_up(store):
 def test_recovery_of_a_clean_root_reads_one_record_per_partition_and_takes_no_lock(local_store, monkeypatch):
     """The cost is one small file and a few stats per partition, whatever its history; nothing is written."""
     store = local_store
-    monkeypatch.setattr(os, "fsync", lambda _: None)
     days = [date(2026, 1, 1) + timedelta(days=number) for number in range(30)]
     for expected in range(3):
         for day in days:

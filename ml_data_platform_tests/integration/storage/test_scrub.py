@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import json
-import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,9 +25,8 @@ from ml_data_platform_tests.storage_tables import DAY, PARTED, SINGLE, assert_wh
 
 @pytest.fixture
 def objects(medium, tmp_path, request):
-    """A store on the medium; on a disk without waiting for it."""
+    """A store on the medium."""
     if medium == "local":
-        request.getfixturevalue("monkeypatch").setattr(os, "fsync", lambda _: None)
         return LocalObjectStore(tmp_path / "root")
     return s3_objects(request.getfixturevalue("s3"), tmp_path / "home")
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from pathlib import Path
-from unittest import mock
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -40,7 +38,7 @@ def test_every_sequence_of_commits_ends_as_the_model_says(commits, table):
     last, and reuse one object per content.
     """
     model: list[tuple[int, int, str, int]] = []
-    with tempfile.TemporaryDirectory() as folder, mock.patch.object(os, "fsync"):
+    with tempfile.TemporaryDirectory() as folder:
         store = TableStore(Path(folder), present)
         for number, (content, inputs, code, behind, current) in enumerate(commits):
             expected = max(0, len(model) - behind)
