@@ -8,10 +8,12 @@ not belong here: faults.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -75,12 +77,18 @@ def commit_all(root: Path, table: TableSchema, numbers: Iterable[int]) -> None:
 def number_in(path: Path | str) -> int:
     """Return the one number whose rows a file holds; fails for a mixed, short or unreadable file."""
     with open(path, "rb") as stream:
-        rows = pq.ParquetFile(stream).read()
-    numbers = set(rows["generation"].to_pylist())
-    assert len(numbers) == 1, f"{path} holds rows of {numbers}"
-    number = int(numbers.pop())
-    assert rows.num_rows == rows_of(number), f"{path} holds {rows.num_rows} rows, {number} has {rows_of(number)}"
+        numbers, rows = _numbers_and_rows(stream.read())
+    assert len(numbers) == 1, f"{path} holds rows of {set(numbers)}"
+    (number,) = numbers
+    assert rows == rows_of(number), f"{path} holds {rows} rows, {number} has {rows_of(number)}"
     return number
+
+
+@lru_cache(maxsize=256)
+def _numbers_and_rows(data: bytes) -> tuple[frozenset[int], int]:
+    """Read a file of these bytes: the numbers in it, and how many rows it has."""
+    rows = pq.ParquetFile(io.BytesIO(data)).read(use_threads=False)
+    return frozenset(rows["generation"].to_pylist()), rows.num_rows
 
 
 def records(root: Path, table: TableSchema) -> list[dict[str, Any]]:

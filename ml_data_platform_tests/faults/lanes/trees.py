@@ -39,6 +39,13 @@ class Tree:
                     contents[state.st_ino] = path.read_bytes(), state.st_mode & 0o777
         return cls(tuple(folders), files, contents)
 
+    @property
+    def shape(self) -> int:
+        """A number that is the same for folders which differ in nothing but the numbers of their inodes."""
+        places: dict[int, int] = {}
+        files = tuple((name, places.setdefault(inode, len(places))) for name, inode in sorted(self.files.items()))
+        return hash((tuple(sorted(self.folders)), files, tuple(self.contents[inode] for inode in places)))
+
     def write(self, top: Path) -> None:
         """Write it out as a new folder; what was one inode is one again."""
         top.mkdir()
