@@ -9,6 +9,7 @@ is built and never at module level.
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import json
 import os
@@ -16,7 +17,8 @@ import sys
 import threading
 import warnings
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -114,8 +116,9 @@ def great_expectations() -> Any:
     # Read when the package is imported; nothing that the platform starts calls home.
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
     _defer_import("scipy.stats")
-    import great_expectations as gx  # noqa: PLC0415 - costs seconds: only those who validate pay
-    from great_expectations.execution_engine import pandas_execution_engine  # noqa: PLC0415 - so does this
+    with _no_look_for_garbage():
+        import great_expectations as gx  # noqa: PLC0415 - costs seconds: only those who validate pay
+        from great_expectations.execution_engine import pandas_execution_engine  # noqa: PLC0415 - so does this
 
     # Frames smaller than this are hashed, twice per evaluation and for as long as judging them takes; the hash goes
     # into metadata that nobody reads.
@@ -123,6 +126,18 @@ def great_expectations() -> Any:
     from ml_data_platform.validation import bounded_metrics  # noqa: F401, PLC0415 - registers itself
 
     return gx
+
+
+@contextmanager
+def _no_look_for_garbage() -> Iterator[None]:
+    """Let the objects of an import be, which stay: looking among them again and again is a fourth of what it costs."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _defer_import(name: str) -> None:
