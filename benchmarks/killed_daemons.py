@@ -20,7 +20,15 @@ from pathlib import Path
 
 from ml_data_platform_tests.e2e.checkout import Checkout
 from ml_data_platform_tests.e2e.dagster_process import DagsterDev
-from ml_data_platform_tests.e2e.killed_daemons import Drop, ended_runs, faults, feeding, lose_cursors, wait_for_rest
+from ml_data_platform_tests.e2e.killed_daemons import (
+    Drop,
+    ended_runs,
+    faults,
+    feeding,
+    lose_cursors,
+    opened,
+    wait_for_rest,
+)
 from ml_data_platform_tests.e2e.user_interface import UserInterface
 from ml_data_platform_tests.pipeline_root import day
 
@@ -43,9 +51,9 @@ def main() -> int:
             drops += _round(checkout, rng, number)
         with DagsterDev(checkout.folder, Path(folder) / "last.log", checkout.environment) as dagster:
             ui = UserInterface(dagster)
-            wait_for_rest(dagster, ui)
+            wait_for_rest(ui)
             runs = ended_runs(ui)
-        found = faults(checkout, drops, runs, Path(folder) / "clean")
+        found = faults(opened(checkout), drops, runs, Path(folder) / "clean")
     ended = Counter(each.split()[1] for each in runs.values())
     print(f"{len(drops)} files, {given.rounds} kills; runs: {dict(ended)}")
     for fault in found:
@@ -69,7 +77,7 @@ def _round(checkout: Checkout, rng: random.Random, number: int) -> list[Drop]:
             # What goes on without it, or ends because of it, does so for a while before the rest is killed too.
             time.sleep(rng.uniform(5, 15))
             dagster.kill()
-    lost = lose_cursors(checkout) if rng.random() < 0.5 else 0
+    lost = lose_cursors(checkout.root / "dagster") if rng.random() < 0.5 else 0
     print(
         f"round {number}: {killed} processes of {victim} killed after {seconds:.1f} s; {lost} notes of sensors lost",
         flush=True,

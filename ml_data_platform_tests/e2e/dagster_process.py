@@ -22,7 +22,7 @@ from typing import Any, Self, TypeVar
 
 START_SECONDS = 900
 STOP_SECONDS = 300
-POLL_SECONDS = 0.5
+POLL_SECONDS = 1.0
 LOG_TAIL_CHARACTERS = 6_000
 DEV = (str(Path(sys.executable).with_name("ml-data-platform")), "dev")
 DG_DEV = (str(Path(sys.executable).with_name("dg")), "dev", "--host", "127.0.0.1")

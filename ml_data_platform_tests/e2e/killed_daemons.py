@@ -1,30 +1,40 @@
-"""A root that is fed by one process while the daemon that looks after it is killed again and again.
+"""A root that is fed while the daemon that looks after it is killed again and again.
 
-Belongs here: feeding, killing, losing cursors, and what must hold at the end. Shared by the short test and the long lane
-of ``benchmarks/killed_daemons.py``. Does not belong here: starting processes (``dagster_process``).
+Belongs here: feeding, losing cursors, and what must hold at the end. Shared by the short test and the long lane of
+``benchmarks/killed_daemons.py``. Does not belong here: starting and killing processes (``dagster_process``).
 """
 
 from __future__ import annotations
 
 import datetime as dt
+import io
 import json
+import re
+import shutil
 import sqlite3
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+
+import pyarrow.parquet as pq
 
 from ml_data_platform.settings import load_settings
+from ml_data_platform.storage.layout import Layout
 from ml_data_platform_tests.e2e.checkout import Checkout
-from ml_data_platform_tests.e2e.dagster_process import DagsterDev
-from ml_data_platform_tests.e2e.user_interface import UserInterface
+from ml_data_platform_tests.e2e.user_interface import SENSORS, UserInterface
 from ml_data_platform_tests.pipeline_root import SHOP, PipelineRoot, shop_lines
 
 UNFINISHED = ["QUEUED", "NOT_STARTED", "STARTING", "STARTED", "CANCELING"]
 REST_SECONDS = 900
+NOTHING_TO_DO = {
+    "landing_sensor": "no file to take in",
+    "pull_sensor": "nothing new at the addresses",
+    "late_data_sensor": " clean$",
+}
 FEEDER = """
 import json, pathlib, sys, time
 folder = pathlib.Path(sys.argv[1])
@@ -40,12 +50,13 @@ for line in sys.stdin:
 
 @dataclass(frozen=True)
 class Drop:
-    """One file that is dropped: so long after the one before it, its name, and the day and number of its events."""
+    """One file: dropped so long after the one before it, its name, the day and number of its events, and its source."""
 
     seconds: float
     name: str
     day: dt.date
     events: int
+    source: str = SHOP
 
     @property
     def lines(self) -> list[dict[str, object]]:
@@ -71,27 +82,30 @@ def feeding(checkout: Checkout, drops: Sequence[Drop]) -> Iterator[subprocess.Po
         assert process.wait(REST_SECONDS) == 0
 
 
-def lose_cursors(checkout: Checkout) -> int:
-    """Delete everything that the daemon remembers of its sensors; returns the number of rows that were there."""
+def lose_cursors(dagster_home: Path, *, but: str = "no sensor") -> int:
+    """Delete what the daemon remembers of its sensors, but for one; returns the number of rows that were there."""
     found = 0
-    with sqlite3.connect(checkout.root / "dagster/storage/schedules/schedules.db") as database:
-        for table in ("instigators", "jobs", "job_ticks"):
-            found += database.execute(f"DELETE FROM {table}").rowcount
+    with closing(sqlite3.connect(dagster_home / "storage/schedules/schedules.db")) as database, database:
+        for table, body in (("instigators", "instigator_body"), ("jobs", "job_body"), ("job_ticks", "tick_body")):
+            found += database.execute(f"DELETE FROM {table} WHERE {body} NOT LIKE ?", [f"%{but}%"]).rowcount
     return found
 
 
-def wait_for_rest(dagster: DagsterDev, ui: UserInterface) -> None:
-    """Wait until every file is taken in, nothing runs and the newest look found nothing to do."""
+def wait_for_rest(ui: UserInterface, sensors: Iterable[str] = SENSORS) -> None:
+    """Wait until nothing runs, and each sensor has looked after the last run ended and found nothing to do."""
+
+    def has_nothing_to_do(sensor: str, since: float) -> bool:
+        newest = next(iter(ui.sensor(sensor)["ticks"]), None)
+        is_new = newest is not None and newest["status"] == "SKIPPED" and newest["timestamp"] > since
+        return is_new and re.search(NOTHING_TO_DO[sensor], newest["skipReason"]) is not None
 
     def is_at_rest() -> bool:
         if ui.runs(statuses=UNFINISHED):
             return False
-        looks = [ui.sensor(name)["ticks"] for name in ("landing_sensor", "late_data_sensor")]
-        newest = [ticks[0] for ticks in looks if ticks]
-        said = [str(tick["skipReason"]) for tick in newest if tick["status"] == "SKIPPED"]
-        return len(said) == len(looks) and "no file to take in" in said[0] and said[1].endswith(" clean")
+        since = max((run.ended or 0.0 for run in ui.runs()), default=0.0)
+        return all(has_nothing_to_do(sensor, since) for sensor in sensors)
 
-    dagster.wait_until(is_at_rest, REST_SECONDS, "nothing is left to do")
+    ui.dagster.wait_until(is_at_rest, REST_SECONDS, "nothing is left to do")
 
 
 def ended_runs(ui: UserInterface) -> dict[str, str]:
@@ -104,41 +118,36 @@ def opened(checkout: Checkout) -> PipelineRoot:
     return PipelineRoot(load_settings({}, checkout.folder), now=dt.datetime.now(dt.UTC))
 
 
-def clean_build(checkout: Checkout, drops: Sequence[Drop], folder: Path) -> PipelineRoot:
-    """Build the same files once, in one process, in a root of its own with the same key."""
-    settings = load_settings({}, folder, root=folder, start_date=opened(checkout).settings.start_date)
-    secrets = folder / "secrets"
-    secrets.mkdir(parents=True)
-    for path in (checkout.root / "secrets").iterdir():
-        (secrets / path.name).write_bytes(path.read_bytes())
-        (secrets / path.name).chmod(0o600)
+def clean_build(of: PipelineRoot, drops: Sequence[Drop], folder: Path) -> PipelineRoot:
+    """Build the same files once, in one process, in a folder of its own with the same key and contracts."""
+    settings = load_settings({}, folder, root=folder, start_date=of.settings.start_date, sources=of.settings.sources)
+    shutil.copytree(of.settings.secrets_folder, folder / "secrets")
     root = PipelineRoot(settings, now=dt.datetime.now(dt.UTC))
     for drop in drops:
-        root.drop(drop.name, drop.lines)
+        root.drop(drop.name, drop.lines, drop.source)
     assert root.backfill().is_successful
     return root
 
 
-def faults(checkout: Checkout, drops: Sequence[Drop], ui_runs: Mapping[str, str], scratch: Path) -> list[str]:
+def faults(root: PipelineRoot, drops: Sequence[Drop], ui_runs: Mapping[str, str], scratch: Path) -> list[str]:
     """Return what does not hold at the end; nothing where all is well.
 
     Args:
-        checkout: Whose root came to rest.
+        root: It came to rest.
         drops: What was dropped.
         ui_runs: From `ended_runs`.
-        scratch: Empty folder for the clean build.
+        scratch: Folder that is made for the clean build.
     """
-    root = opened(checkout)
     found = []
-    expected = Counter((drop.day, f"{SHOP}:{line['event_id']}") for drop in drops for line in drop.lines)
+    expected = Counter((drop.day, f"{drop.source}:{line['event_id']}") for drop in drops for line in drop.lines)
     days = sorted({drop.day for drop in drops})
-    published = Counter((day, row["event_id"]) for day in days for row in root.rows("validated_events", day))
+    published = Counter((day, event_id) for day in days for event_id in _published(root, day))
     if published != expected:
         missing, surplus = expected - published, published - expected
         found.append(
             f"{len(missing)} events are missing, {len(surplus)} are there more than once or were never dropped"
         )
-    names = Counter(record.name for record in root.platform.ledger.records())
+    names = Counter(PurePosixPath(record.name).name for record in root.platform.ledger.records())
     if names != Counter(drop.name for drop in drops):
         found.append(f"the ledger holds other files: {names}")
     for asset, day in root.heads():
@@ -148,7 +157,7 @@ def faults(checkout: Checkout, drops: Sequence[Drop], ui_runs: Mapping[str, str]
             found.append(f"{asset} of {day} was published twice from the same inputs: {len(inputs)} generations")
     successes = Counter(each.split()[0] for each in ui_runs.values() if each.endswith(" SUCCESS"))
     found += [f"the work {key} succeeded {count} times" for key, count in successes.items() if count > 1]
-    clean = clean_build(checkout, drops, scratch)
+    clean = clean_build(root, drops, scratch)
     ours, theirs = root.contents(), clean.contents()
     found += [
         f"{asset} of {day} differs from a clean build"
@@ -157,3 +166,9 @@ def faults(checkout: Checkout, drops: Sequence[Drop], ui_runs: Mapping[str, str]
     ]
     found += [f"{asset} of {day} is in no clean build" for asset, day in ours.keys() - theirs.keys()]
     return found
+
+
+def _published(root: PipelineRoot, of: dt.date) -> list[str]:
+    """Return the ids in the view of a day's events."""
+    content = root.platform.store.objects.read_bytes(Layout.view_key("validated_events", of, "data.parquet"))
+    return list(pq.ParquetFile(io.BytesIO(content)).read(["event_id"])["event_id"].to_pylist())

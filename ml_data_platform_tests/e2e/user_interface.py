@@ -54,10 +54,11 @@ _PLACE = """query($asset: AssetKeyInput!, $days: [String!]) { assetNodeOrError(a
         ... on PathMetadataEntry { path } } } } } }"""
 _RESOURCES = """query($repository: RepositorySelector!) { allTopLevelResourceDetailsOrError(
     repositorySelector: $repository) { ... on ResourceDetailsList { results { name configuredValues { key value } } } } }"""
+_DEFINITIONS = """query($repository: RepositorySelector!) { repositoryOrError(repositorySelector: $repository) {
+    ... on Repository { assetNodes { assetKey { path } } jobs { name } sensors { name } } } }"""
 _SENSOR = """query($sensor: SensorSelector!) { sensorOrError(sensorSelector: $sensor) { ... on Sensor { id
-    minIntervalSeconds sensorState { selectorId status ticks(limit: 5) { status skipReason error { message } } } } } }"""
-_TICKS = """query($sensor: SensorSelector!) { sensorOrError(sensorSelector: $sensor) { ... on Sensor {
-    sensorState { ticks(limit: 200) { timestamp endTimestamp status runIds } } } } }"""
+    minIntervalSeconds sensorState { selectorId status ticks(limit: 5) { timestamp status skipReason error {
+    message } } } } } }"""
 _START_SENSOR = """mutation($sensor: SensorSelector!) { startSensor(sensorSelector: $sensor) { __typename
     ... on PythonError { message } } }"""
 _STOP_SENSOR = """mutation($id: String!) { stopSensor(id: $id) { __typename ... on PythonError { message } } }"""
@@ -204,23 +205,21 @@ class UserInterface:
         """Return all that the page of the resources shows."""
         return str(self.dagster.query(_RESOURCES, repository=REPOSITORY)["allTopLevelResourceDetailsOrError"])
 
+    def definitions(self) -> dict[str, set[str]]:
+        """Return the names of the assets, jobs and sensors of the code location."""
+        found = self.dagster.query(_DEFINITIONS, repository=REPOSITORY)["repositoryOrError"]
+        named = {kind: {str(each["name"]) for each in found[kind]} for kind in ("jobs", "sensors")}
+        return {"assets": {str(node["assetKey"]["path"][-1]) for node in found["assetNodes"]}, **named}
+
     def sensor(self, name: str = SENSORS[0]) -> dict[str, Any]:
         """Return the state of a sensor: status, interval, newest ticks."""
         found = self.dagster.query(_SENSOR, sensor={**REPOSITORY, "sensorName": name})["sensorOrError"]
         state = found["sensorState"]
         return {"interval": found["minIntervalSeconds"], "id": found["id"], **state}
 
-    def ticks(self, name: str, since: float) -> list[dict[str, Any]]:
-        """Return the looks of a sensor that began after an instant (seconds since 1970), oldest first."""
-        found = self.dagster.query(_TICKS, sensor={**REPOSITORY, "sensorName": name})["sensorOrError"]
-        return sorted(
-            (tick for tick in found["sensorState"]["ticks"] if tick["timestamp"] >= since),
-            key=lambda tick: float(tick["timestamp"]),
-        )
-
-    def switch_sensors(self, *, on: bool) -> None:
-        """Turn both sensors on or off."""
-        for name in SENSORS:
+    def switch_sensors(self, *names: str, on: bool) -> None:
+        """Turn sensors on or off: by default the two that look at files and days."""
+        for name in names or SENSORS:
             if on:
                 answer = self.dagster.query(_START_SENSOR, sensor={**REPOSITORY, "sensorName": name})["startSensor"]
             else:
