@@ -99,10 +99,13 @@ class PipelineRoot:
             return backfill(self.definitions, instance, self.platform, wanted)
         return build_dirty(self.platform, wanted, plain_runs(self.platform))
 
-    def judge(self) -> BackfillReport:
-        """Build ``raw_events`` and ``validated_events`` of all expected days, and nothing of what is made of them."""
-        days = expected_days(read_state(self.platform))
-        return build_dirty(self.platform, days, plain_runs(self.platform), layers=LAYERS[:1])
+    def judge(self, days: Sequence[dt.date] | None = None, layers: int = 1) -> BackfillReport:
+        """Build the first layers of days, by default of all that are expected, and nothing of what is made of them.
+
+        The first is ``raw_events`` and ``validated_events``, the second the features and the summaries of sessions.
+        """
+        wanted = expected_days(read_state(self.platform)) if days is None else days
+        return build_dirty(self.platform, wanted, plain_runs(self.platform), layers=LAYERS[:layers])
 
     def run(
         self, of: dt.date, assets: Sequence[str], instance: dg.DagsterInstance, **tags: str

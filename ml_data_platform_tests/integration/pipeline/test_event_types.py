@@ -1,4 +1,7 @@
-"""Event types that vanish, or fall under the default, are told the day it happens."""
+"""Event types that vanish, or fall under the default, are told the day it happens.
+
+When a difference is worth a line, ``unit/events/test_field_presence.py`` shows; here the lines of whole files are read.
+"""
 
 from __future__ import annotations
 
@@ -18,70 +21,89 @@ FORMATS = {
     "cells": f"format: csv\ncolumns: {{{', '.join(f'{name}: {name}' for name in COLUMNS)}}}",
     "masked": "format: jsonl\npii: {columns: {page: mask}, unnamed: keep}",
 }
+WRITTEN = ["{}", "{} ", "  {}", "{}\u00a0"]
+TODAY = {
+    "renamed": lambda kind, _: "order_completed" if kind == "buy" else kind,
+    "capitals": lambda kind, _: kind.upper(),
+    "missing": lambda kind, _: None if kind == "buy" else kind,
+    "blanks": lambda kind, at: WRITTEN[(at + at // 10) % 4].format(kind),
+}
+"""What becomes of the types on the last day."""
 GONE = "event type purchase is 0 of {} rows, before 18 of 180"
+LAST = day(4)
 
 
-def root_with(folder, source, last):
-    """Return a root with four days of 60 rows, 6 of them purchases; the types of the last are changed."""
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """A source for each format and change, with four days of 60 rows, 6 of them purchases; all are judged."""
+    folder = tmp_path_factory.mktemp("types")
     (folder / "contracts").mkdir()
-    (folder / "contracts" / "s.yaml").write_text(f"source: s\nschema_version: 2\n{FORMATS[source]}\n{MAPPING}\n")
     root = PipelineRoot(settings_for(folder / "root", sources=folder / "contracts"))
-    for number in (1, 2, 3, 4):
-        lines = []
-        for at, line in enumerate(shop_lines(day(number), 60, name="s")):
-            kind = "buy" if at % 10 == 0 else "cart" if at % 10 == 1 else "view"
-            kind = last(kind) if number == 4 else kind
-            line.pop("purchase_amount_usd", None)
-            if kind is not None:
-                lines.append({**line, "event_type": kind})
-        path = folder / f"{number}.{source}"
-        if source == "cells":
-            rows = [COLUMNS, *([line[name] for name in COLUMNS] for line in lines)]
-            path.write_text("".join(",".join(map(str, row)) + "\n" for row in rows))
-        else:
-            path.write_text("".join(json.dumps({**line, "page": "/"}) + "\n" for line in lines))
-        (landed,) = root.land(path, source="s")
+    for form, text in FORMATS.items():
+        for change in TODAY if form == "lines" else ("renamed", "blanks"):
+            source = f"{form}_{change}"
+            head = f"source: {source}\nschema_version: 2\n{text}\n{MAPPING}\n"
+            (folder / "contracts" / f"{source}.yaml").write_text(head)
+            (folder / source).write_text(written(form, list(lines_of(source, TODAY[change]))))
+    for path in folder.glob("*_*"):
+        (landed,) = root.land(path, source=path.name)
         assert landed.outcome == "landed", landed.reason
+    assert root.judge().is_successful
     return root
 
 
-@pytest.mark.parametrize("source", sorted(FORMATS))
-def test_a_renamed_event_type_is_told_the_day_it_happens(tmp_path, instance, source):
-    """The day is published with a warning that names the lost type and the new text."""
-    root = root_with(tmp_path, source, {"buy": "order_completed", "cart": "cart", "view": "view"}.get)
-    assert root.backfill(instance=instance).is_successful
-    found = {of: lines for of, lines in unusual_fields_now(root.platform).items() if lines}
-    assert found == {day(4): (f"s: {GONE.format(60)}; new under the default: order_completed in 6",)}
-    assert {of for of, each in check_counts(instance).items() if CHECK in each.warned} == {day(4).isoformat()}
-    assert len(root.rows("validated_events", day(4))) == 60
+def lines_of(source, last):
+    """Return four days of a source of which the last has changed types."""
+    for number in (1, 2, 3, 4):
+        for at, line in enumerate(shop_lines(day(number), 60, name=source)):
+            kind = "buy" if at % 10 == 0 else "cart" if at % 10 == 1 else "view"
+            kind = last(kind, at) if number == 4 else kind
+            line.pop("purchase_amount_usd", None)
+            if kind is not None:
+                yield {**line, "event_type": kind}
 
 
-def test_all_types_in_capitals_are_told(tmp_path):
-    """Each type is gone, and all rows fall under the default."""
-    root = root_with(tmp_path, "lines", str.upper)
-    assert root.judge().is_successful
+def written(form, lines):
+    """Return a file of the lines."""
+    if form == "cells":
+        rows = [COLUMNS, *([line[name] for name in COLUMNS] for line in lines)]
+        return "".join(",".join(map(str, row)) + "\n" for row in rows)
+    return "".join(json.dumps({**line, "page": "/"}) + "\n" for line in lines)
+
+
+def test_changed_event_types_are_told_the_day_it_happens(root):
+    """A lost type with the new text, types in capitals that all are gone, and missing rows where nothing is new.
+
+    Blanks around a type are no news.
+    """
     hint = "; new under the default: VIEW in 48, BUY in 6, CART in 6"
-    assert unusual_fields_now(root.platform)[day(4)] == (
-        f"s: event type add_to_cart is 0 of 60 rows, before 18 of 180{hint}",
-        f"s: event type page_view is 0 of 60 rows, before 144 of 180{hint}",
-        f"s: {GONE.format(60)}{hint}",
-        f"s: 60 of 60 rows fall under the default event type, before 0 of 180{hint}",
+    capitals = (
+        f"event type add_to_cart is 0 of 60 rows, before 18 of 180{hint}",
+        f"event type page_view is 0 of 60 rows, before 144 of 180{hint}",
+        f"{GONE.format(60)}{hint}",
+        f"60 of 60 rows fall under the default event type, before 0 of 180{hint}",
     )
+    assert {of: lines for of, lines in unusual_fields_now(root.platform).items() if lines} == {
+        LAST: (
+            f"cells_renamed: {GONE.format(60)}; new under the default: order_completed in 6",
+            *(f"lines_capitals: {line}" for line in capitals),
+            f"lines_missing: {GONE.format(54)}",
+            f"lines_renamed: {GONE.format(60)}; new under the default: order_completed in 6",
+            f"masked_renamed: {GONE.format(60)}; new under the default: order_completed in 6",
+        )
+    }
 
 
-def test_missing_rows_of_a_type_are_told(tmp_path):
-    """Nothing new stands in their place; three days with as many each are proof enough."""
-    root = root_with(tmp_path, "lines", lambda kind: None if kind == "buy" else kind)
-    assert root.judge().is_successful
-    assert unusual_fields_now(root.platform)[day(4)] == (f"s: {GONE.format(54)}",)
+def test_such_a_day_is_published_with_a_warning(root, instance):
+    """All rows are there, and the check of the run is a warning."""
+    assert root.run(LAST, ["raw_events", "quarantined_events", "validated_events"], instance).success
+    assert {of for of, each in check_counts(instance).items() if CHECK in each.warned} == {LAST.isoformat()}
+    assert len(root.rows("validated_events", LAST)) == 7 * 60 + 54
 
 
-@pytest.mark.parametrize("source", sorted(FORMATS))
-@pytest.mark.parametrize("written", ["{}", "{} ", "  {}", "{}\u00a0"])
-def test_blanks_around_a_type_are_none_of_it(tmp_path, source, written):
-    """They are read as the types that they are, and nothing is told."""
-    root = root_with(tmp_path, source, written.format)
-    assert root.judge().is_successful
-    kinds = [row["event_type"] for row in root.rows("validated_events", day(4))]
+@pytest.mark.parametrize("form", sorted(FORMATS))
+def test_blanks_around_a_type_are_none_of_it(root, form):
+    """They are read as the types that they are."""
+    rows = [row for row in root.rows("validated_events", LAST) if row["source"] == f"{form}_blanks"]
+    kinds = [row["event_type"] for row in rows]
     assert {kind: kinds.count(kind) for kind in kinds} == {"purchase": 6, "add_to_cart": 6, "page_view": 48}
-    assert not any(unusual_fields_now(root.platform).values())
