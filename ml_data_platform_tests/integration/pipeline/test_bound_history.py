@@ -14,15 +14,17 @@ from ml_data_platform.errors import InstanceMismatchError, RecordError
 from ml_data_platform.storage.history_binding import HistoryBinding
 from ml_data_platform_tests.pipeline_root import START, PipelineRoot, settings_for, shop_lines
 
+JUDGED = ("raw_events", "quarantined_events", "validated_events")
+
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> PipelineRoot:
-    """One day, built by runs of the root's own history; to be copied."""
+    """Events of one day, built by a run of the root's own history; to be copied."""
     root = PipelineRoot(settings_for(tmp_path_factory.mktemp("built") / "root"))
     root.drop("a.jsonl", shop_lines(START, 5))
     with open_instance(root.settings) as instance:
         bind(root)
-        assert root.backfill([START], instance).is_successful
+        assert root.run(START, JUDGED, instance).success
     return root
 
 
@@ -68,7 +70,7 @@ def test_a_whole_record_is_whole(root: PipelineRoot) -> None:
     bind(root)
 
 
-@pytest.mark.parametrize("number", [1, 33, 60, 99, 130])
+@pytest.mark.parametrize("number", [1, 60, 130])
 def test_a_changed_record_is_named_and_repaired(root: PipelineRoot, number: int) -> None:
     """One flipped bit stops all that would write to the history; the one in the folder has the runs, so it is bound."""
     data = bytearray(record(root).read_bytes())
@@ -98,7 +100,7 @@ def test_a_history_without_the_runs_of_the_root_is_not_taken_by_itself(root: Pip
     other = PipelineRoot(settings_for(tmp_path / "other"))
     with open_instance(other.settings) as instance:
         other.drop("a.jsonl", shop_lines(START, 5))
-        assert other.backfill([START], instance).is_successful
+        assert other.run(START, JUDGED, instance).success
     (root.settings.dagster_home / "storage").rename(tmp_path / "moved")
     (other.settings.dagster_home / "storage").rename(root.settings.dagster_home / "storage")
     assert found(root, is_repair=True) == [False]

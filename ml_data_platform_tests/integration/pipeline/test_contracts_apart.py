@@ -166,6 +166,7 @@ def test_commands_stop_for_their_source_only(tmp_path):
     listed = cli("sources", "list")
     assert (listed.status, "good" in listed.out, "bad.yaml" in listed.err) == (1, True, True)
     assert "bad: its contract is broken" in cli.ok("plan").err
+    cli.build()
     built = cli.ok("backfill", "--json")
     assert "bad: its contract is broken" in json.loads(built.out)["contract_notices"][0]
     status = cli("status", "--json")

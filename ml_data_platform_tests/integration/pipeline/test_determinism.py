@@ -14,7 +14,7 @@ from ml_data_platform.storage.commit_log import LogRecord
 from ml_data_platform_tests.pipeline_root import SHOP, PipelineRoot, day, settings_for, shop_lines
 
 DAYS = [day(number) for number in range(1, 6)]
-BUILD_ORDER = (3, 1, 5, 2, 4)
+BUILT_FIRST = (3, 1)
 
 
 def other_root(like: PipelineRoot, folder: Path, **choices: object) -> PipelineRoot:
@@ -24,12 +24,12 @@ def other_root(like: PipelineRoot, folder: Path, **choices: object) -> PipelineR
 
 
 def test_order_threads_and_memory_change_no_byte(built_root: PipelineRoot, tmp_path: Path) -> None:
-    """Landed in another order, with one thread and less memory, built day by day out of order: the same bytes."""
+    """Landed in another order, with one thread and less memory, two days built before the others: the same bytes."""
     root = other_root(built_root, tmp_path / "root", threads=1, memory_limit="200MB")
     paths = sorted((built_root.settings.landing / SHOP).iterdir())
     random.Random(7).shuffle(paths)
     root.land(*paths)
-    for number in BUILD_ORDER:
+    for number in BUILT_FIRST:
         root.backfill([day(number)])
     root.backfill(DAYS)
     assert root.contents() == built_root.contents()

@@ -15,6 +15,7 @@ from ml_data_platform_tests.pipeline_root import PipelineRoot, day, settings_for
 DAY = day(1)
 TIME = "2026-03-02T12:00:0{}Z"
 FORMATS = ("csv", "jsonl", "parquet")
+MASKED = "pii: {columns: {user_id: mask, session_id: mask}, unnamed: keep}"
 COLUMNS = "columns: {user_id: user_id, session_id: session_id, timestamp: timestamp, event_type: event_type}"
 
 
@@ -44,26 +45,6 @@ def content(form, rows):
     return sink.getvalue()
 
 
-@pytest.fixture
-def build(tmp_path):
-    """Return a function that lands files of one source, builds their day, and returns the published and rejected rows."""
-
-    def run(form, *files, said="", names=None):
-        contracts = tmp_path / "contracts"
-        contracts.mkdir()
-        columns = f"{COLUMNS}\n" if form == "csv" and not said.lstrip().startswith("columns:") else ""
-        (contracts / "log.yaml").write_text(f"source: log\nformat: {form}\nschema_version: 1\n{columns}{said}\n")
-        root = PipelineRoot(settings_for(tmp_path / "root", sources=contracts, tolerances=TOLERANT))
-        for at, rows in enumerate(files):
-            path = tmp_path / (names[at] if names else f"file{at}.{form}")
-            path.write_bytes(content(form, rows))
-            root.land(path, source="log")
-        assert not root.backfill([DAY]).failed
-        return root
-
-    return run
-
-
 TOLERANT = dict.fromkeys(
     (
         "user_ids_are_present",
@@ -75,29 +56,65 @@ TOLERANT = dict.fromkeys(
 )
 
 
-def published(root):
-    """Return the published rows by their page."""
-    return {json.loads(row["attributes"] or "{}").get("page"): row for row in root.rows("validated_events", DAY)}
+@pytest.fixture
+def build(tmp_path):
+    """Return a function that lands the same files of a source for each format, judges their day, and returns the root.
+
+    Files are lists of rows, or functions from format to such.
+    """
+
+    def run(*files, said="", names=None, forms=FORMATS, masked=False, layers=1):
+        contracts = tmp_path / "contracts"
+        contracts.mkdir()
+        root = PipelineRoot(settings_for(tmp_path / "root", sources=contracts, tolerances=TOLERANT))
+        for form in forms:
+            columns = f"{COLUMNS}\n" if form == "csv" and not said.lstrip().startswith("columns:") else ""
+            head = f"format: {form}\nschema_version: 1\n{columns}{said}\n"
+            for source, section in {form: "", **({f"{form}_masked": MASKED} if masked else {})}.items():
+                (contracts / f"{source}.yaml").write_text(f"source: {source}\n{head}{section}\n")
+        for source in sorted(path.stem for path in contracts.iterdir()):
+            form = source.partition("_")[0]
+            for at, rows in enumerate(files):
+                path = tmp_path / source / (names[at] if names else f"file{at}.{form}")
+                path.parent.mkdir(exist_ok=True)
+                path.write_bytes(content(form, rows(form) if callable(rows) else rows))
+                root.land(path, source=source)
+        assert not root.judge([DAY], layers=layers).failed
+        return root
+
+    return run
 
 
-def duplicates(root):
+def rows_of(root, source, asset="validated_events", file="data.parquet"):
+    """Return the rows of a source."""
+    return [row for row in root.rows(asset, DAY, file) if row["source"] == source]
+
+
+def published(root, source):
+    """Return the published rows of a source by their page."""
+    return {json.loads(row["attributes"] or "{}").get("page"): row for row in rows_of(root, source)}
+
+
+def duplicates(root, source):
     """Return the number of rows that repeat an event."""
-    return len(root.rows("quarantined_events", DAY, "disposition=duplicate/data.parquet"))
+    return len(rows_of(root, source, "quarantined_events", "disposition=duplicate/data.parquet"))
 
 
-@pytest.mark.parametrize("form", FORMATS)
-def test_a_log_without_event_ids_just_works(build, form):
+def test_a_log_without_event_ids_just_works(build):
     """All rows are published, whatever the format, with ids of their own; features are built of them."""
-    root = build(form, [event(number) for number in range(20)])
-    rows = root.rows("validated_events", DAY)
-    assert len(rows) == len({row["event_id"] for row in rows}) == 20
-    assert len(root.rows("session_features", DAY)) == 20
+    root = build([event(number) for number in range(20)], layers=2)
+    for form in FORMATS:
+        rows = rows_of(root, form)
+        assert len(rows) == len({row["event_id"] for row in rows}) == 20
+    assert len(root.rows("session_features", DAY)) == 20 * len(FORMATS)
 
 
-@pytest.mark.parametrize("form", FORMATS)
-def test_an_event_sent_again_otherwise_is_the_same(build, form):
+def test_an_event_sent_again_otherwise_is_the_same(build):
     """Another order of columns, a further empty column, another spelling of the instant and of an integer id: no new event."""
-    first = [event(number, user_id="1000", price=None if form == "parquet" else "") for number in range(5)]
+
+    def first(form):
+        return [event(number, user_id="1000", price=None if form == "parquet" else "") for number in range(5)]
+
     again = [
         {
             "extra": None if number else "",
@@ -109,26 +126,27 @@ def test_an_event_sent_again_otherwise_is_the_same(build, form):
         }
         for number in range(5)
     ]
-    root = build(form, first, again)
-    assert len(root.rows("validated_events", DAY)) == 5
-    assert duplicates(root) == 5
+    root = build(first, again)
+    for form in FORMATS:
+        assert len(rows_of(root, form)) == 5
+        assert duplicates(root, form) == 5
 
 
-@pytest.mark.parametrize("form", FORMATS)
-def test_texts_of_columns_that_nobody_reads_stay_apart(build, form):
+def test_texts_of_columns_that_nobody_reads_stay_apart(build):
     """007 and 7 are two events where no field says what they mean."""
-    root = build(form, [event(0, page="007"), event(0, page="7"), event(0, page="7")])
-    assert set(published(root)) == {"007", "7"}
-    assert duplicates(root) == 1
+    root = build([event(0, page="007"), event(0, page="7"), event(0, page="7")])
+    for form in FORMATS:
+        assert set(published(root, form)) == {"007", "7"}
+        assert duplicates(root, form) == 1
 
 
-@pytest.mark.parametrize("form", FORMATS)
-def test_equal_lines_are_kept_where_the_contract_says_so(build, form):
+def test_equal_lines_are_kept_where_the_contract_says_so(build):
     """Two equal lines of one file are two events; the same bytes under another name are no further ones."""
     rows = [event(0), event(0), event(1)]
-    root = build(form, rows, rows, said="duplicates: keep", names=["a", "b"])
-    assert len(root.rows("validated_events", DAY)) == 3
-    assert duplicates(root) == 0
+    root = build(rows, rows, said="duplicates: keep", names=["a", "b"])
+    for form in FORMATS:
+        assert len(rows_of(root, form)) == 3
+        assert duplicates(root, form) == 0
 
 
 def test_doubles_of_a_data_frame_are_the_integers(build):
@@ -136,53 +154,49 @@ def test_doubles_of_a_data_frame_are_the_integers(build):
     ids = [1000, 1001, 1_234_567_890_123_456, 2**53]
     integers = [event(number, user_id=each, session_id=each) for number, each in enumerate(ids)]
     doubles = [event(number, user_id=float(each), session_id=float(each), page="b") for number, each in enumerate(ids)]
-    root = build("parquet", integers, doubles)
-    rows = root.rows("validated_events", DAY)
+    rows = rows_of(build(integers, doubles, forms=["parquet"]), "parquet")
     assert len(rows) == 8
     assert len({row["user_id"] for row in rows}) == len({row["session_uuid"] for row in rows}) == 4
 
 
-@pytest.mark.parametrize("section", ["", "pii: {columns: {user_id: mask, session_id: mask}, unnamed: keep}"])
-@pytest.mark.parametrize("form", ["csv", "jsonl"])
-def test_null_markers_are_nobody_masked_or_not(build, form, section):
+def test_null_markers_are_nobody_masked_or_not(build):
     """Rows with a marker are rejected for want of a user, and no user is made of them; good ones have one user each."""
     markers = ["NULL", "\\N", "nan", "(not set)", "", "\u00a0"]
     rows = [event(number) for number in range(10)]
     rows += [event(10 + at, user_id=text) for at, text in enumerate(markers)]
     rows += [event(20, user_id="7"), event(21, user_id="7.0")]
-    root = build(form, rows, said=section)
-    found = published(root)
-    assert set(found) == {*map(str, range(10)), "20", "21"}
-    assert found["20"]["user_id"] == found["21"]["user_id"]
-    assert len({row["user_id"] for row in found.values()}) == 6
-    rejected = root.rows("quarantined_events", DAY, "disposition=rejected/data.parquet")
-    assert {tuple(row["rules"]) for row in rejected} == {("user_ids_are_present",)}
-    assert len(rejected) == len(markers)
+    root = build(rows, forms=["csv", "jsonl"], masked=True)
+    for source in ("csv", "csv_masked", "jsonl", "jsonl_masked"):
+        found = published(root, source)
+        assert set(found) == {*map(str, range(10)), "20", "21"}
+        assert found["20"]["user_id"] == found["21"]["user_id"]
+        assert len({row["user_id"] for row in found.values()}) == 6
+        rejected = rows_of(root, source, "quarantined_events", "disposition=rejected/data.parquet")
+        assert {tuple(row["rules"]) for row in rejected} == {("user_ids_are_present",)}
+        assert len(rejected) == len(markers)
 
 
-@pytest.mark.parametrize("form", FORMATS)
-def test_anonymous_rows_are_admitted_alone(build, form):
+def test_anonymous_rows_are_admitted_alone(build):
     """Each row without a user is one user, and one session where it has none; known users are who they were."""
     rows = [event(number) for number in range(10)]
     rows += [event(10 + number, user_id=None, session_id=None) for number in range(10)]
     rows += [event(20 + number, user_id="null") for number in range(5)]
-    root = build(form, rows, said="ids: {anonymous: admit}")
-    found = published(root)
-    assert len(found) == 25
-    anonymous = [found[str(number)] for number in range(10, 25)]
-    assert len({row["user_id"] for row in anonymous}) == 15
-    assert all(row["user_id"].startswith("anon_") for row in anonymous)
-    assert len({row["session_uuid"] for row in anonymous[:10]}) == 10
-    assert {row["session_uuid"] for row in anonymous[10:]} == {
-        found[str(number)]["session_uuid"] for number in range(5)
-    }
-    assert all(found[str(number)]["user_id"].startswith("usr_") for number in range(10))
+    root = build(rows, said="ids: {anonymous: admit}", layers=2)
     features = {row["event_id"]: row for row in root.rows("session_features", DAY)}
-    assert all(features[row["event_id"]]["session_event_count"] == 1 for row in anonymous[:10])
+    for form in FORMATS:
+        found = published(root, form)
+        assert len(found) == 25
+        anonymous = [found[str(number)] for number in range(10, 25)]
+        assert len({row["user_id"] for row in anonymous}) == 15
+        assert all(row["user_id"].startswith("anon_") for row in anonymous)
+        assert len({row["session_uuid"] for row in anonymous[:10]}) == 10
+        sessions = {found[str(number)]["session_uuid"] for number in range(5)}
+        assert {row["session_uuid"] for row in anonymous[10:]} == sessions
+        assert all(found[str(number)]["user_id"].startswith("usr_") for number in range(10))
+        assert all(features[row["event_id"]]["session_event_count"] == 1 for row in anonymous[:10])
 
 
-@pytest.mark.parametrize("form", FORMATS)
-def test_sessions_numbered_per_user_are_told_apart(build, form):
+def test_sessions_numbered_per_user_are_told_apart(build):
     """User and number together are the session; the first of two columns with an id is the user."""
     rows = [event(number, user_id=f"u{number % 2}", session_id="1", login=None) for number in range(10)]
     rows += [event(10, user_id="c", session_id="1", login="u1")]
@@ -193,15 +207,15 @@ columns:
   timestamp: timestamp
   event_type: event_type
 """
-    root = build(form, rows, said=said)
-    found = published(root)
-    assert len({row["session_uuid"] for row in found.values()}) == 3
-    assert {row["user_id"] for row in found.values()} == {found["0"]["user_id"], found["1"]["user_id"]}
-    assert found["10"]["user_id"] == found["1"]["user_id"]
+    root = build(rows, said=said)
+    for form in FORMATS:
+        found = published(root, form)
+        assert len({row["session_uuid"] for row in found.values()}) == 3
+        assert {row["user_id"] for row in found.values()} == {found["0"]["user_id"], found["1"]["user_id"]}
+        assert found["10"]["user_id"] == found["1"]["user_id"]
 
 
-@pytest.mark.parametrize("form", ["csv", "parquet"])
-def test_a_file_needs_one_of_the_alternatives(build, form):
+def test_a_file_needs_one_of_the_alternatives(build):
     """A file with either column is read; one with none is refused, and both names are said."""
     said = "columns: {user_id: {first_of: [login, uid]}, session_id: session_id, timestamp: timestamp, event_type: event_type}"
 
@@ -217,9 +231,12 @@ def test_a_file_needs_one_of_the_alternatives(build, form):
             for number in range(3)
         ]
 
-    root = build(form, rows("login", "a"), rows("uid", "b"), rows("other", "c"), said=said)
-    found = published(root)
-    assert set(found) == {f"{letter}{number}" for letter in "ab" for number in range(3)}
-    assert len({row["user_id"] for row in found.values()}) == 1
-    (refused,) = [record for record in root.platform.ledger.records() if record.status == "rejected"]
-    assert "login or uid" in str(refused)
+    forms = ["csv", "parquet"]
+    root = build(rows("login", "a"), rows("uid", "b"), rows("other", "c"), said=said, forms=forms)
+    for form in forms:
+        found = published(root, form)
+        assert set(found) == {f"{letter}{number}" for letter in "ab" for number in range(3)}
+        assert len({row["user_id"] for row in found.values()}) == 1
+    refused = [record for record in root.platform.ledger.records() if record.status == "rejected"]
+    assert sorted(record.source for record in refused) == forms
+    assert all("login or uid" in str(record) for record in refused)

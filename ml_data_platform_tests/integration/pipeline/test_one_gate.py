@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Sequence
 from pathlib import Path
 
 import dagster as dg
@@ -14,7 +13,7 @@ from ml_data_platform.datasets.load_dataset import load_dataset
 from ml_data_platform.datasets.selection import DATASETS, Request, select_partitions
 from ml_data_platform.defs.history import check_counts
 from ml_data_platform.errors import LeakageError, SettingsError
-from ml_data_platform.events.planning import Status, expected_days, plan
+from ml_data_platform.events.planning import Status, plan
 from ml_data_platform.stages.state import read_state
 from ml_data_platform_tests.command_line import CommandLine
 from ml_data_platform_tests.leaky_days import SESSIONS, VIEWS, telling_lines
@@ -23,25 +22,52 @@ from ml_data_platform_tests.sensor_loop import SensorLoop
 from ml_data_platform_tests.version_root import cut
 
 LEAKY = day(2)
+DAYS = [day(1), LEAKY, day(3), day(4)]
+WITH_NEXT = [LEAKY, day(3)]
+"""The leaky day, and the one that makes its labels known."""
 RULE = "no_feature_tells_the_label"
 GOOD = {RULE: 1.0}
 """Tolerances under which the same rows are published."""
 
 
 @pytest.fixture(scope="module")
-def landed(tmp_path_factory: pytest.TempPathFactory) -> PipelineRoot:
-    """Three days that were landed, of which the second is leaky; nothing is built."""
+def featured(tmp_path_factory: pytest.TempPathFactory) -> PipelineRoot:
+    """Three days, the second of them leaky, and an empty one; training tables are built of the first. To be read only."""
     root = PipelineRoot(settings_for(tmp_path_factory.mktemp("leaky") / "root"))
     for number in (1, 3):
         root.drop(f"{number}.jsonl", shop_lines(day(number), 20))
     root.drop("leaky.jsonl", telling_lines(LEAKY))
+    assert root.judge(DAYS, layers=2).is_successful
+    assert root.backfill([day(1)]).is_successful
+    return root
+
+
+@pytest.fixture(scope="module")
+def refused(featured: PipelineRoot, tmp_path_factory: pytest.TempPathFactory) -> PipelineRoot:
+    """That root with all built that can be: the leaky day was refused. To be read only."""
+    root = featured.copied(tmp_path_factory.mktemp("refused") / "root")
+    assert not root.backfill(DAYS).is_successful
+    return root
+
+
+@pytest.fixture(scope="module")
+def tolerated(refused: PipelineRoot, tmp_path_factory: pytest.TempPathFactory) -> PipelineRoot:
+    """That root after a tolerance let the leaky day through, which it no longer has. To be read only."""
+    root = refused.copied(tmp_path_factory.mktemp("tolerated") / "root")
+    assert root.with_settings(tolerances=GOOD).backfill(DAYS).is_successful
     return root
 
 
 @pytest.fixture
-def root(landed: PipelineRoot, tmp_path: Path) -> PipelineRoot:
-    """A copy of that root, to be changed."""
-    return landed.copied(tmp_path / "root")
+def root(request: pytest.FixtureRequest, tmp_path: Path) -> PipelineRoot:
+    """A copy of one of these roots, by default of the first, to be changed."""
+    built: PipelineRoot = request.getfixturevalue(getattr(request, "param", "featured"))
+    return built.copied(tmp_path / "root")
+
+
+def on(fixture: str) -> pytest.MarkDecorator:
+    """Let ``root`` be a copy of that root."""
+    return pytest.mark.parametrize("root", [fixture], indirect=True)
 
 
 TELLS = "session_cart_count"
@@ -70,7 +96,7 @@ def events_of(root: PipelineRoot, of: dt.date) -> dict[str, list[str]]:
 def test_a_backfill_publishes_all_or_none(root: PipelineRoot) -> None:
     """The leaky day is in no table, the others in all; its failure names the rule; asked again, the same."""
     for _ in range(2):
-        report = root.backfill()
+        report = root.backfill(DAYS)
         assert {each.day for each in report.failed} == {LEAKY}
         (refused,) = [each for each in report.failed if each.asset == "date_partitions"]
         assert RULE in refused.why
@@ -80,53 +106,39 @@ def test_a_backfill_publishes_all_or_none(root: PipelineRoot) -> None:
         assert tables_of(root, day(1)) == tables_of(root, day(3)) == set(DATASETS)
 
 
-def test_the_same_day_without_the_leak_is_published(landed: PipelineRoot, tmp_path: Path) -> None:
+@on("tolerated")
+def test_the_same_day_without_the_leak_is_published(root: PipelineRoot, tmp_path: Path) -> None:
     """Good form of the same content: the rows of other sessions, or a tolerance that allows for it, give all tables."""
-    tolerant = landed.copied(tmp_path / "tolerant").with_settings(tolerances=GOOD)
-    assert tolerant.backfill().is_successful
     other = PipelineRoot(settings_for(tmp_path / "other"))
     other.drop("good.jsonl", telling_lines(LEAKY, tells=False))
-    assert other.backfill().is_successful
-    for each in (tolerant, other):
+    assert other.backfill(WITH_NEXT).is_successful
+    for each in (root, other):
         expected = sorted(f"{SHOP}:{line['event_id']}" for line in telling_lines(LEAKY))
         assert events_of(each, LEAKY) == dict.fromkeys(DATASETS, expected)
     assert len(expected) == 2 * SESSIONS * (VIEWS + 2)
 
 
-@pytest.mark.parametrize(
-    "assets",
-    [
+def test_a_run_of_any_of_the_tables_publishes_none(root: PipelineRoot, instance: dg.DagsterInstance) -> None:
+    """Materialised in the UI, also before and after the checks were run: the run fails, and says what refuses it."""
+    alone = (
         ["label_partitions"],
         ["stratified_partitions"],
         ["label_partitions", "stratified_partitions"],
         ["session_features", "label_partitions"],
-        ["session_features", *DATASETS],
-    ],
-    ids="+".join,
-)
-def test_a_run_of_any_of_the_tables_publishes_none(
-    root: PipelineRoot, instance: dg.DagsterInstance, assets: Sequence[str]
-) -> None:
-    """Materialised in the UI, also before and after the checks were run: the run fails, and says what refuses it."""
-    root.run(LEAKY, ["raw_events", "quarantined_events", "validated_events"], instance)
-    root.run(day(3), ["raw_events", "quarantined_events", "validated_events"], instance)
-    root.run(day(1), ["raw_events", "quarantined_events", "validated_events"], instance)
-    root.run(LEAKY, ["session_features"], instance)
-    for _ in range(2):
+    )
+    for assets in (*alone, ["session_features", *DATASETS], ["date_partitions"], *alone):
         result = root.run(LEAKY, assets, instance)
         assert not result.success
         assert tables_of(root, LEAKY) == set()
+        failed = [event for event in result.all_events if event.is_step_failure]
+        said = [str(event.step_failure_data.user_failure_data.description) for event in failed]
+        assert said
         if "date_partitions" not in assets:
-            failed = [event for event in result.all_events if event.is_step_failure]
-            said = [event.step_failure_data.user_failure_data.description for event in failed]
-            assert said
-            assert all("date_partitions" in str(text) for text in said)
-        root.run(LEAKY, ["date_partitions"], instance)
+            assert all("date_partitions" in text for text in said)
 
 
 def test_one_table_alone_can_be_built_where_the_checks_passed(root: PipelineRoot, instance: dg.DagsterInstance) -> None:
     """A good day: its label table is built again by itself, with the same bytes."""
-    root.backfill()
     before = root.contents()
     for asset in ("label_partitions", "stratified_partitions"):
         assert root.run(day(1), [asset], instance).success
@@ -138,7 +150,7 @@ def test_sensors_publish_all_or_none_and_come_to_rest(root: PipelineRoot, instan
     loop = SensorLoop(root, instance)
     loop.settle()
     assert tables_of(root, LEAKY) == set()
-    assert tables_of(root, day(1)) == set(DATASETS)
+    assert tables_of(root, day(3)) == set(DATASETS)
     assert loop.turn() == []
     tolerant = SensorLoop(root.with_settings(tolerances=GOOD), instance)
     tolerant.settle()
@@ -149,10 +161,10 @@ def test_all_tables_keep_their_last_good_generation(tmp_path: Path, instance: dg
     """Rows that make a day leaky come late: no table takes them, by any way; without a leak all three go on."""
     root = PipelineRoot(settings_for(tmp_path / "root"))
     root.drop("day.jsonl", telling_lines(LEAKY, name="first", sessions=1))
-    assert root.backfill().is_successful
+    assert root.backfill(WITH_NEXT).is_successful
     before = events_of(root, LEAKY)
     root.drop("late.jsonl", telling_lines(LEAKY))
-    root.backfill()
+    root.backfill(WITH_NEXT)
     for asset in DATASETS:
         root.run(LEAKY, [asset], instance)
     assert len(root.rows("session_features", LEAKY)) > len(before["date_partitions"])
@@ -161,23 +173,21 @@ def test_all_tables_keep_their_last_good_generation(tmp_path: Path, instance: dg
     assert {record.inputs[f"session_features/{LEAKY}"] for record in chosen.partitions.values()} == {chosen.features}
     left = {each.asset: each.status for each in plan(read_state(root.platform), [LEAKY])}
     assert {left[asset] for asset in DATASETS} == {Status.DIRTY, Status.WAITING}
-    assert root.with_settings(tolerances=GOOD).backfill().is_successful
+    assert root.with_settings(tolerances=GOOD).backfill(WITH_NEXT).is_successful
     after = events_of(root, LEAKY)
     assert len({tuple(each) for each in after.values()}) == 1
     assert len(after["label_partitions"]) == len(before["label_partitions"]) + 2 * SESSIONS * (VIEWS + 2)
 
 
+@on("tolerated")
 def test_a_stricter_rule_leaves_what_is_published_and_is_told(root: PipelineRoot) -> None:
     """A tolerance that no longer allows for a published day: the day stays, the plan says that it is not settled."""
-    assert root.with_settings(tolerances=GOOD).backfill().is_successful
     before = events_of(root, LEAKY)
-    report = root.backfill()
+    report = root.backfill(DAYS)
     assert [(each.asset, each.day) for each in report.failed] == [("date_partitions", LEAKY)]
     assert events_of(root, LEAKY) == before
     open_ones = [
-        (each.asset, each.day)
-        for each in plan(read_state(root.platform), expected_days(read_state(root.platform)))
-        if each.status is not Status.CLEAN
+        (each.asset, each.day) for each in plan(read_state(root.platform), DAYS) if each.status is not Status.CLEAN
     ]
     assert open_ones == [("date_partitions", LEAKY)]
 
@@ -196,7 +206,7 @@ def auc_by_pairs(lines: list[dict[str, object]]) -> float:
 def test_the_alarm_names_the_feature(root: PipelineRoot, instance: dg.DagsterInstance, tmp_path: Path) -> None:
     """In the error of the run, in the check's description and examples, and in status; no other feature is named."""
     auc = f"{TELLS} has an AUC of {auc_by_pairs(telling_lines(LEAKY)):.3f}"
-    report = root.backfill(None, instance)
+    report = root.backfill([LEAKY], instance)
     (refused,) = [each for each in report.failed if each.asset == "date_partitions"]
     assert f"{RULE} ({auc}" in refused.why
     (failed,) = instance.event_log_storage.get_asset_check_execution_history(
@@ -218,33 +228,42 @@ def test_the_alarm_names_the_feature(root: PipelineRoot, instance: dg.DagsterIns
     assert "session_event_count has" not in said.text + shown.text
 
 
-def test_status_tells_scripts_of_a_refused_day(landed: PipelineRoot, tmp_path: Path) -> None:
-    """Exit status 0 while the days are only to be built, 1 once one is refused, 0 for the others and once it is built."""
-    landed.copied(tmp_path / "root")
-    command, at = CommandLine(tmp_path), ("--root", tmp_path / "root")
-    settings = tmp_path / "root" / "platform.yaml"
+def test_a_refused_day_is_told_to_scripts_and_let_through_in_platform_yaml(root: PipelineRoot, tmp_path: Path) -> None:
+    """Exit status 0 while the days are only to be built, 1 once one is refused, 0 for the others and once it is built.
+
+    A feature is accepted as a user writes it down, and the version says so.
+    """
+    command, at = CommandLine(tmp_path), ("--root", root.folder)
+    settings = root.folder / "platform.yaml"
     settings.write_text(f"start_date: {day(1)}\n", encoding="utf-8")
     command.ok("status", *at)
     command.ok("status", *at, "--from", day(3), "--to", day(3))
-    assert command("backfill", *at).status == 1
+    assert command("backfill", *at, "--from", day(1), "--to", LEAKY).status == 1
     for more in ((), ("--json",), ("--from", LEAKY, "--to", LEAKY)):
         assert command("status", *at, *more).status == 1
     command.ok("status", *at, "--from", day(1), "--to", day(1))
     command.ok("status", *at, "--from", day(3), "--to", day(3))
     settings.write_text(f"start_date: {day(1)}\naccepted_features: {json.dumps(ACCEPTED)}\n", encoding="utf-8")
-    command.ok("backfill", *at)
+    command.ok("backfill", *at, "--from", day(1), "--to", LEAKY)
     command.ok("status", *at)
 
+    assert WHY in command.ok("version", "cut", *at).text
+    shown = command.ok("version", "show", "latest", *at)
+    assert WHY in shown.text
+    assert f"told the label on {LEAKY}" in shown.text
+    (fact,) = json.loads(command.ok("version", "show", "latest", *at, "--json").out)["accepted_features"]
+    assert (fact["feature"], fact["reason"], list(fact["days"])) == (TELLS, WHY, [str(LEAKY)])
 
+
+@on("refused")
 def test_an_accepted_feature_lets_the_day_through_and_touches_no_other(
     root: PipelineRoot, instance: dg.DagsterInstance
 ) -> None:
     """Days that needed no acceptance stay as they are; the version says why, where and how much; so does who loads it."""
-    root.backfill()
     before = root.heads()
     accepting = root.with_settings(accepted_features={**ACCEPTED, "hour_of_day": "it is no secret"})
     state = read_state(accepting.platform)
-    dirty = [(each.asset, each.day) for each in plan(state, expected_days(state)) if each.status is Status.DIRTY]
+    dirty = [(each.asset, each.day) for each in plan(state, DAYS) if each.status is Status.DIRTY]
     assert dirty == [("date_partitions", LEAKY)]
     loop = SensorLoop(accepting, instance)
     loop.settle()
@@ -267,22 +286,22 @@ def test_an_accepted_feature_lets_the_day_through_and_touches_no_other(
     assert WHY in loaded.accepted[0]
 
 
+@on("tolerated")
 def test_a_version_without_the_acceptance_is_not_loaded(root: PipelineRoot) -> None:
     """Rows that were let through by a tolerance alone: the loader names the feature, and says what to do."""
-    tolerant = root.with_settings(tolerances=GOOD)
-    tolerant.backfill()
-    made = cut(tolerant, Request(first=LEAKY, last=LEAKY)).manifest
+    made = cut(root.with_settings(tolerances=GOOD), Request(first=LEAKY, last=LEAKY)).manifest
     with pytest.raises(
         LeakageError, match=rf"accepted_features.*{TELLS} has an AUC|{TELLS} has an AUC.*accepted_features"
     ):
         load_dataset(made.tag, root=root.folder)
 
 
+@on("refused")
 def test_an_acceptance_that_is_withdrawn_refuses_the_day_again(root: PipelineRoot) -> None:
     """The day keeps what is published, is refused when it is built, and no version takes it."""
-    assert root.with_settings(accepted_features=ACCEPTED).backfill().is_successful
+    assert root.with_settings(accepted_features=ACCEPTED).backfill(DAYS).is_successful
     before = events_of(root, LEAKY)
-    report = root.backfill()
+    report = root.backfill(DAYS)
     assert [(each.asset, each.day) for each in report.failed] == [("date_partitions", LEAKY)]
     assert events_of(root, LEAKY) == before
     chosen = select_partitions(root.platform.store, Request())
@@ -305,22 +324,3 @@ def test_what_cannot_be_accepted_is_refused(tmp_path: Path, accepted: dict[str, 
     """A name that is no feature, or no reason: the settings are refused, and the nearest name is said."""
     with pytest.raises(SettingsError, match=why):
         _ = PipelineRoot(settings_for(tmp_path / "root", accepted_features=accepted)).platform
-
-
-def test_features_are_accepted_in_platform_yaml(tmp_path: Path) -> None:
-    """By the commands, as a user writes them down."""
-    root = tmp_path / "root"
-    command, at = CommandLine(tmp_path), ("--root", root)
-    command.ok("init", *at, "--start-date", day(1))
-    settings = root / "platform.yaml"
-    settings.write_text(settings.read_text() + f'accepted_features: {{{TELLS}: "{WHY}"}}\n', encoding="utf-8")
-    path = tmp_path / "leaky.jsonl"
-    path.write_text("".join(json.dumps(line) + "\n" for line in telling_lines(LEAKY)), encoding="utf-8")
-    command.ok("land", path, *at, "--source", SHOP)
-    command.ok("backfill", *at)
-    assert WHY in " ".join(command.ok("version", "cut", *at).text.split())
-    shown = command.ok("version", "show", "latest", *at)
-    assert WHY in shown.text
-    assert f"told the label on {LEAKY}" in shown.text
-    (fact,) = json.loads(command.ok("version", "show", "latest", *at, "--json").out)["accepted_features"]
-    assert (fact["feature"], fact["reason"], list(fact["days"])) == (TELLS, WHY, [str(LEAKY)])

@@ -32,6 +32,17 @@ def landed_behind(tmp_path_factory: pytest.TempPathFactory) -> PipelineRoot:
     return root
 
 
+@pytest.fixture(scope="module")
+def right(landed_behind: PipelineRoot, tmp_path_factory: pytest.TempPathFactory) -> PipelineRoot:
+    """The same file, landed while the clock was right, and its day built; to be read only."""
+    root = landed_behind.copied(tmp_path_factory.mktemp("right") / "root").at(NOW)
+    for path in (root.folder / "ledger").rglob("*.json"):
+        path.unlink()
+    assert root.drop("a.jsonl", shop_lines(START, 10)).record.rows_per_day == {START.isoformat(): 10}
+    assert root.backfill([START]).is_successful
+    return root
+
+
 @pytest.fixture
 def behind(landed_behind: PipelineRoot, tmp_path: Path) -> PipelineRoot:
     """A copy of it, while the clock is behind still."""
@@ -65,19 +76,15 @@ def by_backfill(root: PipelineRoot) -> None:
 
 
 @pytest.mark.parametrize("way", [by_landing_again, by_landing_what_waits, by_replay, by_backfill])
-def test_rows_of_a_clock_that_was_behind_get_their_day(behind: PipelineRoot, way: object, tmp_path: Path) -> None:
+def test_rows_of_a_clock_that_was_behind_get_their_day(behind: PipelineRoot, right: PipelineRoot, way: object) -> None:
     """Each way gives the tables of a root whose clock was right; nothing is quarantined or shown as such any more."""
-    right = behind.copied(tmp_path / "right").at(NOW)
-    for path in (right.folder / "ledger").rglob("*.json"):
-        path.unlink()
-    assert right.drop("a.jsonl", shop_lines(START, 10)).record.rows_per_day == {START.isoformat(): 10}
-    assert right.backfill([START]).is_successful
     root = behind.at(NOW)
     way(root)
     assert list_quarantine(root.platform, Wanted()) == []
-    assert root.backfill([START]).is_successful
-    assert root.contents() == right.contents()
-    assert root.view() == right.view()
+    assert root.judge([START]).is_successful
+    assert ("validated_events", START) in root.contents()
+    assert root.contents().items() <= right.contents().items()
+    assert root.view().items() <= right.view().items()
     assert verify(root.platform).defects == ()
 
 
@@ -131,7 +138,7 @@ def test_a_lost_fragment_of_a_file_that_was_read_again_is_made_again(behind: Pip
     readmit_future(root.platform)
     (record,) = landed_records(root.platform)
     (root.folder / f"_store/landed_files/objects/{record.fragment[:2]}/{record.fragment}.parquet").unlink()
-    assert root.backfill([START]).is_successful
+    assert root.judge([START]).is_successful
     assert len(root.rows("raw_events", START)) == 10
 
 
@@ -159,5 +166,5 @@ def test_masked_rows_get_their_day_too(tmp_path: Path) -> None:
     assert root.drop("a.jsonl", shop_lines(START, 5), source="s").record.undated == {FUTURE: 5}
     now = root.at(NOW)
     readmit_future(now.platform)
-    assert now.backfill([START]).is_successful
+    assert now.judge([START]).is_successful
     assert len(now.rows("validated_events", START)) == 5
