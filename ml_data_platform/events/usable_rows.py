@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from ml_data_platform.errors import LandingError, bounded
-from ml_data_platform.events.contract_model import SourceContract
-from ml_data_platform.events.contract_parts import UnusableRows
 
-TOLERATED = UnusableRows()
-"""What holds where a source has no contract any more."""
-
+if TYPE_CHECKING:
+    # The process that reads Parquet imports this module for one name, and pays for no model of contracts.
+    from ml_data_platform.events.contract_model import SourceContract
+    from ml_data_platform.events.contract_parts import UnusableRows
 
 CUT_OFF = "cut_off"
 """Why the last row of a file reaches no day: the file ends in the middle of it."""

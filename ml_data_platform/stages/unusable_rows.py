@@ -13,8 +13,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ml_data_platform.events.contract_parts import UnusableRows
 from ml_data_platform.events.contracts import SourceContract
-from ml_data_platform.events.usable_rows import TOLERATED, FileVerdict, Level, judge_counts, share_of, split_reasons
+from ml_data_platform.events.usable_rows import FileVerdict, Level, judge_counts, share_of, split_reasons
 from ml_data_platform.landing.landing import LandedFile
 from ml_data_platform.stages.platform import Platform
 from ml_data_platform.stages.quarantine import Wanted, open_engine
@@ -25,6 +26,9 @@ from ml_data_platform.storage.ledger import LedgerRecord
 
 CHECK = "landed_rows_are_usable"
 """Name of the check of ``landed_files`` that tells the same."""
+
+TOLERATED = UnusableRows()
+"""What holds where a source has no contract any more."""
 
 EXAMPLES_PER_FILE = 3
 
