@@ -27,7 +27,7 @@ from ml_data_platform.storage.layout import LANDED_FILES, LOST_FOLDER, Layout
 from ml_data_platform_tests.faults.flips.places import flip, flipped
 from ml_data_platform_tests.pipeline_root import PipelineRoot, day, shop_lines
 
-FLIPS = 40
+FLIPS = 20
 DAYS = (1, 2, 3)
 
 
@@ -88,7 +88,7 @@ def targets(root: PipelineRoot) -> list[tuple[Path, Callable[[], object], object
 def test_no_flipped_bit_is_built_upon_unless_nothing_is_compared(
     copied_root: PipelineRoot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Forty files of all kinds with one bit flipped: each build is refused, and goes through once the bytes are back.
+    """Twenty files of all kinds with one bit flipped: each build is refused, and goes through once the bytes are back.
 
     With the comparison taken out, some are built upon: they give other bytes, or none and another error.
     """

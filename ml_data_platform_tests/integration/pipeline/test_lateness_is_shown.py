@@ -47,7 +47,8 @@ def test_a_day_shows_its_late_rows_and_how_late_they_are(tmp_path: Path, instanc
     assert in_time(root).drop("a.jsonl", lines_of(FROZEN, 8), source=SOURCE).record is not None
     # Landed at 12:00 of the next day, when FROZEN is complete and not yet frozen: late, and taken.
     root.at(NOW - dt.timedelta(days=1)).drop("b.jsonl", lines_of(FROZEN, 2, name="b"), source=SOURCE)
-    assert root.backfill([FROZEN], instance).is_successful
+    assert root.backfill([FROZEN]).is_successful
+    assert root.run(FROZEN, ["raw_events"], instance).success
     # 09:00 … 09:07 came at 23:00, and 09:00 and 09:01 came 27 hours later.
     delays = [*(14 * 3600 - 60 * minute for minute in range(8)), 27 * 3600, 27 * 3600 - 60]
     expected = {
@@ -74,7 +75,7 @@ def test_a_day_shows_its_late_rows_and_how_late_they_are(tmp_path: Path, instanc
     assert summarise_landing(root.platform).too_late_rows == 3
 
     decisions.admit(root.platform, SOURCE, late.sha256, [FROZEN.isoformat()], "a test")
-    assert root.backfill([FROZEN], instance).is_successful
+    assert root.run(FROZEN, ["raw_events"], instance).success
     assert failed_days(instance) == {FROZEN.isoformat(): False}
     assert raw_metadata(instance, FROZEN)["late_rows"] == 5
     assert report_too_late_rows(instance, root.platform) == []

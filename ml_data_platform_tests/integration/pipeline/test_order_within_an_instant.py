@@ -13,6 +13,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ml_data_platform.events.lateness import ONE_DAY
 from ml_data_platform_tests.pipeline_root import START, PipelineRoot, settings_for
 
 CONTRACT = """
@@ -58,9 +59,14 @@ FORMATS = {"csv": as_csv, "jsonl": as_jsonl, "parquet": as_parquet}
 
 
 def built(
-    folder: Path, contracts: Mapping[str, str], files: Sequence[tuple[str, bytes]], like: PipelineRoot | None = None
+    folder: Path,
+    contracts: Mapping[str, str],
+    files: Sequence[tuple[str, bytes]],
+    *,
+    like: PipelineRoot | None = None,
+    days: Sequence[dt.date] = (START,),
 ) -> PipelineRoot:
-    """Land files of sources in their order and build the day up to its features, with the keys of another root."""
+    """Land files of sources in their order and build days up to their features, with the keys of another root."""
     sources = folder / "sources"
     sources.mkdir(parents=True)
     for source, contract in contracts.items():
@@ -72,7 +78,7 @@ def built(
         path = folder / f"{source}-{number}"
         path.write_bytes(content)
         root.land(path, source=source)
-    assert root.judge([START], layers=2).is_successful
+    assert root.judge(days, layers=2).is_successful
     return root
 
 
@@ -90,7 +96,8 @@ def test_features_and_labels_follow_the_file(tmp_path: Path) -> None:
             contracts[source] = CONTRACT.format(source=source, format=name) + section
             own = [{**row, "who": source, "visit": f"{source}-{row['visit']}"} for row in ROWS + MORE]
             files.append((source, write(own)))
-    root = built(tmp_path, contracts, files)
+    # Labels are known once the next day is there.
+    root = built(tmp_path, contracts, files, days=[START, START + ONE_DAY])
     for source in contracts:
         places = [row["sequence"] for row in rows_of(root, "validated_events", source).values()]
         assert places == [1, 2, 3, 4, 5, 6, 7, 8]

@@ -32,13 +32,13 @@ def test_plain_runs_build_and_report_what_the_job_does(tmp_path: Path, instance:
 
     A refused day stops what reads it within its run and after it, in both alike.
     """
-    plain = PipelineRoot(settings_for(tmp_path / "plain"), now=dt.datetime(2026, 3, 6, 12, tzinfo=dt.UTC))
+    plain = PipelineRoot(settings_for(tmp_path / "plain"), now=dt.datetime(2026, 3, 5, 12, tzinfo=dt.UTC))
     plain.drop("first.jsonl", shop_lines(day(1), EVENTS, name="first"))
     jobs = plain.copied(tmp_path / "jobs")  # with its key, so that its users have the same ids
-    days = [day(number) for number in range(1, 7)]
+    days = [day(number) for number in range(1, 6)]
     drops = [
         {"a.jsonl": shop_lines(day(1), EVENTS), "b.jsonl": shop_lines(day(2), EVENTS, broken=3)},
-        {"c.jsonl": shop_lines(day(1), EVENTS, name="c"), "d.jsonl": shop_lines(day(4), EVENTS)},
+        {"c.jsonl": shop_lines(day(1), EVENTS, name="c"), "d.jsonl": shop_lines(day(3), EVENTS)},
     ]
     seen = []
     for dropped in drops:
@@ -57,4 +57,4 @@ def test_plain_runs_build_and_report_what_the_job_does(tmp_path: Path, instance:
     for report in seen:
         assert report["blocked"]
         assert report["built"]
-        assert report["not_complete"] == [day(5), day(6)]
+        assert report["not_complete"] == [day(4), day(5)]

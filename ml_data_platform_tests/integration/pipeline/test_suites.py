@@ -37,7 +37,7 @@ def test_pages_tell_what_the_platform_tells(place):
     place.say((RULES + UNIQUE.replace("column: order", "column: code")).replace("tolerance: 1", "severity: warn"))
     rows = rows_of([*SPOILT, BAD])
     place.land(rows)
-    assert place.root.backfill().is_successful
+    assert place.root.backfill([day(1)]).is_successful
     answer = suites_of(place, "--date", str(day(1)))
     expected = [name for row in rows for name in broken_by(row)]
     found = answer["run"]["s_expectations"]
