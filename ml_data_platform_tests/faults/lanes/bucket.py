@@ -40,8 +40,9 @@ from ml_data_platform_tests.waiting import PATIENCE_SECONDS
 PARTITIONS: list[Partition] = [(SINGLE, "2026-03-04"), (SINGLE, "2026-03-05"), (PARTED, "2026-03-04")]
 # Most of the work is on one of them, so that writers meet.
 WEIGHTS = (4, 1, 2)
-DEAF, COMMITS = SCENARIOS = ("deaf", "commits")
-COMMIT_BEFORE, LOSE_ANSWER = "another commits before", "answer lost"
+DEAF = "deaf"
+COMMIT_BEFORE, LOSE_ANSWER = STRIKES = ("another commits before", "answer lost")
+SCENARIOS = (DEAF, *STRIKES)
 FEWEST_EACH_ROUND, MOST_ROUNDS = 12, 20
 MOST_WRITERS = 2
 CHANCE_OF_GIVING_UP = 0.3
@@ -65,7 +66,7 @@ def commit_through_faults(plan: Plan, backend: Callable[[], AbstractContextManag
                 _assert_is_refused(server, plan.folder / "deaf")
                 figures.count("refused")
         server.meddle = meddler.take
-        while COMMITS in (plan.scenarios or SCENARIOS) and not plan.is_done(figures):
+        while set(STRIKES) & set(plan.scenarios or SCENARIOS) and not plan.is_done(figures):
             number = figures.notes.get("buckets", 0)
             figures.count("buckets")
             wanted = min(each_round, plan.trials - figures.trials)
@@ -93,7 +94,7 @@ def strike_in_turn(plan: Plan, backend: Callable[[], AbstractContextManager[Serv
             with figures.noting("a store that ignores conditions"):
                 _assert_is_refused(server, plan.folder / "deaf")
             figures.trials += 1
-        for strike in (COMMIT_BEFORE, LOSE_ANSWER) if COMMITS in (plan.scenarios or SCENARIOS) else ():
+        for strike in (each for each in STRIKES if each in (plan.scenarios or SCENARIOS)):
             for request in count():
                 known, has_struck = len(figures.anomalies), False
                 with figures.noting(f"{strike}, request {request}"):

@@ -38,7 +38,8 @@ def meet_in_turn(plan: Plan) -> Figures:
             for other in writers.OTHERS
         }
         ways["a death, and another commit"] = partial(_retry_after_a_death, forker)
-        for name, way in ways.items():
+        for name in plan.scenarios or ways:
+            way = ways[name]
             for step in itertools.count():
                 root, known = plan.folder / "meeting" / "root", len(figures.anomalies)
                 root.parent.mkdir()

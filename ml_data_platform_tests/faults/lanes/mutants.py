@@ -95,6 +95,7 @@ MUTANTS: dict[str, Mutant] = {
         "a retry does not recognise its own commit",
         "races",
         changes.replaced(table_store.TableStore, "_find_own", changes.never),
+        ("a death, and another commit",),
     ),
     "stale_is_current": Mutant(
         "inputs that no longer count are published", "kills", changes.stale_is_current, ("stale",), _PUBLISHING
@@ -133,7 +134,9 @@ MUTANTS: dict[str, Mutant] = {
         )
         for where, scenarios in FLUSHES.items()
     },
-    "nothing_is_flushed": Mutant("nothing is flushed", "power", partial(flushes.no_flush_in, "everything")),
+    "nothing_is_flushed": Mutant(
+        "nothing is flushed", "power", partial(flushes.no_flush_in, "everything"), ("first_commit",)
+    ),
     "nothing_is_flushed, on ext4": Mutant(
         "the same, on a real file system", "images", partial(flushes.no_flush_in, "everything")
     ),
@@ -154,13 +157,16 @@ MUTANTS: dict[str, Mutant] = {
         "an object that is there is not compared with its name", "damage", changes.existing_objects_are_trusted
     ),
     "conditions_are_ignored": Mutant(
-        "a bucket ignores conditions, and is not tried", "bucket", bucket_changes.conditions_are_ignored, ("commits",)
+        "a bucket ignores conditions, and is not tried",
+        "bucket",
+        bucket_changes.conditions_are_ignored,
+        ("another commits before",),
     ),
     "conditions_are_ignored, ministack": Mutant(
         "another bucket ignores conditions, and is not tried",
         "ministack",
         bucket_changes.conditions_are_ignored,
-        ("commits",),
+        ("another commits before",),
     ),
     "store_is_not_probed": Mutant(
         "a bucket that ignores conditions is not refused", "bucket", bucket_changes.store_is_not_probed, ("deaf",)
@@ -169,9 +175,12 @@ MUTANTS: dict[str, Mutant] = {
         "a record whose answer was lost is taken for another's",
         "bucket",
         bucket_changes.own_record_is_anothers,
-        ("commits",),
+        ("answer lost",),
     ),
     "view_without_condition": Mutant(
-        "a bucket's view is replaced whatever it shows", "bucket", bucket_changes.view_without_condition, ("commits",)
+        "a bucket's view is replaced whatever it shows",
+        "bucket",
+        bucket_changes.view_without_condition,
+        ("another commits before",),
     ),
 }

@@ -33,6 +33,8 @@ runs recorded; started."""
 IN_RUNS = ("after_landing", "after_building")
 """Within the run: its work done, and nothing of that recorded by Dagster."""
 INTERVAL_SECONDS = 1
+IDLE_ROUNDS = 3
+"""Looks in a row that started nothing, after which nothing is left to be done."""
 INSTANCE = {
     "telemetry": {"enabled": False},
     "run_launcher": {
@@ -71,7 +73,12 @@ def _look(kill: list[str] | None, rounds: int) -> None:
         dg.DagsterInstance.get() as instance,
         WorkspaceProcessContext(instance, InProcessWorkspaceLoadTarget([origin])) as context,
     ):
+        known, idle = -1, 0
         for _ in range(rounds):
+            if idle == IDLE_ROUNDS and kill is None:
+                return
+            runs = instance.get_runs_count()
+            known, idle = runs, idle + 1 if runs == known else 0
             # Dagster looks no oftener than the sensors' interval.
             time.sleep(INTERVAL_SECONDS)
             list(execute_sensor_iteration(context, logging.getLogger("loop"), None, None, debug_crash_flags=flags))
