@@ -15,7 +15,6 @@ try:
     from ml_data_platform.defs.location import build_definitions
     from ml_data_platform.settings import load_settings
 finally:
-    gc.freeze()
     gc.enable()
 
 notice = antlr_notice(installed_antlr())
