@@ -5,6 +5,8 @@ Belongs here: arguments, progress and tables. Does not belong here: anything tha
 
 from __future__ import annotations
 
+import gc
+
 import typer
 
 from ml_data_platform.cli import (
@@ -27,6 +29,9 @@ from ml_data_platform.cli import (
 )
 from ml_data_platform.cli.boundary import OneMessage, unforeseen_errors
 from ml_data_platform.cli.lessons import lesson
+
+OBJECTS_TO_A_LOOK = 50_000
+"""New objects until garbage is looked for; Python's own 700 are a sixth of what importing costs."""
 
 app = typer.Typer(
     name="ml-data-platform",
@@ -75,6 +80,7 @@ app.add_typer(bindings.history)
 
 def main() -> None:
     """Run the command line."""
+    gc.set_threshold(OBJECTS_TO_A_LOOK)
     screen.guard_other_text()
     with unforeseen_errors():
         app()
