@@ -1,19 +1,21 @@
 """From a pattern to the place where its files lie.
 
-Belongs here: which class reaches which kind of place, and how long it may take. Does not belong here: reaching it.
+Belongs here: which class reaches which kind of place, and how long it may take. Does not belong here: reaching it; clients of the web
+and of S3 are loaded only for a place there.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ml_data_platform.events.pull_pattern import PullPattern
-from ml_data_platform.storage.remote_bucket import Bucket
 from ml_data_platform.storage.remote_files import RemotePlace
 from ml_data_platform.storage.remote_folder import LocalFolder
-from ml_data_platform.storage.remote_web import Web
-from ml_data_platform.storage.s3_client import S3Connection, s3_client
+
+if TYPE_CHECKING:
+    from ml_data_platform.storage.s3_client import S3Connection
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,12 @@ def open_place(pattern: PullPattern, reach: Reach) -> RemotePlace:
     if pattern.scheme == "local":
         return LocalFolder(pattern, reach.root)
     if pattern.scheme == "http":
+        from ml_data_platform.storage.remote_web import Web  # noqa: PLC0415
+
         return Web(pattern, timeouts_seconds=(reach.connect_timeout_seconds, reach.read_timeout_seconds))
+    from ml_data_platform.storage.remote_bucket import Bucket  # noqa: PLC0415
+    from ml_data_platform.storage.s3_client import S3Connection, s3_client  # noqa: PLC0415
+
     connection = replace(
         reach.connection or S3Connection(),
         connect_timeout_seconds=reach.connect_timeout_seconds,

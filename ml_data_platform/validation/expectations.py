@@ -19,15 +19,17 @@ import warnings
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from ml_data_platform.errors import ValidationSetupError, bounded
 from ml_data_platform.validation.remembered_configurations import remembered_configurations
 from ml_data_platform.validation.rules import Rule, require_unique_names
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Positions = npt.NDArray[np.int64]
 # Without a query text and without named index columns: those cost several times the evaluation itself.

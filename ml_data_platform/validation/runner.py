@@ -7,9 +7,9 @@ the rules (``suites``), how one chunk is evaluated (``expectations``), or any de
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from ml_data_platform.errors import ValidationSetupError, bounded
 from ml_data_platform.validation.expectations import Positions, suite_for
@@ -20,6 +20,9 @@ from ml_data_platform.validation.outcomes import (
     is_within_tolerance,
 )
 from ml_data_platform.validation.rules import BETWEEN, PAIR_AT_LEAST, Rule, require_unique_names
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # Above this the copies that Great Expectations makes of a frame leave the caches and the memory bound.
 MAX_CHUNK_ROWS = 131_072
@@ -117,6 +120,8 @@ class RowValidator:
 
 def readable_frame(rules: Sequence[Rule], chunk: pd.DataFrame) -> pd.DataFrame:
     """Return the columns that rules read, under a RangeIndex, in types that are compared as vectors."""
+    import pandas as pd  # noqa: PLC0415 - only those who validate pay
+
     columns = dict.fromkeys(column for rule in rules for column in rule.columns)
     numeric = dict.fromkeys(name for rule in rules if rule.expectation in COMPARISONS for name in rule.columns)
     # Great Expectations copies the whole frame for each rule that skips nulls, so other columns stay out.
@@ -229,6 +234,8 @@ def _require_metric(rule: Rule, metrics: Mapping[str, float | int | None]) -> No
 
 def _example(rule: Rule, chunk: pd.DataFrame, position: int, row: int) -> str:
     """Return where a row came from and its offending values, on one bounded line."""
+    import pandas as pd  # noqa: PLC0415 - only those who validate pay
+
     cells = chunk.iloc[position]
     values = [None if pd.isna(cells[column]) else cells[column] for column in rule.columns]
     shown = ", ".join("null" if value is None else str(value) for value in values)
