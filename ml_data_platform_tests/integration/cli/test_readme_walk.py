@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import csv
 import datetime as dt
-import os
 import re
+import shlex
 import subprocess
 import sys
 from collections import Counter
@@ -15,10 +15,11 @@ from zoneinfo import ZoneInfo
 import pandas as pd
 import pytest
 
-from ml_data_platform.settings_file import ENVIRONMENT_PREFIX
+from ml_data_platform_tests.command_line import CommandLine
 
 TITLE = "Bring your own events, from a CSV to training partitions"
 DAY = dt.timedelta(days=1)
+COMMAND = re.compile(r"^(ml-data-platform .*)$", flags=re.MULTILINE)
 
 
 def blocks() -> list[str]:
@@ -30,31 +31,29 @@ def blocks() -> list[str]:
 
 @pytest.fixture(scope="module")
 def walked(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """The folder in which all blocks were run in one shell, and what they printed."""
-    folder = tmp_path_factory.mktemp("walk")
-    programs = folder / "bin"
-    programs.mkdir()
-    (programs / "python").symlink_to(sys.executable)
-    command = programs / "ml-data-platform"
-    command.write_text(f"#!{sys.executable}\nfrom ml_data_platform.cli import main\nmain()\n", encoding="utf-8")
-    command.chmod(0o755)
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(ENVIRONMENT_PREFIX)}
-    # The link would be a Python without its packages: it finds them by where it really lies.
-    environment |= {"PATH": f"{programs}:{os.environ['PATH']}", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    work = folder / "work"
-    work.mkdir()
-    done = subprocess.run(
-        ["bash", "-eu", "-o", "pipefail"],
-        input="\n".join(blocks()),
-        cwd=work,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=1_500,
-    )
-    assert done.returncode == 0, done.stdout[-3_000:] + done.stderr[-3_000:]
-    return work, done.stdout
+    """The folder in which all blocks were run, commands of the platform in this process, and what they printed."""
+    work = tmp_path_factory.mktemp("walk")
+    cli, printed = CommandLine(work), ""
+    for number, text in enumerate(COMMAND.split("\n".join(blocks()))):
+        if number % 2 == 0:
+            printed += in_shell(work, text)
+            continue
+        command, _, otherwise = text.partition(" || ")
+        result = cli(*shlex.split(command)[1:])
+        printed += result.out
+        assert result.status == 0 or otherwise, result
+        if result.status != 0:
+            printed += in_shell(work, otherwise)
+    return work, printed
+
+
+def in_shell(work: Path, text: str) -> str:
+    """Run what is no command of the platform in a shell, and return what it printed."""
+    python = f"python() {{ {shlex.quote(sys.executable)} \"$@\"; }}\n"
+    options = ["bash", "-eu", "-o", "pipefail"]
+    done = subprocess.run(options, input=python + text, cwd=work, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
 def events(work: Path) -> list[tuple[dt.datetime, str, str]]:

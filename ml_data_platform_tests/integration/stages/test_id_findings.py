@@ -13,32 +13,43 @@ from ml_data_platform_tests.integration.stages.conftest import NOON
 
 PLACEHOLDERS, FREQUENT = "ids_are_not_placeholders", "no_id_is_unusually_frequent"
 SHARED, MIXED = "sessions_have_one_user", "event_ids_are_there_for_all_rows_or_none"
-BARE = "source: shop\nformat: jsonl\nschema_version: 2\nevent_type: {default: other}\n"
+BARE = "format: jsonl\nschema_version: 2\nevent_type: {default: other}\n"
 
 
 @pytest.fixture
-def findings(judge):
-    """Return a function from landed objects, and what the contract says more, to each check's outcome."""
+def findings_of(judge):
+    """Return a function from source to landed objects and what its contract says more, to the checks' outcomes."""
 
-    def run(landed, said=""):
+    def run(sources):
         rows = []
-        for number, fields in enumerate(landed, start=1):
-            at = NOON + dt.timedelta(milliseconds=number)
-            event = {
-                "user_id": f"u{number % 30}",
-                "session_uuid": f"s{number % 30}",
-                "event_timestamp": int(at.timestamp() * 1000),
-                **fields,
-            }
-            text = json.dumps({name: value for name, value in event.items() if value is not ...})
-            place = {"source": "shop", "source_file": "a" * 64, "source_row": number}
-            rows.append({**place, "event_time": at, "schema_version": 2, "landed": text})
-        result, files = judge(rows, {"shop": parse_contract(BARE + said, file="shop.yaml")})
+        for source, (landed, _) in sources.items():
+            for number, fields in enumerate(landed, start=1):
+                at = NOON + dt.timedelta(milliseconds=number)
+                event = {
+                    "user_id": f"u{number % 30}",
+                    "session_uuid": f"s{number % 30}",
+                    "event_timestamp": int(at.timestamp() * 1000),
+                    **fields,
+                }
+                text = json.dumps({name: value for name, value in event.items() if value is not ...})
+                place = {"source": source, "source_file": "a" * 64, "source_row": number}
+                rows.append({**place, "event_time": at, "schema_version": 2, "landed": text})
+        contracts = {
+            source: parse_contract(f"source: {source}\n{BARE}{said}", file=f"{source}.yaml")
+            for source, (_, said) in sources.items()
+        }
+        result, files = judge(rows, contracts)
         outcomes = {check.name: check for check in result.checks}
         assert not any(outcomes[name].blocking for name in (PLACEHOLDERS, FREQUENT, SHARED, MIXED))
         return outcomes, files
 
     return run
+
+
+@pytest.fixture
+def findings(findings_of):
+    """Return a function from landed objects of one source, and what its contract says more, to the checks' outcomes."""
+    return lambda landed, said="": findings_of({"shop": (landed, said)})
 
 
 def failed(outcomes):
@@ -54,17 +65,26 @@ def test_a_good_day_warns_of_nothing(findings):
 
 
 @pytest.mark.parametrize(
-    "text",
-    ["undefined", "null", "NaN", "anonymous", "Guest", "<script>alert(1)</script>", "test", "[object Object]", "-1"],
+    "texts",
+    [
+        ["undefined", "null", "NaN", "anonymous", "Guest"],
+        ["<script>alert(1)</script>", "test", "[object Object]", "-1"],
+    ],
 )
 @pytest.mark.parametrize("column", ["user_id", "session_uuid"])
-def test_placeholders_are_told_published_or_not(findings, text, column):
+def test_placeholders_are_told_published_or_not(findings_of, texts, column):
     """One row with a placeholder warns, and names it by the platform's own word for it."""
-    outcomes, _ = findings([*({} for _ in range(99)), {"user_id": "own", "session_uuid": "own", column: text}])
+    good = [{} for _ in range(99)]
+    sources = {
+        f"shop_{number}": ([*good, {"user_id": "own", "session_uuid": "own", column: text}], "")
+        for number, text in enumerate(texts)
+    }
+    outcomes, _ = findings_of(sources)
     assert failed(outcomes) == {PLACEHOLDERS}
-    shown = "<…" if text.startswith("<") else text.lower()
-    assert outcomes[PLACEHOLDERS].examples == (f"shop: 1 rows with {column}: {shown}",)
-    assert outcomes[PLACEHOLDERS].value == 1
+    shown = ["<…" if text.startswith("<") else text.lower() for text in texts]
+    told = tuple(f"{source}: 1 rows with {column}: {text}" for source, text in zip(sources, shown, strict=True))
+    assert outcomes[PLACEHOLDERS].examples == told
+    assert outcomes[PLACEHOLDERS].value == len(texts)
 
 
 def test_rounded_numbers_are_told(findings):
@@ -73,74 +93,75 @@ def test_rounded_numbers_are_told(findings):
     assert outcomes[PLACEHOLDERS].examples == ("shop: 10 rows with user_id: …E+…",)
 
 
-@pytest.mark.parametrize(
-    ("said", "is_told"),
-    [
-        ("", True),
-        ("ids: {sentinels: [guest, undefined]}", False),
-        ("ids: {sentinels: [guest], null_markers: [undefined]}", False),
-        ("ids: {sentinels: [guest], anonymous: admit}", False),
-        ("ids: {anonymous: admit}", True),
-    ],
-)
-def test_what_the_contract_lists_is_known(findings, said, is_told):
+def test_what_the_contract_lists_is_known(findings_of):
     """A contract that says what stands for nobody is not warned of it."""
+    told = ["", "ids: {anonymous: admit}"]
+    known = [
+        "ids: {sentinels: [guest, undefined]}",
+        "ids: {sentinels: [guest], null_markers: [undefined]}",
+        "ids: {sentinels: [guest], anonymous: admit}",
+    ]
     rows = [{"user_id": text, "session_uuid": f"of-{text}"} for text in ("guest", "undefined")] + [
         {} for _ in range(98)
     ]
-    outcomes, _ = findings(rows, said)
-    assert failed(outcomes) == ({PLACEHOLDERS} if is_told else set())
+    outcomes, _ = findings_of({f"shop_{number}": (rows, said) for number, said in enumerate([*told, *known])})
+    assert failed(outcomes) == {PLACEHOLDERS}
+    assert {example.partition(":")[0] for example in outcomes[PLACEHOLDERS].examples} == {"shop_0", "shop_1"}
 
 
-@pytest.mark.parametrize(
-    ("login", "cookie", "told"),
-    [
-        ("NULL", "c", ()),
-        ("", "c", ()),
-        ("u", "NULL", ()),
-        ("u", "anonymous", ()),
-        ("NULL", "anonymous", ("anonymous",)),
-        ("anonymous", "c", ("anonymous",)),
-        ("NULL", "", ("null",)),
-        ("undefined", "NULL", ("undefined",)),
-    ],
-)
-def test_of_the_first_of_several_columns_the_one_that_is_the_id_counts(findings, login, cookie, told):
+def test_of_the_first_of_several_columns_the_one_that_is_the_id_counts(findings_of):
     """A marker beside an id that stands in for it is what the contract means; without any id, or as the id, it is told."""
-    rows = [
-        {
-            "user_id": ...,
-            "login": f"{login}{number}" if login == "u" else login,
-            "cookie": f"{cookie}{number}" if cookie == "c" else cookie,
-        }
-        for number in range(3)
+    cases = [
+        ("NULL", "c", None),
+        ("", "c", None),
+        ("u", "NULL", None),
+        ("u", "anonymous", None),
+        ("NULL", "anonymous", "anonymous"),
+        ("anonymous", "c", "anonymous"),
+        ("NULL", "", "null"),
+        ("undefined", "NULL", "undefined"),
     ]
     others = [{"user_id": ..., "login": f"l{number}", "cookie": f"k{number}"} for number in range(97)]
-    outcomes, files = findings([*rows, *others], "columns: {user_id: {first_of: [login, cookie]}}")
-    assert outcomes[PLACEHOLDERS].examples == tuple(f"shop: 3 rows with user_id: {text}" for text in told)
-    assert outcomes[PLACEHOLDERS].passed is (not told)
-    is_absent = (login, cookie) in {("NULL", ""), ("undefined", "NULL")}
-    assert len(files["data.parquet"]) == (97 if is_absent else 100)
+    sources = {}
+    for at, (login, cookie, _) in enumerate(cases):
+        rows = [
+            {
+                "user_id": ...,
+                "login": f"{login}{number}" if login == "u" else login,
+                "cookie": f"{cookie}{number}" if cookie == "c" else cookie,
+            }
+            for number in range(3)
+        ]
+        sources[f"shop_{at}"] = ([*rows, *others], "columns: {user_id: {first_of: [login, cookie]}}")
+    outcomes, files = findings_of(sources)
+    told = tuple(f"shop_{at}: 3 rows with user_id: {text}" for at, (*_, text) in enumerate(cases) if text)
+    assert outcomes[PLACEHOLDERS].examples == told
+    published = Counter(row["source"] for row in files["data.parquet"])
+    assert [published[source] for source in sources] == [100] * 6 + [97] * 2
 
 
-def test_zero_is_somebody_in_a_log_that_counts_from_it(findings):
+def test_zero_is_somebody_in_a_log_that_counts_from_it(findings_of):
     """User 0 with as many rows as the others is a user; with many times theirs it is told."""
-    outcomes, _ = findings([{"user_id": number % 30, "session_uuid": number % 30} for number in range(300)])
-    assert failed(outcomes) == set()
-    outcomes, _ = findings([{"user_id": 0} if number % 4 == 0 else {} for number in range(300)])
-    assert PLACEHOLDERS in failed(outcomes)
+    counting = [{"user_id": number % 30, "session_uuid": number % 30} for number in range(300)]
+    many = [{"user_id": 0} if number % 4 == 0 else {} for number in range(300)]
+    outcomes, _ = findings_of({"counting": (counting, ""), "many": (many, "")})
+    assert outcomes[PLACEHOLDERS].examples == ("many: 75 rows with user_id: 0",)
 
 
-@pytest.mark.parametrize("column", ["user_id", "session_uuid"])
-def test_an_id_with_an_unusual_share_is_told(findings, column):
+def test_an_id_with_an_unusual_share_is_told(findings_of):
     """One id with a fifth of 400 rows warns, with its rows; the same rows spread over users do not."""
-    outcomes, files = findings([{column: "shared"} if number % 5 == 0 else {} for number in range(400)])
+    kinds = {"user_id": "user", "session_uuid": "session"}
+    sources = {
+        column: ([{column: "shared"} if number % 5 == 0 else {} for number in range(400)], "") for column in kinds
+    }
+    spread = {f"spread_{column}": ([{column: f"x{number % 30}"} for number in range(400)], "") for column in kinds}
+    outcomes, files = findings_of({**sources, **spread})
     fourth = sorted(Counter(number % 30 for number in range(1, 401) if number % 5 != 1).values())[-3]
-    (told,) = outcomes[FREQUENT].examples
-    name = {row[column] for row in files["data.parquet"] if row["source_row"] == 1}.pop()
-    kind = "user" if column == "user_id" else "session"
-    assert told == f"shop: {kind} {name} has 80 of 400 rows, the 4th of all {fourth}"
-    assert FREQUENT not in failed(findings([{column: f"x{number % 30}"} for number in range(400)])[0])
+    first = {row["source"]: row for row in files["data.parquet"] if row["source_row"] == 1}
+    assert set(outcomes[FREQUENT].examples) == {
+        f"{column}: {kind} {first[column][column]} has 80 of 400 rows, the 4th of all {fourth}"
+        for column, kind in kinds.items()
+    }
 
 
 def test_three_giants_do_not_hide_each_other(findings):
@@ -150,11 +171,11 @@ def test_three_giants_do_not_hide_each_other(findings):
     assert outcomes[FREQUENT].value == 3
 
 
-def test_small_days_have_no_unusual_share(findings):
+def test_small_days_have_no_unusual_share(findings_of):
     """Of fewer than ten users, or with less than fifty rows, nobody is unusual."""
-    assert failed(findings([{"user_id": "a", "session_uuid": "a"} for _ in range(60)])[0]) == set()
+    one = [{"user_id": "a", "session_uuid": "a"} for _ in range(60)]
     few = [{"user_id": "a", "session_uuid": "a"} if number < 40 else {} for number in range(70)]
-    assert failed(findings(few)[0]) == set()
+    assert failed(findings_of({"one": (one, ""), "few": (few, "")})[0]) == set()
 
 
 def test_sessions_of_several_users_are_told(findings):
