@@ -18,6 +18,7 @@ from ml_data_platform_tests.examples import IS_EXPLORING, in_suite
 
 if TYPE_CHECKING:
     import dagster as dg
+    from alembic.config import Config
 
     from ml_data_platform_tests.pipeline_root import PipelineRoot
     from ml_data_platform_tests.s3_server import S3Server
@@ -47,6 +48,24 @@ def _disk_is_not_waited_for(request: pytest.FixtureRequest) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         if not {"faults", "e2e"} & set(request.path.parts):
             patch.setattr(os, "fsync", lambda _: None)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def migrations_are_read_once() -> Iterator[None]:
+    """Dagster reads its migrations for each of the three databases that it opens: half of what opening a history costs."""
+    from alembic.script import ScriptDirectory
+
+    read, known = ScriptDirectory.from_config, {}
+
+    def from_config(config: Config) -> ScriptDirectory:
+        place = config.get_main_option("script_location"), str(config.config_file_name)
+        if place not in known:
+            known[place] = read(config)
+        return known[place]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ScriptDirectory, "from_config", from_config)
         yield
 
 
