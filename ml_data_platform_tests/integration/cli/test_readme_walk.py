@@ -49,7 +49,7 @@ def walked(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 
 def in_shell(work: Path, text: str) -> str:
     """Run what is no command of the platform in a shell, and return what it printed."""
-    python = f"python() {{ {shlex.quote(sys.executable)} \"$@\"; }}\n"
+    python = f'python() {{ {shlex.quote(sys.executable)} "$@"; }}\n'
     options = ["bash", "-eu", "-o", "pipefail"]
     done = subprocess.run(options, input=python + text, cwd=work, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

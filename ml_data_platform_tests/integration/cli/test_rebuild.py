@@ -13,12 +13,13 @@ import pytest
 from ml_data_platform.settings import load_settings
 from ml_data_platform.stages.platform import open_platform
 from ml_data_platform.stages.rebuilding import compare_roots
+from ml_data_platform.stages.retraction import retracted_files
 from ml_data_platform_tests.command_line import CommandLine, Result
 from ml_data_platform_tests.late_shop import SOURCE, days_ago, lines_of, write_contract
 from ml_data_platform_tests.version_root import file_hashes
 
 OF_SHOP = ("--source", SOURCE)
-DAYS = 4
+DAYS = 3
 TABLES = (
     "raw_events", "validated_events", "quarantined_events", "session_features", "session_summaries", "date_partitions",
     "label_partitions", "stratified_partitions",
@@ -50,7 +51,7 @@ def call(folder: Path, *arguments: object, status: int = 0) -> Result:
 
 @pytest.fixture(scope="module")
 def original(tmp_path_factory: pytest.TempPathFactory) -> Original:
-    """Days that were built; late rows; rows that came too late, some admitted since; a refused file; version and model."""
+    """Days that were built; a retracted file; late rows; rows that came too late, some admitted since; a refused file; version and model."""
     folder = tmp_path_factory.mktemp("rebuild")
     write_contract(folder, {"late_policy": "quarantine"})
     call(folder, "init", "--root", "root", "--start-date", days_ago(15).isoformat(), "--sources", folder / "contracts")
@@ -59,14 +60,24 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Original:
         write(files / f"{of}.jsonl", [*lines_of(of, 60 + number, name="a"), {"event_type": "no time"}])
     root = ("--root", "root")
     call(folder, "land", *root, *OF_SHOP, "--historical", *sorted(files.glob("*.jsonl")))
+    call(
+        folder,
+        "land",
+        *root,
+        *OF_SHOP,
+        "--historical",
+        write(folder / "sent_by_mistake", lines_of(days[0], 4, name="m")),
+    )
     CommandLine(folder).build("root")
+    # Built, and taken back since.
+    call(folder, "retract", "sent_by_mistake", *root, *OF_SHOP, "--reason", "sent by mistake")
     # Late, and let in as part of another historical load; then a duplicate; then two days of rows that are too late.
     call(folder, "land", *root, *OF_SHOP, "--historical", write(folder / "late", lines_of(days[0], 7, name="b")))
-    call(folder, "land", *root, *OF_SHOP, "--historical", write(folder / "twice", lines_of(days[1], 9, name="a")))
-    too_late = [*lines_of(days[2], 5, name="c"), *lines_of(days[3], 8, name="c")]
+    call(folder, "land", *root, *OF_SHOP, "--historical", write(folder / "twice", lines_of(days[0], 9, name="a")))
+    too_late = [*lines_of(days[1], 5, name="c"), *lines_of(days[2], 8, name="c")]
     call(folder, "land", *root, *OF_SHOP, write(folder / "too_late", too_late))
     CommandLine(folder).build("root")
-    call(folder, "replay", *root, "--reason", "too_late", "--from", days[3].isoformat(), "--to", days[3].isoformat())
+    call(folder, "replay", *root, "--reason", "too_late", "--from", days[2].isoformat(), "--to", days[2].isoformat())
     # Landed and never built: it is not built again either.
     call(folder, "land", *root, *OF_SHOP, "--historical", write(folder / "later", lines_of(days_ago(2), 3, name="d")))
     cut = call(folder, "version", "cut", *root, "--folds", "stratified_group:3", "--json")
@@ -115,6 +126,15 @@ def test_what_was_decided_is_part_of_a_rebuild(original: Original, again: Path) 
     assert counts[0] == counts[1]
     assert sum(too_late or 0 for _, _, too_late, _ in counts[1]) == 5
     assert sum(duplicates or 0 for _, _, _, duplicates in counts[1]) == 9
+
+
+def test_a_retracted_file_is_left_out_and_can_still_come_back(original: Original, again: Path) -> None:
+    """The rebuilt root knows what was taken back and why, and keeps its bytes."""
+    (before,), (after,) = (
+        retracted_files(open_platform(load_settings({}, root.parent, root=root))) for root in (original.folder, again)
+    )
+    assert after == before
+    assert (again / "raw" / after.record.sha256).is_file()
 
 
 def test_a_stopped_rebuild_goes_on(original: Original, again: Path) -> None:

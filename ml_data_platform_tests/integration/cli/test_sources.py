@@ -47,7 +47,7 @@ def test_from_an_unknown_log_to_training_partitions(cli: CommandLine) -> None:
     assert cli.tree() == before
 
     cli.ok("land", "export.csv", "--source", "shop")
-    cli.ok("backfill")
+    cli.build()
     events = pq.read_table(cli.folder / ".platform/data/validated_events/dt=2026-06-01/data.parquet")
     assert events.num_rows == 300
     purchases = [row for row in events.to_pylist() if row["event_type"] == "purchase"]

@@ -6,6 +6,7 @@ import datetime as dt
 import hashlib
 import json
 import shlex
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -47,40 +48,41 @@ def published(cli: CommandLine, day: str = DAY) -> int:
 
 
 @pytest.mark.parametrize("form", FORMATS)
-@pytest.mark.parametrize(
-    ("at", "reason"),
-    [
-        (f"{DAY} 10:00:00 UTC+", "event_time_unreadable"),
-        ("", "event_time_missing"),
-        (FUTURE, "event_time_in_the_future"),
-        ("2019-12-31T23:59:59Z", "event_time_before_start_date"),
-    ],
-)
-def test_half_of_a_file_without_a_usable_time(cli: CommandLine, form: str, at: str, reason: str) -> None:
+def test_half_of_a_file_without_a_usable_time(cli: CommandLine, form: str) -> None:
     """Red with the reason, in every format; the other half is published; the command that is named shows the rows."""
     write_contract(cli.folder, form)
-    told = land(cli, write(cli.folder / f"half.{form}", rows(50, bad=50, at=at)))
+    reasons = {
+        "event_time_unreadable": f"{DAY} 10:00:00 UTC+",
+        "event_time_missing": "",
+        "event_time_in_the_future": FUTURE,
+        "event_time_before_start_date": "2019-12-31T23:59:59Z",
+    }
+    for reason, at in reasons.items():
+        write(cli.folder / "halves" / f"{reason}.{form}", rows(50, bad=50, at=at, name=reason))
+    told = land(cli, cli.folder / "halves")
     assert told.status == 1
-    assert f"50 of 100 rows (50.00%) reach no day: 50 {reason}" in told.text
     found = verdicts(cli, 1)
     assert (found["failed"], found["warned"]) == ([CHECK], [])
-    (file,) = found["files"]
-    assert (file["rows"], file["unusable_rows"], file["level"], file["reasons"]) == (100, 50, "red", {reason: 50})
-    command = shlex.split(file["show_with"])
+    assert {file["file"] for file in found["files"]} == {f"{reason}.{form}" for reason in reasons}
+    for file in found["files"]:
+        reason = file["file"].partition(".")[0]
+        assert f"50 of 100 rows (50.00%) reach no day: 50 {reason}" in told.text
+        assert (file["rows"], file["unusable_rows"], file["level"], file["reasons"]) == (100, 50, "red", {reason: 50})
+    (shows,) = {file["show_with"] for file in found["files"]}
+    command = shlex.split(shows)
     assert command[0] == "ml-data-platform"
     shown = json.loads(cli.ok(*command[1:], "--limit", 1000, "--json").out)["rows"]
-    assert {(row["reasons"][0], row["file"]) for row in shown} == {(reason, f"half.{form}")}
-    assert len(shown) == 50
-    if reason == "event_time_missing":  # the good half is the same whatever is wrong with the other
-        cli.build(layers=LAYERS[:1])
-        assert published(cli) == 50
-        assert verdicts(cli, 1) == found
+    rows_of = Counter((*row["reasons"], row["file"]) for row in shown)
+    assert rows_of == {(reason, f"{reason}.{form}"): 50 for reason in reasons}
+    cli.build(layers=LAYERS[:1])
+    assert published(cli) == 200
+    assert verdicts(cli, 1) == found
 
 
 def test_the_same_rows_in_good_form_are_green(cli: CommandLine) -> None:
     """The positive of all of this: nothing is told, every command ends with 0, and all rows are published."""
     assert land(cli, write(cli.folder / "good.csv", rows(100))).status == 0
-    cli.ok("backfill")
+    cli.build(layers=LAYERS[:1])
     found = verdicts(cli, 0)
     assert (found["failed"], found["warned"], found["files"], published(cli)) == ([], [], [], 100)
     share = {"rows": 100, "unusable_rows": 0, "unusable_share": 0.0, "red_files": 0, "warned_files": 0}
@@ -105,8 +107,7 @@ def test_malformed_lines_and_arrays(cli: CommandLine) -> None:
     assert (told.status, "1 of 4 rows (25.00%) reach no day: 1 wrong_field_count" in told.text) == (1, True)
 
 
-@pytest.mark.parametrize("form", ["csv", "jsonl"])
-@pytest.mark.parametrize("masks", [False, True])
+@pytest.mark.parametrize(("form", "masks"), [("csv", False), ("jsonl", True)])
 def test_a_file_that_was_cut_off_is_red(cli: CommandLine, form: str, masks: bool) -> None:
     """One row in 400 says it, whatever is tolerated, masked or not; the rows before it are published all the same."""
     said = {"pii": {"columns": {"who": "mask"}}} if masks else {}
@@ -144,16 +145,19 @@ def test_a_json_array_that_was_cut_off_and_a_stray_quote(cli: CommandLine) -> No
     assert json.loads(cli.ok("quarantine", "list", "--reason", "malformed_row", "--json").out)
 
 
-@pytest.mark.parametrize(
-    ("good", "bad", "status", "told"),
-    [(199, 1, 0, ""), (99, 1, 0, "warned"), (81, 19, 0, "warned"), (80, 20, 1, "failed")],
-)
-def test_one_and_twenty_percent(cli: CommandLine, good: int, bad: int, status: int, told: str) -> None:
+def test_one_and_twenty_percent(cli: CommandLine) -> None:
     """Below 1 % nothing is said, from there on it is a warning with status 0, from 20 % on the status is 1."""
-    assert land(cli, write(cli.folder / "a.csv", rows(good, bad=bad))).status == status
-    found = verdicts(cli, status)
-    assert [name for name in ("failed", "warned") if found[name]] == ([told] if told else [])
-    assert found["sources"][SOURCE]["unusable_rows"] == bad
+    files = {"a": (199, 1, None), "b": (99, 1, "warn"), "c": (81, 19, "warn"), "d": (80, 20, "red")}
+    levels = {}
+    for name, (good, bad, level) in files.items():
+        is_red, path = level == "red", write(cli.folder / f"{name}.csv", rows(good, bad=bad, name=name))
+        assert land(cli, path).status == is_red
+        found = verdicts(cli, is_red)
+        levels |= {path.name: level} if level else {}
+        assert {file["file"]: file["level"] for file in found["files"]} == levels
+        assert bool(found["failed"]) == is_red
+        assert bool(found["warned"]) == (level == "warn")
+    assert found["sources"][SOURCE]["unusable_rows"] == sum(bad for _, bad, _ in files.values())
 
 
 def test_tolerances_are_of_each_source_and_hold_at_once(cli: CommandLine) -> None:
@@ -222,16 +226,14 @@ def test_a_refused_file_publishes_nothing_until_its_contract_changes(cli: Comman
     assert published(cli) == 70
 
 
-@pytest.mark.parametrize("form", FORMATS)
-def test_masked_rows_are_judged_and_never_shown_as_they_came(cli: CommandLine, form: str) -> None:
-    """The same verdict where nothing may be kept as it is; no example holds a value that is masked."""
-    write_contract(cli.folder, form, pii={"columns": {"who": "mask", "visit": "mask"}})
-    told = land(cli, write(cli.folder / f"a.{form}", rows(50, bad=50, name="canary")))
+def test_masked_rows_are_judged_and_never_shown_as_they_came(cli: CommandLine) -> None:
+    """The same verdict where nothing may be kept as it is; no example holds a value that is masked.
+
+    That no format leaves such a value anywhere, the history of runs included, ``privacy/test_no_canary_survives.py`` shows.
+    """
+    write_contract(cli.folder, "csv", pii={"columns": {"who": "mask", "visit": "mask"}})
+    told = land(cli, write(cli.folder / "a.csv", rows(50, bad=50, name="canary")))
     assert (told.status, "50 of 100 rows (50.00%) reach no day" in told.text) == (1, True)
-    if form == "csv":  # what the history of runs keeps does not depend on the format
-        cli.ok("backfill")
-    else:
-        cli.build(layers=LAYERS[:1])
     (file,) = verdicts(cli, 1)["files"]
     shown = cli.ok(*shlex.split(file["show_with"])[1:], "--limit", 1000).out
     assert "event_time_unreadable" in shown

@@ -16,7 +16,7 @@ from ml_data_platform.defs.attempts import DUE_TAG
 from ml_data_platform.defs.instance import open_instance
 from ml_data_platform.defs.retention import expired_runs, remove_runs
 from ml_data_platform_tests.command_line import CommandLine
-from ml_data_platform_tests.pipeline_root import START, day, settings_for, shop_lines
+from ml_data_platform_tests.pipeline_root import START, PipelineRoot, day, settings_for, shop_lines
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 DAYS = dg.StaticPartitionsDefinition(["a", "b", "c"])
@@ -126,17 +126,16 @@ def test_who_is_stopped_in_between_goes_on(tmp_path: Path, monkeypatch: pytest.M
         assert instance.get_run_by_id(superseded) is None
 
 
-@pytest.mark.slow
 def test_gc_removes_old_runs_and_status_says_the_same(tmp_path: Path) -> None:
     """After a late file has rebuilt a day, the runs before it go; nothing of them is left in the root."""
     cli = CommandLine(tmp_path)
     cli.ok("init", "--start-date", START)
-    for name in ("first", "late"):
-        (tmp_path / f"{name}.jsonl").write_text(
-            "".join(json.dumps(line) + "\n" for line in shop_lines(day(1), 20, name=name))
-        )
-        cli.ok("land", f"{name}.jsonl", "--source", "demo_shop")
-        cli.ok("backfill", "--from", day(1), "--to", day(1))
+    root = PipelineRoot(settings_for(tmp_path / ".platform"))
+    with open_instance(root.settings) as instance:
+        for name in ("first", "late"):
+            root.drop(f"{name}.jsonl", shop_lines(day(1), 20, name=name))
+            assert root.run(day(1), ["raw_events", "validated_events"], instance).success
+    cli.build(days=[day(1)])
     asked = ("status", "--from", day(1), "--to", day(1), "--json")
     before = json.loads(cli.ok(*asked).out)["days"]
     history = tmp_path / ".platform" / "dagster" / "storage" / "history"

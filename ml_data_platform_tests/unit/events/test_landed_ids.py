@@ -25,31 +25,25 @@ def mapped(rows, contract_of, said, *landed):
     return rows.map(contract_of(f"{PLAIN}\n{said}"), [{**ROW, **row} for row in landed])
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
+def test_null_markers_are_absent(rows, contract_of):
+    """What stands for nothing by default is no user, no session and no event id, whatever its case and blanks."""
+    texts = [
         *("NULL", "null", "\\N", "nan", "NaN", "None", "undefined", " Undefined ", "(not set)", "N/A", "-", "\u00a0"),
         *("\u3000 ", "\u200b", "\ufeff", "00000000-0000-0000-0000-000000000000"),
-    ],
-)
-def test_null_markers_are_absent(rows, contract_of, text):
-    """What stands for nothing by default is no user, no session and no event id, whatever its case and blanks."""
-    (event,) = mapped(
-        rows,
-        contract_of,
-        "columns: {event_id: event_id}",
-        {"user_id": text, "session_uuid": text, "event_id": text},
-    )
-    assert (event["user_id"], event["session_uuid"], event["event_id"]) == (None, None, None)
+    ]
+    ids = [{"user_id": text, "session_uuid": text, "event_id": text} for text in texts]
+    events = mapped(rows, contract_of, "columns: {event_id: event_id}", *ids)
+    found = [(event["user_id"], event["session_uuid"], event["event_id"]) for event in events]
+    assert dict(zip(texts, found, strict=True)) == dict.fromkeys(texts, (None, None, None))
 
 
-@pytest.mark.parametrize("text", ["nullable", "none-1", "0", "-1", "anonymous", "Nanette", "x", "NULL,NULL"])
-def test_other_texts_are_ids(rows, contract_of, text):
+def test_other_texts_are_ids(rows, contract_of):
     """What only resembles a marker, or may be somebody's id, stays an id."""
-    (event,) = mapped(rows, contract_of, "", {"user_id": text, "session_uuid": text, "event_id": text})
-    assert event["session_uuid"] == str(uuid.uuid5(NAMESPACE, text))
-    assert event["user_id"] is not None
-    assert event["event_id"] == f"shop:{text}"
+    texts = ["nullable", "none-1", "0", "-1", "anonymous", "Nanette", "x", "NULL,NULL"]
+    events = mapped(rows, contract_of, "", *({"user_id": t, "session_uuid": t, "event_id": t} for t in texts))
+    assert [event["session_uuid"] for event in events] == [str(uuid.uuid5(NAMESPACE, text)) for text in texts]
+    assert [event["event_id"] for event in events] == [f"shop:{text}" for text in texts]
+    assert all(event["user_id"] is not None for event in events)
 
 
 def test_a_contract_replaces_markers_and_adds_sentinels(rows, contract_of):

@@ -79,37 +79,37 @@ def test_nothing_left_is_no_attributes(rows, contract_of):
     assert rows.map(contract_of(INFERRED), [V2])[0]["attributes"] is None
 
 
-@pytest.mark.parametrize(
-    ("field", "landed", "report"),
-    [
-        ("purchase_amount_usd", "NaN", {"unreadable_purchase_amount_usd": "NaN"}),
-        ("purchase_amount_usd", "1e999", {"unreadable_purchase_amount_usd": "1e999"}),
-        ("purchase_amount_usd", "12,50", {"unreadable_purchase_amount_usd": "12,50"}),
-        ("purchase_amount_usd", "", {}),
-        ("purchase_amount_usd", "  ", {}),
-        ("purchase_amount_usd", None, {}),
-        ("session_duration_seconds", "inf", {"unreadable_session_duration_seconds": "inf"}),
-        ("session_duration_seconds", True, {"unreadable_session_duration_seconds": "true"}),
-        ("session_duration_seconds", "x" * 999, {"unreadable_session_duration_seconds": "x" * 200}),
-        ("session_duration_seconds", [1], {"nested_fields": "session_duration_seconds"}),
-        ("sequence", 1.5, {"unreadable_sequence": "1.5"}),
-        ("sequence", 2**63, {"unreadable_sequence": str(2**63)}),
-        ("sequence", "0x10", {"unreadable_sequence": "0x10"}),
-        ("user_id", {"id": "u"}, {"nested_fields": "user_id"}),
-        ("user_id", "[u", {}),
-        ("user_id", '{"id": 1}', {}),
-        ("client_version", [], {"nested_fields": "client_version"}),
-        ("event_type", "wishlist", {"unknown_event_type": "wishlist"}),
-        ("event_type", "Purchase", {"unknown_event_type": "Purchase"}),
-        ("event_type", None, {}),
-    ],
-)
-def test_what_cannot_be_read_is_reported_and_null(rows, contract_of, field, landed, report):
+UNREADABLE = [
+    ("purchase_amount_usd", "NaN", {"unreadable_purchase_amount_usd": "NaN"}),
+    ("purchase_amount_usd", "1e999", {"unreadable_purchase_amount_usd": "1e999"}),
+    ("purchase_amount_usd", "12,50", {"unreadable_purchase_amount_usd": "12,50"}),
+    ("purchase_amount_usd", "", {}),
+    ("purchase_amount_usd", "  ", {}),
+    ("purchase_amount_usd", None, {}),
+    ("session_duration_seconds", "inf", {"unreadable_session_duration_seconds": "inf"}),
+    ("session_duration_seconds", True, {"unreadable_session_duration_seconds": "true"}),
+    ("session_duration_seconds", "x" * 999, {"unreadable_session_duration_seconds": "x" * 200}),
+    ("session_duration_seconds", [1], {"nested_fields": "session_duration_seconds"}),
+    ("sequence", 1.5, {"unreadable_sequence": "1.5"}),
+    ("sequence", 2**63, {"unreadable_sequence": str(2**63)}),
+    ("sequence", "0x10", {"unreadable_sequence": "0x10"}),
+    ("user_id", {"id": "u"}, {"nested_fields": "user_id"}),
+    ("user_id", "[u", {}),
+    ("user_id", '{"id": 1}', {}),
+    ("client_version", [], {"nested_fields": "client_version"}),
+    ("event_type", "wishlist", {"unknown_event_type": "wishlist"}),
+    ("event_type", "Purchase", {"unknown_event_type": "Purchase"}),
+    ("event_type", None, {}),
+]
+
+
+def test_what_cannot_be_read_is_reported_and_null(rows, contract_of):
     """A value that is present but unreadable is NULL and named with its text; an absent one is only NULL."""
-    (event,) = rows.map(contract_of(INFERRED), [{**V2, field: landed}])
-    assert reported(event) == report
-    if field != "event_type" and (report or landed is None):
-        assert event[field] is None
+    events = rows.map(contract_of(INFERRED), [{**V2, field: landed} for field, landed, _ in UNREADABLE])
+    for event, (field, landed, report) in zip(events, UNREADABLE, strict=True):
+        assert reported(event) == report, (field, landed)
+        if field != "event_type" and (report or landed is None):
+            assert event[field] is None, (field, landed)
 
 
 def test_unknown_types_keep_their_text_and_absent_ones_are_null(rows, contract_of):
