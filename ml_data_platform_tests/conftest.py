@@ -56,7 +56,8 @@ def migrations_are_read_once() -> Iterator[None]:
     """Dagster reads its migrations for each of the three databases that it opens: half of what opening a history costs."""
     from alembic.script import ScriptDirectory
 
-    read, known = ScriptDirectory.from_config, {}
+    read = ScriptDirectory.from_config
+    known: dict[tuple[str | None, str], ScriptDirectory] = {}
 
     def from_config(config: Config) -> ScriptDirectory:
         place = config.get_main_option("script_location"), str(config.config_file_name)
