@@ -12,10 +12,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import dagster as dg
 import pyarrow.parquet as pq
 import pytest
 from playwright.sync_api import Page, expect
 
+from ml_data_platform.defs.instance import open_instance
 from ml_data_platform.locations import S3Location
 from ml_data_platform.settings import default_home, load_settings
 from ml_data_platform.stages.state import TABLES
@@ -126,11 +128,11 @@ class FirstLife:
 
     Attributes:
         seen: What it showed of the days that the command line had built.
-        working: Runs that refreshed a day when all processes were killed.
+        killed: Runs that were under way when all processes were killed, each with its job.
     """
 
     seen: Seen
-    working: tuple[str, ...]
+    killed: Mapping[str, str]
 
 
 @pytest.fixture(scope="module")
@@ -145,17 +147,21 @@ def mine(tmp_path_factory: pytest.TempPathFactory, s3: S3Server) -> Deployment:
 
 @pytest.fixture(scope="module")
 def first_life(mine: Deployment) -> FirstLife:
-    """The pull sensor is stopped; a late file comes, and all processes are killed while its refresh runs."""
+    """A late file comes, and another to be pulled; all processes are killed while a refresh of their day runs."""
     with mine.dev() as dagster:
         ui = UserInterface(dagster)
-        ui.switch_sensors("pull_sensor", on=False)
         seen = Seen.by(ui)
         mine.drop(LATE)
-        working = dagster.wait_until(
-            lambda: [run for run in ui.runs(statuses=["STARTED"]) if run.job == "refresh_day"], 900, "a refresh runs"
+        mine.offer(PULLED)
+        dagster.wait_until(
+            lambda: "refresh_day" in {run.job for run in ui.runs(statuses=["STARTED"])}, 900, "a refresh runs"
         )
+        ui.switch_sensors("pull_sensor", on=False)
         dagster.kill()
-    return FirstLife(seen, tuple(run.run_id for run in working))
+    with open_instance(mine.root().settings) as instance:
+        under_way = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
+        killed = {run.run_id: run.job_name for run in instance.get_runs(dg.RunsFilter(statuses=under_way))}
+    return FirstLife(seen, killed)
 
 
 @dataclass(frozen=True)
@@ -179,26 +185,33 @@ class SecondLife:
 
 @pytest.fixture(scope="module")
 def second_life(mine: Deployment, first_life: FirstLife) -> Iterator[SecondLife]:
-    """What the daemon remembers of the sensors that look at files and days is lost; a file to be pulled is offered."""
+    """What the daemon remembers of the sensors that look at files and days is lost, and the next one goes on."""
     assert lose_cursors(mine.root().settings.dagster_home, but="pull_sensor") > 0
-    mine.offer(PULLED)
     with mine.dev() as dagster:
         ui = UserInterface(dagster)
         seen, pull_sensor = Seen.by(ui), ui.sensor("pull_sensor")["status"]
         ui.switch_sensors("pull_sensor", on=True)
         wait_for_rest(ui, ("pull_sensor", "landing_sensor", "late_data_sensor"))
-        new = tuple(run for run in ui.runs() if run.run_id not in {*first_life.seen.runs, *first_life.working})
+        new = tuple(run for run in ui.runs() if run.run_id not in {*first_life.seen.runs, *first_life.killed})
         yield SecondLife(ui, seen, pull_sensor, ended_runs(ui), new)
 
 
+def test_what_the_command_line_built_is_shown(first_life: FirstLife) -> None:
+    """Runs, partitions and checks, of a day without a row too; then a refresh was killed."""
+    seen = first_life.seen
+
+    assert set(seen.runs.values()) == {"SUCCESS"}
+    for asset in TABLES:
+        assert seen.partitions[asset] == {str(of): "MATERIALIZED" for of in (TOUCHED, AFTER)}, asset
+    assert seen.checks["validated_events"]["event_ids_are_unique"] == {str(of): "SUCCEEDED" for of in (TOUCHED, AFTER)}
+    assert "refresh_day" in first_life.killed.values()
+
+
 def test_runs_partitions_and_checks_survive_a_restart(first_life: FirstLife, second_life: SecondLife) -> None:
-    """What the command line built is shown as it was before the kill; a day's events that no refresh touched, in full."""
+    """They are shown as they were before the kill: all that had ended, and the day that no refresh had touched."""
     before, after = (life.seen.of(first_life.seen.runs, EVENT_TABLES, str(AFTER)) for life in (first_life, second_life))
 
     assert after == before
-    assert set(before.runs.values()) == {"SUCCESS"}
-    assert before.partitions["validated_events"] == {str(AFTER): "MATERIALIZED"}
-    assert before.checks["validated_events"]["event_ids_are_unique"] == {str(AFTER): "SUCCEEDED"}
 
 
 def test_a_sensor_that_was_stopped_stays_stopped(second_life: SecondLife) -> None:
@@ -241,7 +254,7 @@ def test_nothing_is_missed_or_done_twice_when_the_daemon_is_killed(
     """Each change is refreshed once, and the end has the bytes of one clean build of the same files in a folder."""
     ended = second_life.ended
 
-    assert [ended[run].split()[1] for run in first_life.working] == ["FAILURE"] * len(first_life.working)
+    assert {ended[run].split()[1] for run in first_life.killed} == {"FAILURE"}
     assert faults(mine.root(), [FIRST, LATE, PULLED], ended, tmp_path / "clean") == []
 
 
