@@ -26,14 +26,14 @@ ASSETS = ("raw_events", "validated_events", "session_features")
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
-    """Two sources: `good` on days 1 to 3 and 6, `other` on day 2; all built. To be read only."""
+    """Two sources: `good` on days 1 to 3 and 5, `other` on day 2; all built. To be read only."""
     folder = tmp_path_factory.mktemp("apart")
     contracts = folder / "contracts"
     contracts.mkdir()
     for source in ("good", "other"):
         (contracts / f"{source}.yaml").write_text(CONTRACT.format(source))
     root = PipelineRoot(settings_for(folder / "root", sources=contracts))
-    for number in (1, 2, 3, 6):
+    for number in (1, 2, 3, 5):
         root.drop(f"{number}.jsonl", shop_lines(day(number), 40, name="g"), source="good")
     root.drop("2.jsonl", shop_lines(day(2), 30, name="o"), source="other")
     assert root.backfill().is_successful
@@ -60,7 +60,7 @@ def test_days_of_the_source_stay_as_they_are_and_others_go_on(root):
     text = (root.settings.sources / "other.yaml").read_text()
     before = root.view()
     found = lose(root, "broken")
-    for number in (2, 6):
+    for number in (2, 5):
         found.drop(f"late{number}.jsonl", shop_lines(day(number), 5, name=f"late{number}", hour=20), source="good")
     report = found.backfill()
     assert not report.failed
@@ -69,9 +69,9 @@ def test_days_of_the_source_stay_as_they_are_and_others_go_on(root):
     after = found.view()
     touched = {path for path in before.keys() | after.keys() if before.get(path) != after.get(path)}
     assert touched
-    assert all(f"dt={day(6)}" in path for path in touched)
-    assert len(found.rows("validated_events", day(6))) == 45
-    assert unbuilt_days(found.platform, [str(day(number)) for number in (1, 2, 3, 6)]) == (str(day(2)),)
+    assert all(f"dt={day(5)}" in path for path in touched)
+    assert len(found.rows("validated_events", day(5))) == 45
+    assert unbuilt_days(found.platform, [str(day(number)) for number in (1, 2, 3, 5)]) == (str(day(2)),)
     assert str(day(2)) in unsettled_days(found.platform)
 
     found = lose(root, "gone")
@@ -123,7 +123,7 @@ def test_what_waits_is_said_with_its_reason(root):
     found = lose(root, "broken")
     with pytest.raises(ContractError, match="did you mean 'csv'"):
         found.drop("x.jsonl", shop_lines(day(2), 1), source="other")
-    decisions = plan(read_state(found.platform), [day(1), day(3), day(6)])
+    decisions = plan(read_state(found.platform), [day(1), day(3), day(5)])
     assert {each.status for each in decisions} == {Status.CLEAN}
 
 
@@ -137,13 +137,13 @@ def test_sensors_go_on_and_say_so(root):
     with dg.DagsterInstance.ephemeral() as instance:
         loop = SensorLoop(found, instance)
         assert "other/ (its contract is broken)" in str(loop.look("landing_sensor").skip_reason)
-        late = "\n".join(json.dumps(line) for line in shop_lines(day(6), 3, name="n"))
+        late = "\n".join(json.dumps(line) for line in shop_lines(day(5), 3, name="n"))
         (landing / "good" / "x.jsonl").write_text(late)
         os.utime(landing / "good" / "x.jsonl", (0, 0))
         (request,) = loop.requests("landing_sensor")
         assert "waits for the contract of other, which is broken" in str(loop.look().skip_reason)
         loop.execute(request)
-        assert {str(each.partition_key) for each in loop.requests()} == {str(day(6))}
+        assert {str(each.partition_key) for each in loop.requests()} == {str(day(5))}
         key = dg.AssetCheckKey(dg.AssetKey("landed_files"), "contracts_are_readable")
         (check,) = instance.event_log_storage.get_asset_check_execution_history(key, limit=1)
         evaluation = check.event.dagster_event.asset_check_evaluation_data

@@ -143,9 +143,10 @@ def test_damage_of_a_whole_chain_is_built_again_from_what_landed(copied_root: Pi
     rng = random.Random(3)
     assets = sorted({asset for asset, of in before if of == day(2)})
     damaged = [path for asset in assets for path in object_paths(copied_root, asset, day(2))]
-    damaged += [
-        copied_root.folder / key for key in copied_root.platform.store.objects.list(f"_store/{LANDED_FILES}/objects")
-    ]
+    fragments = {
+        str(each.fragment) for each in current_records(copied_root.platform) if str(day(2)) in each.rows_per_day
+    }
+    damaged += [copied_root.folder / Layout.object_key(LANDED_FILES, each) for each in sorted(fragments)]
     for path in dict.fromkeys(damaged):
         flip(path, rng.randrange(8 * path.stat().st_size))
     found = verify(copied_root.platform, is_repair=True)

@@ -108,7 +108,7 @@ def test_a_corrected_contract_reads_the_files_again(tmp_path: Path) -> None:
     assert known.record is not None
     assert known.record.rows_per_day == {day(1).isoformat(): 20}
     assert [summary.day for summary in summarise_days(again.platform)] == [day(1), day(2)]
-    assert again.backfill([day(1)]).is_successful
+    assert again.judge([day(1)]).is_successful
     assert len(again.rows("validated_events", day(1))) == 20
     assert summarise_landing(again.platform).undated == {}
     undated = again.folder / "data" / "undated_rows" / "source=other_shop"
