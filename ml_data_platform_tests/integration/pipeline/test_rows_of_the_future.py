@@ -12,7 +12,7 @@ import pytest
 from ml_data_platform.defs.replay import replay
 from ml_data_platform.stages.landed_files import land_inbox, readmit_future, waiting_files
 from ml_data_platform.stages.quarantine import Wanted, list_quarantine
-from ml_data_platform.stages.replay import prepare_replay
+from ml_data_platform.stages.replay import apply_replay, prepare_replay
 from ml_data_platform.stages.state import current_records, landed_records
 from ml_data_platform.stages.verification import verify
 from ml_data_platform_tests.pipeline_root import NOW, START, PipelineRoot, settings_for, shop_lines
@@ -152,8 +152,10 @@ def test_records_of_before_are_read_again_when_somebody_asks(behind: PipelineRoo
     root = root.at(NOW)
     assert waiting_files(root.platform).outdated == 0
     assert readmit_future(root.platform) == []
-    assert len(prepare_replay(root.platform, Wanted(FUTURE)).outdated) == 1
-    by_replay(root)
+    asked = prepare_replay(root.platform, Wanted(FUTURE))
+    assert len(asked.outdated) == 1
+    assert apply_replay(root.platform, asked, "test").files_read_again == 1
+    assert root.judge([START]).is_successful
     assert len(root.rows("raw_events", START)) == 10
 
 
