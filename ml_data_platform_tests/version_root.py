@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import os
+from contextlib import chdir
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pyarrow.parquet as pq
 
@@ -31,6 +34,14 @@ def cut(root: PipelineRoot, request: Request | None = None, **choices: Any) -> C
         unsettled=unsettled_days(root.platform),
         **choices,
     )
+
+
+def dvc(folder: Path, command: str, *arguments: str) -> None:
+    """Call DVC's own command line in a folder, which must end well; in this process, as its start costs a second."""
+    from dvc.cli import main
+
+    with chdir(folder), mock.patch.dict(os.environ, {"DVC_NO_ANALYTICS": "true"}):
+        assert main([command, "--quiet", *arguments]) == 0
 
 
 def remote_objects(root: PipelineRoot) -> dict[str, Path]:

@@ -202,9 +202,9 @@ def _deal(  # noqa: PLR0917 - the choice, the rows and the engine's bounds
 def _track(repository: VersionsRepository, names: Sequence[str], md5s: dict[str, str]) -> dict[str, str]:
     """Let DVC track each folder, and compare what it found with what was written; returns the MD5 of each listing."""
     dirs = {}
-    for dataset in names:
+    added = repository.dvc.add([f"{DATA}/{dataset}" for dataset in names])
+    for dataset, (dirs[dataset], listed) in zip(names, added, strict=True):
         top = f"{DATA}/{dataset}"
-        dirs[dataset], listed = repository.dvc.add(top)
         expected = {path.removeprefix(f"{top}/"): md5 for path, md5 in md5s.items() if path.startswith(f"{top}/")}
         wrong = sorted(path for path in listed.keys() | expected.keys() if listed.get(path) != expected.get(path))
         if wrong:

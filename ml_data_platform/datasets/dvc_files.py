@@ -12,10 +12,11 @@ from __future__ import annotations
 import hashlib
 import logging
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -134,18 +135,17 @@ class DvcFiles:
             if path.stat().st_size == 0:
                 path.unlink()
 
-    def add(self, path: str) -> tuple[str, dict[str, str]]:
-        """Track a folder in its present state.
+    def add(self, paths: Sequence[str]) -> list[tuple[str, dict[str, str]]]:
+        """Track folders in their present state; at once, because DVC reads all that it tracks for each call.
 
         Args:
-            path: The folder, relative to the work tree.
+            paths: The folders, relative to the work tree.
 
         Returns:
-            The MD5 of its listing, and each file's MD5 by path within the folder.
+            Of each folder, in this order, the MD5 of its listing, and each file's MD5 by path within the folder.
         """
         with self._open() as repo:
-            (stage,) = repo.add(str(self.folder / path))
-            return _listing(stage.outs[0])
+            return [_listing(stage.outs[0]) for stage in repo.add([str(self.folder / path) for path in paths])]
 
     def push(self, paths: Iterable[str]) -> None:
         """Push what is tracked as ``PATH.dvc`` to the remote."""
@@ -200,9 +200,12 @@ class DvcFiles:
         wanted = sorted(set(oids))
         with self._open() as repo:
             store = repo.cloud.get_remote_odb()
+            look = partial(_fault, store, sync=sync)
+            # Readers that began at once would each make a client of the bucket, which takes longer than to read.
+            faults = [look(oid) for oid in wanted[:1]]
             # A folder is read as fast by one; of a bucket, one would wait for each answer in turn.
             with ThreadPoolExecutor(1 if store.fs.protocol == "local" else _READERS) as readers:
-                faults = list(readers.map(lambda oid: _fault(store, oid, sync=sync), wanted))
+                faults += readers.map(look, wanted[1:])
         return {oid: fault for oid, fault in zip(wanted, faults, strict=True) if fault}
 
     def discard(self, oids: Iterable[str]) -> None:

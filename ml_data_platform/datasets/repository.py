@@ -39,6 +39,8 @@ from ml_data_platform.errors import (
 TAG_PREFIX = "data/"
 _TAG = re.compile(r"data/[0-9]{8}T[0-9]{6}Z-[0-9a-f]{12}")
 _POLL_SECONDS = 0.1
+# A manifest has a line for each fact of each file: the loader in Python takes ten times as long.
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 # Of a training run that somebody started here, by `dvc repro`, nothing gets into a version. DVC refuses to work beside a
 # lock file that git ignores, so that one is not named here.
 _NOT_TRACKED = "/.incoming/\n/models/\n"
@@ -162,7 +164,7 @@ class VersionsRepository:
     def _is_readable(self, name: str) -> bool:
         path = self.folder / name
         try:
-            return isinstance(yaml.safe_load(path.read_text(encoding="utf-8")), dict)
+            return isinstance(yaml.load(path.read_text(encoding="utf-8"), _LOADER), dict)
         except FileNotFoundError:
             return name == MANIFEST
         except (OSError, ValueError, yaml.YAMLError):

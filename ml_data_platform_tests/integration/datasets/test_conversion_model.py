@@ -16,7 +16,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from dvc.repo import Repo
 from sklearn.metrics import brier_score_loss, log_loss
+from threadpoolctl import threadpool_limits
 
 from ml_data_platform.datasets.checkout import check_out
 from ml_data_platform.datasets.conversion_model import TrainedModel, TrainingConfig, plan_model, train_model
@@ -34,6 +36,7 @@ from ml_data_platform.training.temporal import PLACES
 from ml_data_platform_tests.command_line import CommandLine
 from ml_data_platform_tests.faults.datasets.killed_cuts import cut_now, repository_at
 from ml_data_platform_tests.training_days import NOW, feature_rows, nth, publish_days, store_at
+from ml_data_platform_tests.version_root import dvc
 
 DAYS = 8
 CONFIG = TrainingConfig(nth(6), trees=30)
@@ -236,19 +239,9 @@ def test_recorded_scores_are_those_of_true_probabilities(root: Path) -> None:
 
 def test_threads_change_no_byte(root: Path, trained: TrainedModel, tmp_path: Path) -> None:
     """With four threads of the engine and of scikit-learn's loops: the same model, manifest and plots."""
-    code = (
-        "import datetime as dt, sys; from pathlib import Path; from dataclasses import replace;"
-        "from ml_data_platform.datasets.conversion_model import train_model;"
-        "from ml_data_platform.datasets.load_dataset import find_version;"
-        "from ml_data_platform.settings import load_settings;"
-        "from ml_data_platform_tests.integration.datasets.test_conversion_model import CONFIG, NOW;"
-        "root, models = map(Path, sys.argv[1:]);"
-        "data = find_version(load_settings({}, root, root=root), 'latest');"
-        "train_model(data, CONFIG, models, now=NOW, threads=4, memory_limit='300MB')"
-    )
-    threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "4")
-    command = [sys.executable, "-c", code, str(root), str(tmp_path)]
-    subprocess.run(command, check=True, env={**os.environ, **threads})
+    data = find_version(load_settings({}, root, root=root), "latest")
+    with threadpool_limits(limits=4):
+        train_model(data, CONFIG, tmp_path, now=NOW, threads=4, memory_limit="300MB")
     (other,) = all_runs(tmp_path)
     for name in ("model.skops", "plots.png", "manifest.json", "card.md"):
         assert (tmp_path / other.run_id / name).read_bytes() == (trained.folder / name).read_bytes()
@@ -349,27 +342,24 @@ def test_splits_without_room_are_refused(root: Path) -> None:
 
 
 def test_dvc_shows_and_runs_the_training_stage(root: Path, tmp_path: Path) -> None:
-    """In a clone elsewhere, without a root: `dvc dag` shows the stage, `dvc repro` trains, and again finds nothing to do."""
+    """In a clone elsewhere, without a root: DVC's graph has the stage, `dvc repro` trains, and then nothing is due."""
     repository = repository_at(root)
     tag = repository.tags()[-1]
-    check_out(str(repository.folder), tag, tmp_path / "clone")
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-
-    def dvc(*arguments: str) -> str:
-        command = [sys.executable, "-m", "dvc", *arguments]
-        done = subprocess.run(
-            command, cwd=tmp_path / "clone", env=environment, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    shown = dvc("dag")
-    assert "train" in shown
-    assert "data/date_partitions" in shown
-    params = tmp_path / "clone" / "params.yaml"
+    clone = check_out(str(repository.folder), tag, tmp_path / "clone").folder
+    with Repo(str(clone)) as opened:
+        (stage,) = (each for each in opened.index.stages if each.addressing == "train")
+        assert "data/date_partitions.dvc" in {each.addressing for each in opened.index.graph.successors(stage)}
+    params = clone / "params.yaml"
     assert yaml.safe_load(params.read_text())["shared_users"] == "keep"
     params.write_text(params.read_text().replace("seed: 0", "seed: 3"))
-    dvc("repro", "--quiet")
-    (run,) = all_runs(tmp_path / "clone" / "models")
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    command = [sys.executable, "-m", "dvc", "repro", "--quiet"]
+    done = subprocess.run(command, cwd=clone, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (run,) = all_runs(clone / "models")
     assert (run.version, run.config["seed"]) == (tag, 3)
-    assert "up to date" in dvc("repro")
+    # Its exit status is that of changes.
+    dvc(clone, "status")
+    params.write_text(params.read_text().replace("seed: 3", "seed: 4"))
+    with pytest.raises(AssertionError):
+        dvc(clone, "status")

@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from ml_data_platform.datasets.pinned_data import pin_checkout
 from ml_data_platform.errors import PlatformError, VersionError
 from ml_data_platform_tests.faults.datasets.killed_cuts import cut_now, repository_at
 from ml_data_platform_tests.training_days import publish_days, store_at
-from ml_data_platform_tests.version_root import file_hashes
+from ml_data_platform_tests.version_root import dvc, file_hashes
 
 PERSON = ("-c", "user.name=someone", "-c", "user.email=someone@localhost", "-c", "protocol.file.allow=always")
 
@@ -341,7 +340,6 @@ def test_a_checkout_is_a_repository_as_ever(honest: tuple[Path, str], tmp_path: 
     assert git(done.folder, "status", "--porcelain") == ""
     shutil.rmtree(done.folder / "data" / "date_partitions")
     shutil.rmtree(done.folder / ".dvc" / "cache")
-    for command in ("pull", "status"):
-        dvc = [sys.executable, "-m", "dvc", command, "--quiet"]
-        subprocess.run(dvc, cwd=done.folder, check=True, capture_output=True)
+    dvc(done.folder, "pull")
+    dvc(done.folder, "status")
     assert pin_checkout(done.folder).manifest.tag == tag

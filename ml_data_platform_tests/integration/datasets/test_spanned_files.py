@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -21,16 +22,25 @@ DAYS = ("2026-06-01", "2026-06-02", "2026-06-03")
 WORDS = "the producer lost the clock of that evening"
 
 
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three built days: a file each; one row of the first is unusable, half of the third; to be copied."""
+    folder = tmp_path_factory.mktemp("spanned")
+    write_contract(folder, "csv")
+    cli = CommandLine(folder)
+    files = [
+        write(folder / f"{number}.csv", rows(50, day=day, bad=bad, name=f"u{number}"))
+        for number, (day, bad) in enumerate(zip(DAYS, (1, 0, 50), strict=True))
+    ]
+    assert cli("land", *files, "--source", SOURCE, "--historical").status == 1
+    cli.build()
+    return folder
+
+
 @pytest.fixture
-def cli(tmp_path: Path) -> CommandLine:
-    """Three built days: a file each; one row of the first is unusable, half of the third."""
-    write_contract(tmp_path, "csv")
-    cli = CommandLine(tmp_path)
-    for number, (day, bad) in enumerate(zip(DAYS, (1, 0, 50), strict=True)):
-        path = write(tmp_path / f"{number}.csv", rows(50, day=day, bad=bad, name=f"u{number}"))
-        assert cli("land", path, "--source", SOURCE, "--historical").status == (number == 2)
-    cli.ok("backfill")
-    return cli
+def cli(built: Path, tmp_path: Path) -> CommandLine:
+    """A copy of the built days."""
+    return CommandLine(Path(shutil.copytree(built, tmp_path / "copy")))
 
 
 def manifest(cli: CommandLine) -> dict[str, Any]:

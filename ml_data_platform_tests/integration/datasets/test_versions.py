@@ -21,7 +21,15 @@ from ml_data_platform_tests.faults.datasets.killed_cuts import cut_now, reposito
 from ml_data_platform_tests.integration.datasets.conftest import DATASETS, TwoVersions
 from ml_data_platform_tests.pipeline_root import PipelineRoot, day, shop_lines
 from ml_data_platform_tests.training_days import feature_rows, nth, publish_days, publish_features, store_at
-from ml_data_platform_tests.version_root import cut, file_hashes, remote_objects, repository_of, view_hashes, view_rows
+from ml_data_platform_tests.version_root import (
+    cut,
+    dvc,
+    file_hashes,
+    remote_objects,
+    repository_of,
+    view_hashes,
+    view_rows,
+)
 
 
 def run(folder: Path, *command: str) -> str:
@@ -58,10 +66,10 @@ def test_plain_git_and_dvc_restore_what_checkout_restores(two_versions: TwoVersi
     assert restored.files == len(two_versions.first_view)
     run(tmp_path, "git", "clone", "--quiet", "--branch", tag, str(repository), "clone")
     remote = two_versions.root.folder / "versions_remote"
-    run(tmp_path / "clone", sys.executable, "-m", "dvc", "remote", "modify", "--local", "store", "url", str(remote))
-    run(tmp_path / "clone", sys.executable, "-m", "dvc", "pull", "--quiet")
+    dvc(tmp_path / "clone", "remote", "modify", "--local", "store", "url", str(remote))
+    dvc(tmp_path / "clone", "pull")
     assert file_hashes(tmp_path / "clone" / "data") == file_hashes(tmp_path / "restored" / "data")
-    run(tmp_path, sys.executable, "-m", "dvc", "get", "-q", str(repository), "data/date_partitions", "--rev", tag)
+    dvc(tmp_path, "get", str(repository), "data/date_partitions", "--rev", tag)
     got = {f"date_partitions/{path}": digest for path, digest in file_hashes(tmp_path / "date_partitions").items()}
     assert got.items() <= two_versions.first_view.items()
     assert len(got) == 5
@@ -84,12 +92,12 @@ def test_only_the_changed_day_is_copied_and_pushed(two_versions: TwoVersions) ->
 def test_a_version_says_what_changed_and_that_it_was_overtaken(two_versions: TwoVersions) -> None:
     """Ten late events are ten added rows of their day; the first version is superseded there, the second is not."""
     root, first, second = two_versions.root, two_versions.first.manifest, two_versions.second.manifest
-    dvc = repository_of(root).dvc
-    found = compare_versions(first, second, root.platform.store, dvc, memory_limit="500MB", threads=1)
+    files = repository_of(root).dvc
+    found = compare_versions(first, second, root.platform.store, files, memory_limit="500MB", threads=1)
     assert found.totals == {"rows_added": 10, "rows_removed": 0, "rows_changed": 0}
     assert [each.day for each in found.days] == [day(2).isoformat()]
     assert (found.days_added, found.days_removed, found.schema) == ((), (), {})
-    back = compare_versions(second, first, root.platform.store, dvc, memory_limit="500MB", threads=1)
+    back = compare_versions(second, first, root.platform.store, files, memory_limit="500MB", threads=1)
     assert back.totals == {"rows_added": 0, "rows_removed": 10, "rows_changed": 0}
     assert restated_days(first, root.platform.store) == [day(2).isoformat()]
     assert restated_days(second, root.platform.store) == []
@@ -131,16 +139,15 @@ def test_a_corrupt_remote_is_found_out_every_time(two_versions: TwoVersions, tmp
     assert verify_versions(repository, [manifest.tag])[0].faults == ()
 
 
-def test_what_the_remote_lost_is_pushed_again(two_versions: TwoVersions, tmp_path: Path) -> None:
+def test_what_the_remote_lost_is_pushed_again(tmp_path: Path) -> None:
     """Somebody cleans the remote behind DVC's back: the next cut brings back every object that its version needs."""
-    root = two_versions.root.copied(tmp_path / "root")
-    root.drop("later.jsonl", shop_lines(day(3), 5, name="later"))
-    assert root.backfill().is_successful
-    (lost, *_) = (file.md5 for file in repository_of(root).version("latest").files if file.rows)
-    remote_objects(root)[lost].unlink()
-    made = cut(root)
-    assert made.outcome == "cut"
-    assert verify_versions(repository_of(root), [made.manifest.tag])[0].faults == ()
+    publish_days(store_at(tmp_path), 2, rows=20)
+    (lost, *_) = (file.md5 for file in cut_now(tmp_path).manifest.files if file.rows)
+    (tmp_path / "remote" / "files" / "md5" / lost[:2] / lost[2:]).unlink()
+    publish_features(store_at(tmp_path), nth(2), feature_rows(nth(2), rows=30))
+    made = cut_now(tmp_path)
+    assert (made.outcome, lost in {file.md5 for file in made.manifest.files}) == ("cut", True)
+    assert verify_versions(repository_at(tmp_path), [made.manifest.tag])[0].faults == ()
 
 
 def test_a_refused_day_is_left_out_with_its_reason(copied_root: PipelineRoot) -> None:

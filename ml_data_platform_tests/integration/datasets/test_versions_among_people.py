@@ -7,7 +7,6 @@ import errno
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -19,6 +18,7 @@ from ml_data_platform.datasets.selection import Request
 from ml_data_platform.errors import CorruptVersionError, VersionError
 from ml_data_platform_tests.faults.datasets.killed_cuts import cut_now, repository_at
 from ml_data_platform_tests.training_days import NOW, feature_rows, nth, publish_days, publish_features, store_at
+from ml_data_platform_tests.version_root import dvc
 
 OWN = {".dvc/.gitignore", ".dvc/config", ".dvcignore", "version.json", "dvc.yaml", "params.yaml", "data/.gitignore"}
 
@@ -30,12 +30,19 @@ def git(folder: Path, *arguments: str) -> str:
     return done.stdout.strip()
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A root with one version of two days; to be copied."""
+    root = tmp_path_factory.mktemp("made") / "root"
+    publish_days(store_at(root), 2, rows=20)
+    assert cut_now(root).outcome == "cut"
+    return root
+
+
 @pytest.fixture
-def root(tmp_path: Path) -> Path:
-    """A root with one version of two days."""
-    publish_days(store_at(tmp_path / "root"), 2, rows=20)
-    assert cut_now(tmp_path / "root").outcome == "cut"
-    return tmp_path / "root"
+def root(made: Path, tmp_path: Path) -> Path:
+    """The root, to be changed."""
+    return Path(shutil.copytree(made, tmp_path / "root", symlinks=True))
 
 
 def add_a_day(root: Path) -> None:
@@ -79,7 +86,7 @@ def test_a_stage_that_somebody_ran_hinders_no_cut(root: Path) -> None:
     assert (versions / "dvc.yaml").is_file()
     (versions / "models").mkdir(exist_ok=True)
     (versions / "models" / "card.md").write_text("a model")
-    subprocess.run([sys.executable, "-m", "dvc", "commit", "--quiet", "--force"], cwd=versions, check=True)
+    dvc(versions, "commit", "--force")
     assert (versions / "dvc.lock").is_file()
     publish_features(store_at(root), nth(4), feature_rows(nth(4), rows=20))
     made = cut_now(root)
@@ -170,9 +177,7 @@ def test_a_checkout_can_be_moved(root: Path, tmp_path: Path) -> None:
     """DVC's commands find everything in a folder that was moved, and write nothing where it had been made."""
     check_out(str(root / "versions"), cut_now(root).manifest.tag, tmp_path / "made" / "here")
     shutil.move(tmp_path / "made" / "here", tmp_path / "moved")
-    status = [sys.executable, "-m", "dvc", "status", "--quiet"]
-    done = subprocess.run(status, cwd=tmp_path / "moved", capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+    dvc(tmp_path / "moved", "status")
     assert list((tmp_path / "made").iterdir()) == []
     assert git(tmp_path / "moved", "status", "--porcelain") == ""
 
@@ -185,9 +190,7 @@ def test_git_names_nothing_of_the_machine_and_a_moved_root_is_cloned(root: Path,
     moved.parent.mkdir()
     shutil.move(root, moved)
     git(moved, "clone", "--quiet", "versions", "clone")
-    pull = [sys.executable, "-m", "dvc", "pull", "--quiet"]
-    done = subprocess.run(pull, cwd=moved / "clone", capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+    dvc(moved / "clone", "pull")
     restored = check_out(str(moved / "versions"), tag, tmp_path / "restored")
     names = {path.relative_to(restored.folder).as_posix() for path in restored.folder.glob("data/*/*/*")}
     assert names
@@ -201,8 +204,7 @@ def test_a_remote_elsewhere_on_the_machine_stays_out_of_git(tmp_path: Path) -> N
     tag = cut_now(tmp_path / "root", remote=remote).manifest.tag
     versions = tmp_path / "root" / "versions"
     assert "another disk" not in git(versions, "log", "--all", "--patch")
-    status = [sys.executable, "-m", "dvc", "status", "--cloud", "--quiet"]
-    assert subprocess.run(status, cwd=versions, check=False).returncode == 0
+    dvc(versions, "status", "--cloud")
     with pytest.raises(VersionError, match="--remote FOLDER"):
         check_out(str(versions), tag, tmp_path / "restored")
     assert check_out(str(versions), tag, tmp_path / "restored", remote=remote).files > 0

@@ -6,7 +6,6 @@ import random
 import shutil
 import signal
 import subprocess
-import sys
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,7 @@ from ml_data_platform_tests.faults.datasets.cut_lane import published
 from ml_data_platform_tests.faults.datasets.killed_cuts import REQUEST, cut_now, repository_at, start_cut
 from ml_data_platform_tests.s3_server import CREDENTIALS, S3Server, hang_up
 from ml_data_platform_tests.training_days import NOW, feature_rows, nth, publish_days, publish_features, store_at
-from ml_data_platform_tests.version_root import file_hashes
+from ml_data_platform_tests.version_root import dvc, file_hashes
 
 
 @pytest.fixture
@@ -67,14 +66,13 @@ def test_another_machine_restores_from_git_and_the_bucket_alone(s3: S3Server, re
     git = tmp_path / "shop.git"
     run(tmp_path, "git", "clone", "--quiet", "--mirror", str(root / "versions"), str(git))
     shutil.rmtree(root)
-    dvc = (sys.executable, "-m", "dvc")
     check_out(str(git), tag, tmp_path / "restored")
     assert file_hashes(tmp_path / "restored" / "data").items() >= view.items()
     assert load_dataset(tmp_path / "restored", folds=[0, 1]).rows == 80
     run(tmp_path, "git", "clone", "--quiet", "--branch", tag, str(git), "clone")
-    run(tmp_path / "clone", *dvc, "pull", "--quiet")
+    dvc(tmp_path / "clone", "pull")
     assert file_hashes(tmp_path / "clone" / "data") == file_hashes(tmp_path / "restored" / "data")
-    run(tmp_path, *dvc, "get", "--quiet", str(git), "data/label_partitions", "--rev", tag)
+    dvc(tmp_path, "get", str(git), "data/label_partitions", "--rev", tag)
     got = {f"label_partitions/{path}": digest for path, digest in file_hashes(tmp_path / "label_partitions").items()}
     assert got == {path: digest for path, digest in view.items() if path.startswith("label_partitions/")}
     history = run(git, "git", "log", "--all", "--patch", "--format=fuller")
@@ -120,22 +118,31 @@ def test_a_corrupt_bucket_is_found_out_every_time(s3: S3Server, remote: Remote, 
     check_out(str(repository.folder), manifest.tag, tmp_path / "restored")
 
 
-@pytest.mark.parametrize(("at", "is_stored"), [(5, False), (-1, True)])
-def test_a_cut_killed_in_the_middle_of_its_push(
-    s3: S3Server, remote: Remote, tmp_path: Path, at: int, is_stored: bool
-) -> None:
-    """Killed before or after the bucket took an object, one between or the last: no tag; the next cut is whole."""
+def test_cuts_killed_in_the_middle_of_their_push(s3: S3Server, remote: Remote, tmp_path: Path) -> None:
+    """Before the bucket took an object, one between, and again after it took the last: no tag; the next cut is whole."""
     publish_days(store_at(tmp_path), 1, rows=40)
-    files = count(1)
+    repository = repository_at(tmp_path, remote)
+    _kill_at_an_object(s3, remote, tmp_path, 5, is_stored=False)
+    assert repository.tags() == []
     # The last object of a push is a listing; each data set pushes one.
-    last = 3 + 1
-    process: Any = None
+    _kill_at_an_object(s3, remote, tmp_path, 3 + 1, ".dir", is_stored=True)
+    assert repository.tags() == []
+    assert sum(oid.endswith(".dir") for oid in objects(s3, remote)) == 3 + 1
+    made = cut_now(tmp_path, REQUEST, remote)
+    assert verify_versions(repository, [made.manifest.tag])[0].faults == ()
+    check_out(str(repository.folder), made.manifest.tag, tmp_path / "restored")
+    assert file_hashes(tmp_path / "restored" / "data").items() >= published(tmp_path).items()
 
-    def kill_at(environ: dict[str, Any], start_response: Any, serve: Any) -> list[bytes]:
-        is_due = False
-        if environ["REQUEST_METHOD"] == "PUT" and process is not None:
-            is_listing = environ["PATH_INFO"].endswith(".dir")
-            is_due = next(files) == at if at > 0 else is_listing and next(files) == last
+
+def _kill_at_an_object(
+    s3: S3Server, remote: Remote, root: Path, number: int, ending: str = "", *, is_stored: bool
+) -> None:
+    """Kill a cut at the n-th object that it pushes, of those with this ending: before the bucket took it, or after."""
+    puts = count(1)
+
+    def kill(environ: dict[str, Any], start_response: Any, serve: Any) -> list[bytes]:
+        is_object = environ["REQUEST_METHOD"] == "PUT" and environ["PATH_INFO"].endswith(ending)
+        is_due = is_object and next(puts) == number
         if is_due and not is_stored:
             process.kill()
             return hang_up(environ, start_response)
@@ -144,20 +151,13 @@ def test_a_cut_killed_in_the_middle_of_its_push(
             process.kill()
         return answer
 
-    s3.meddle = kill_at
+    s3.meddle = kill
     try:
-        process = start_cut(tmp_path, remote=remote, environment=s3.environment)
+        process = start_cut(root, remote=remote, environment=s3.environment)
         process.join()
     finally:
         s3.meddle = None
     assert process.exitcode == -signal.SIGKILL
-    repository = repository_at(tmp_path, remote)
-    assert repository.tags() == []
-    assert objects(s3, remote) or not is_stored
-    made = cut_now(tmp_path, REQUEST, remote)
-    assert verify_versions(repository, [made.manifest.tag])[0].faults == ()
-    check_out(str(repository.folder), made.manifest.tag, tmp_path / "restored")
-    assert file_hashes(tmp_path / "restored" / "data").items() >= published(tmp_path).items()
 
 
 def test_a_bucket_that_refuses_is_named_without_secrets(

@@ -115,18 +115,16 @@ def test_a_second_machine_uses_the_root_as_the_readme_says(
     assert len(bound) == 2
 
 
-@pytest.mark.parametrize("command", ["status", "plan", "verify", "backfill", "gc", "land"])
-def test_a_bucket_that_was_emptied_is_refused_and_stays_empty(
-    s3: S3Server, bucket: str, machine: Machine, command: str
-) -> None:
+def test_a_bucket_that_was_emptied_is_refused_and_stays_empty(s3: S3Server, bucket: str, machine: Machine) -> None:
     """Whatever is asked for: one message that says so, and no root is begun anew in its place."""
     emptied(s3, bucket)
-    result = machine.lands("b.jsonl") if command == "land" else machine(command)
-    assert result.status == 1
-    assert result.err.count("error:") == 1
-    for part in ("is empty, and it held a root", f"s3://{bucket}/team/events", str(machine.own), "init"):
-        assert part in result.text
-    assert keys_of(s3, bucket) == set()
+    for command in ("status", "plan", "verify", "backfill", "gc", "land"):
+        result = machine.lands("b.jsonl") if command == "land" else machine(command)
+        assert result.status == 1, command
+        assert result.err.count("error:") == 1, result
+        for part in ("is empty, and it held a root", f"s3://{bucket}/team/events", str(machine.own), "init"):
+            assert part in result.text
+        assert keys_of(s3, bucket) == set(), command
 
 
 def test_another_root_in_the_place_is_refused_until_the_folder_is_moved_away(
@@ -160,11 +158,10 @@ def test_a_root_of_before_there_were_marks_is_known_by_the_cache(s3: S3Server, b
     assert "is empty, and it held a root" in machine("plan").text
 
 
-@pytest.mark.parametrize("damage", [b"", b"{}", b'{"digest":"0","format":1,"root_id":"x"}\n', None])
 def test_a_damaged_mark_is_repaired_from_what_the_machine_remembers(
-    s3: S3Server, bucket: str, machine: Machine, tmp_path: Path, damage: bytes | None
+    s3: S3Server, bucket: str, machine: Machine, tmp_path: Path
 ) -> None:
-    """Nothing is written over it, `verify` names it, and the id is the one of before."""
+    """Nothing is written over it, it is named, and the id is the one of before; `verify --repair` does it."""
     place = {"Bucket": bucket, "Key": "team/events/_store/root.json"}
     before = s3.client.get_object(**place)["Body"].read()
     platform = open_platform(
@@ -173,44 +170,46 @@ def test_a_damaged_mark_is_repaired_from_what_the_machine_remembers(
         )
     )
     assert list(look_at_root_mark(platform, False)) == []
-    if damage is None:
-        s3.client.delete_object(**place)
-    else:
-        s3.client.put_object(**place, Body=damage)
-        refused = machine.lands("b.jsonl")
-        assert refused.status == 1
-        assert "verify --repair" in refused.text
-
-    (found,) = look_at_root_mark(platform, False)
-    assert (found.kind.value, found.is_repaired) == ("root_mark_damaged", False)
-    machine.ok("verify", "--repair")
-    assert s3.client.get_object(**place)["Body"].read() == before
+    for damage in (None, b"", b"{}", b'{"digest":"0","format":1,"root_id":"x"}\n'):
+        if damage is None:
+            s3.client.delete_object(**place)
+        else:
+            s3.client.put_object(**place, Body=damage)
+            refused = machine.lands("b.jsonl")
+            assert refused.status == 1
+            assert "verify --repair" in refused.text
+        (found,) = look_at_root_mark(platform, False)
+        assert (found.kind.value, found.is_repaired) == ("root_mark_damaged", False)
+        if damage:
+            (found,) = look_at_root_mark(platform, True)
+            assert found.is_repaired
+        else:
+            machine.ok("verify", "--repair")
+        assert s3.client.get_object(**place)["Body"].read() == before
     assert machine.lands("b.jsonl").status == 0
 
 
-@pytest.mark.parametrize("code", CREDENTIAL_ERRORS)
-def test_what_a_store_answers_is_told_with_what_to_do(s3: S3Server, machine: Machine, code: str) -> None:
-    """Expired, unknown or forbidden credentials, a clock: one message each, for reading and for landing."""
-    status, says, remedy = CREDENTIAL_ERRORS[code]
+def test_what_a_store_answers_is_told_with_what_to_do(s3: S3Server, machine: Machine) -> None:
+    """Expired, unknown or forbidden credentials, a clock: one message each, for reading and for landing.
 
-    def refuse(environ, start_response, serve):
-        start_response(status, [("Content-Type", "application/xml")])
-        return [f"<Error><Code>{code}</Code><Message>no</Message></Error>".encode()]
+    Of a store that cannot be reached, the message names the endpoint and the settings that lead to it.
+    """
+    for code, (status, says, remedy) in CREDENTIAL_ERRORS.items():
 
-    s3.meddle = refuse
-    try:
-        results = [machine("status"), machine.lands("b.jsonl")]
-    finally:
-        s3.meddle = None
-    for result in results:
-        assert result.status == 1
-        assert result.err.count("error:") == 1
-        for part in (says, remedy, code, s3.endpoint_url):
-            assert part in result.text
+        def refuse(environ, start_response, serve, status=status, code=code):
+            start_response(status, [("Content-Type", "application/xml")])
+            return [f"<Error><Code>{code}</Code><Message>no</Message></Error>".encode()]
 
-
-def test_a_store_that_cannot_be_reached_says_so(machine: Machine) -> None:
-    """The message names the endpoint and the settings that lead to it."""
+        s3.meddle = refuse
+        try:
+            results = [machine("status"), machine.lands("b.jsonl")]
+        finally:
+            s3.meddle = None
+        for result in results:
+            assert result.status == 1
+            assert result.err.count("error:") == 1
+            for part in (says, remedy, code, s3.endpoint_url):
+                assert part in result.text
     away = machine("status", ML_DATA_PLATFORM_S3_ENDPOINT_URL="http://127.0.0.1:9")
     for part in ("cannot be reached", "http://127.0.0.1:9", "s3_endpoint_url"):
         assert part in away.text
