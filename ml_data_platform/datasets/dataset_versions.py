@@ -238,6 +238,11 @@ def _push(repository: VersionsRepository, manifest: Manifest, newest: Manifest |
         # An earlier push may have been cut short, or somebody has cleaned the remote behind DVC's back.
         repository.dvc.discard(wrong)
         repository.dvc.push(targets)
+        # Where the remote has a folder's listing, DVC takes it for granted that it has the files too.
+        for oid in repository.dvc.corrupt(wrong):
+            cached = repository.dvc.cached(oid)
+            if cached is not None:
+                repository.dvc.give(oid, cached)
         wrong = repository.dvc.corrupt(wrong, sync=True)
     if wrong or not repository.dvc.is_in_cloud(targets):
         raise CorruptVersionError(

@@ -164,7 +164,7 @@ class VersionsRepository:
     def _is_readable(self, name: str) -> bool:
         path = self.folder / name
         try:
-            return isinstance(yaml.load(path.read_text(encoding="utf-8"), _LOADER), dict)
+            return isinstance(yaml.load(path.read_text(encoding="utf-8"), _LOADER), dict)  # noqa: S506 - both are safe
         except FileNotFoundError:
             return name == MANIFEST
         except (OSError, ValueError, yaml.YAMLError):
