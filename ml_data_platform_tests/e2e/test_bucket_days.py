@@ -70,8 +70,8 @@ class Deployment:
             ML_DATA_PLATFORM_ROOT=self.url,
             ML_DATA_PLATFORM_LANDING=f"s3://{self.bucket}/drops",
             ML_DATA_PLATFORM_START_DATE=str(TOUCHED),
-            ML_DATA_PLATFORM_SENSOR_INTERVAL_SECONDS="3",
-            ML_DATA_PLATFORM_PULL_INTERVAL_SECONDS="3",
+            ML_DATA_PLATFORM_SENSOR_INTERVAL_SECONDS="5",
+            ML_DATA_PLATFORM_PULL_INTERVAL_SECONDS="5",
         )
         (self.home / "sources").mkdir(parents=True)
         contract = f"source: {SOURCE}\nformat: jsonl\npull: {{url: 's3://{self.bucket}/exports/dt={{date}}/*.jsonl'}}\n"
