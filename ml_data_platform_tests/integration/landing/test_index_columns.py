@@ -30,6 +30,8 @@ EVENTS = pd.DataFrame(
         "page": ["x", "y", "z", "z"],
     }
 )
+# Parquet keeps the first beside its columns and the others as a column like any: one of them is enough for all sections.
+INDEXES = (range(4), [40, 30, 20, 10], [7, 7, 7, 7])
 SECTIONS = {
     "as landed": "",
     "masked": "\npii: {}",
@@ -51,11 +53,12 @@ def event_ids(tmp_path, content: bytes, kind: str, section: str) -> list[str]:
     contract = parse_contract(f"{COMMON}\nformat: {kind}{section}{more}", file="shop.yaml")
     path = tmp_path / "landed"
     path.write_bytes(content)
-    chunks = list(read_chunks(path, contract))
-    if contract.pii is not None:
-        write_masked_rows = tmp_path / "masked.parquet"
-        write_masked(path, contract, KEYS, write_masked_rows, limits=LIMITS)
-        chunks = list(read_masked(write_masked_rows, contract))
+    if contract.pii is None:
+        chunks = list(read_chunks(path, contract))
+    else:
+        masked = tmp_path / "masked.parquet"
+        write_masked(path, contract, KEYS, masked, limits=LIMITS)
+        chunks = list(read_masked(masked, contract))
     with connect_without_files() as engine:
         bind_id_key(engine, IdKey("test", b"secret"))
         (chunk,) = chunks
@@ -74,7 +77,7 @@ def test_the_position_of_a_row_makes_no_other_event(tmp_path, kind, section):
     plain = EVENTS.to_csv(index=False).encode() if kind == "csv" else EVENTS.to_parquet(index=False)
     expected = event_ids(tmp_path, plain, kind, SECTIONS[section])
     assert [expected.index(each) for each in expected] == [0, 1, 2, 2]
-    for index in (range(4), [40, 30, 20, 10], [7, 7, 7, 7]):
+    for index in INDEXES if kind == "csv" or section == "as landed" else INDEXES[-1:]:
         frame = EVENTS.set_axis(list(index), axis="index")
         assert event_ids(tmp_path, written(frame, kind), kind, SECTIONS[section]) == expected
 
