@@ -90,7 +90,8 @@ def _used_root(folder: Path, *, is_masked: bool) -> Root:
     for source in SOURCES:
         sent = f"sent/{source}"
         printed.append(repr(cli("land", sent, "--source", source, "--root", "root")))
-        if not is_masked:
+        # Of the two that send CSV the commands look at one.
+        if not is_masked or source == "canary_times":
             continue
         calls: list[list[str]] = [
             ["sources", "check", f"{sent}/{name}.data", "--source", source] for name in ("plain", "refused")
