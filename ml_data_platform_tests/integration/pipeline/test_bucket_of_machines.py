@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
+from ml_data_platform.defs.backfill import build_dirty
+from ml_data_platform.events.planning import LAYERS, expected_days
 from ml_data_platform.settings import load_settings
 from ml_data_platform.stages.platform import open_platform
+from ml_data_platform.stages.state import read_state
 from ml_data_platform.stages.verified_root import look_at_root_mark
 from ml_data_platform_tests.command_line import CommandLine, Result
+from ml_data_platform_tests.plain_runs import plain_runs
 from ml_data_platform_tests.s3_server import CREDENTIALS, S3Server
 
 EVENT = {"user_id": "u", "session_id": "s", "timestamp": "2026-06-01T10:00:00Z", "event_type": "page_view"}
@@ -48,6 +54,12 @@ class Machine:
         result = self(*arguments)
         assert result.status == 0, result
         return result
+
+    def begin_to_build(self) -> None:
+        """Build the first layer of what is due, without a history of runs."""
+        with mock.patch.dict(os.environ, self.environment):
+            platform = open_platform(load_settings(os.environ, self.folder))
+            build_dirty(platform, expected_days(read_state(platform)), plain_runs(platform), layers=LAYERS[:1])
 
     def lands(self, name: str) -> Result:
         """Land a file of one event."""
@@ -91,9 +103,11 @@ def test_a_second_machine_uses_the_root_as_the_readme_says(
     s3: S3Server, bucket: str, machine: Machine, tmp_path: Path
 ) -> None:
     """Without the key it reads and says what is lacking; with it, it lands and builds in a history of its own; both agree."""
-    machine.ok("backfill")
+    machine.begin_to_build()
     second = Machine(s3, bucket, tmp_path / "second")
-    assert "nothing to do" in second.ok("plan").out
+    due = second.ok("plan").out
+    assert due == machine.ok("plan").out
+    assert "nothing to do" not in due
     assert second("status").status == 1
     second.lands("b.jsonl")
     refused = second("backfill")
@@ -107,7 +121,8 @@ def test_a_second_machine_uses_the_root_as_the_readme_says(
     assert second.lands("b.jsonl").status == 0
     second.ok("backfill")
     assert "nothing to do" in second.ok("plan").out
-    assert "nothing to do" in machine.ok("plan").out
+    # Its history is bound where nothing is due, too.
+    assert "nothing to do" in machine.ok("backfill").out
     assert "all is whole" in second.ok("verify").out
     bound = {
         json.loads((each.own / "_store" / "instance.json").read_text())["instance_id"] for each in (machine, second)
