@@ -33,12 +33,28 @@ REFUSING = "rejected_share_is_within_tolerance"
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What came of the requests to the running process.
+class Launched:
+    """What was asked for in the UI.
 
     Attributes:
-        ui: Its UI, which is open.
+        ui: It, which is open.
         landed_files: How the run of the asset without partitions ended.
+        poisoned: Id of the backfill over the poisoned day.
+        good: Id of the backfill over the good day.
+    """
+
+    ui: UserInterface
+    landed_files: str
+    poisoned: str
+    good: str
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What came of it.
+
+    Attributes:
+        ui: The UI.
         good: How the backfill over the good day ended, and its runs.
         poisoned: How the backfill over the poisoned day ended, and its runs.
         seen: What the UI showed when both had ended.
@@ -46,7 +62,6 @@ class Asked:
     """
 
     ui: UserInterface
-    landed_files: str
     good: tuple[str, list[Run]]
     poisoned: tuple[str, list[Run]]
     seen: Seen
@@ -93,21 +108,26 @@ def sensor(dagster: DagsterDev) -> Mapping[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def asked(checkout: Checkout, dagster: DagsterDev, sensor: Mapping[str, Any], request: pytest.FixtureRequest) -> Asked:
-    """Files are dropped and taken in by hand, and two ranges of days are built."""
+def launched(dagster: DagsterDev, sensor: Mapping[str, Any], request: pytest.FixtureRequest) -> Launched:
+    """Files are dropped and taken in by hand, and two ranges of days are asked for."""
     ui = UserInterface(dagster)
     request.getfixturevalue("truth")
     landed_files = ui.ended_run(ui.launch(["landed_files"], None))
-    over_poison = ui.launch_backfill(TABLES, [OTHER, POISONED])
-    over_good = ui.launch_backfill(TABLES, [GOOD])
-    return Asked(
-        ui=ui,
-        landed_files=landed_files,
-        good=ui.ended_backfill(over_good),
-        poisoned=ui.ended_backfill(over_poison),
-        seen=Seen.by(ui),
-        published_rows={asset: len(checkout.rows(asset, GOOD)) for asset in SINGLE_FILE},
-    )
+    return Launched(ui, landed_files, ui.launch_backfill(TABLES, [OTHER, POISONED]), ui.launch_backfill(TABLES, [GOOD]))
+
+
+@pytest.fixture(scope="module")
+def poisoned(launched: Launched) -> tuple[str, list[Run]]:
+    """How the backfill over the poisoned day ended; the daemon looks at backfills each 30 s, so each is waited for apart."""
+    return launched.ui.ended_backfill(launched.poisoned)
+
+
+@pytest.fixture(scope="module")
+def asked(checkout: Checkout, launched: Launched, poisoned: tuple[str, list[Run]]) -> Asked:
+    """Both backfills have ended."""
+    ui, good = launched.ui, launched.ui.ended_backfill(launched.good)
+    rows = {asset: len(checkout.rows(asset, GOOD)) for asset in SINGLE_FILE}
+    return Asked(ui=ui, good=good, poisoned=poisoned, seen=Seen.by(ui), published_rows=rows)
 
 
 @dataclass(frozen=True)
@@ -152,9 +172,17 @@ def test_the_sensor_runs_without_being_switched_on(sensor: Mapping[str, Any]) ->
     assert not any(tick["error"] for tick in sensor["ticks"])
 
 
-def test_an_asset_without_partitions_is_built(asked: Asked) -> None:
+def test_an_asset_without_partitions_is_built(launched: Launched) -> None:
     """The button that materializes it takes the dropped files in."""
-    assert asked.landed_files == "SUCCESS"
+    assert launched.landed_files == "SUCCESS"
+
+
+def test_the_backfill_over_a_refused_day_ends_as_failed(poisoned: tuple[str, list[Run]]) -> None:
+    """Not COMPLETED_SUCCESS: a user who looks at the backfill alone sees that something is wrong."""
+    status, runs = poisoned
+
+    assert status == "COMPLETED_FAILED"
+    assert {run.day for run in runs if run.status != "SUCCESS"} == {POISONED}
 
 
 def test_a_backfill_over_a_range_ends_green(asked: Asked) -> None:
@@ -187,14 +215,6 @@ def test_no_data_is_invented_for_the_neighbours(asked: Asked) -> None:
     assert AFTER not in asked.seen.partitions["validated_events"]
     assert {days[AFTER] for days in asked.seen.checks["session_features"].values()} == {"SKIPPED"}
     assert not any(AFTER in days for days in asked.seen.checks["validated_events"].values())
-
-
-def test_the_backfill_over_a_refused_day_ends_as_failed(asked: Asked) -> None:
-    """Not COMPLETED_SUCCESS: a user who looks at the backfill alone sees that something is wrong."""
-    status, runs = asked.poisoned
-
-    assert status == "COMPLETED_FAILED"
-    assert {run.day for run in runs if run.status != "SUCCESS"} == {POISONED}
 
 
 def test_the_refused_day_is_not_published_and_its_quarantine_is(
