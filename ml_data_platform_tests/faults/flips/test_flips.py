@@ -15,7 +15,7 @@ from ml_data_platform_tests.faults.flips.repairs import play
 from ml_data_platform_tests.pipeline_root import PipelineRoot
 
 SEED = 20260304
-TRIALS = 2 * len(CONSUMERS)
+TRIALS = len(CONSUMERS)
 
 
 @pytest.fixture(scope="module")

@@ -12,13 +12,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ml_data_platform.errors import DamagedObjectError, StageFailedError
 from ml_data_platform.stages import decisions, flow
 from ml_data_platform.stages.landed_files import land_inbox, restore_landed
 from ml_data_platform.stages.state import current_records, landed_records
+from ml_data_platform_tests.examples import tried
 from ml_data_platform_tests.late_shop import SOURCE, late_root, lines_of, write_contract
 from ml_data_platform_tests.pipeline_root import START, PipelineRoot
 
@@ -123,7 +124,7 @@ def assert_accounted_for(root: PipelineRoot, files: list[File], east: int) -> No
         assert record.rows == sum([*record.rows_per_day.values(), *record.too_late.values(), *record.undated.values()])
 
 
-@settings(max_examples=8)
+@tried(15)
 @given(seed=st.integers(0, 10**6), is_read_again=st.booleans())
 def test_bytes_and_ledger_lead_to_the_same_tables(seed: int, is_read_again: bool) -> None:
     """A clean root with the kept bytes and the ledger, years later, builds the same bytes; all rows are accounted for."""
