@@ -193,28 +193,32 @@ ORDERS = {"kept": "", "masked": "pii: {columns: {order: mask}, unnamed: keep}"}
 @pytest.fixture(scope="module")
 def day_of_many(tmp_path_factory):
     """A root in which one day of sources with rules of their own was judged, and what its checks find; to be read only."""
-    place = Root(tmp_path_factory.mktemp("many"))
+    place, files = Root(tmp_path_factory.mktemp("many")), []
     for form in FORMS:
         for source, pii, mail in ((form, "", GOOD["mail"]), (f"{form}_masked", MASKED, SECRET)):
-            rows = [{**row, "mail": mail if row["mail"] == GOOD["mail"] else row["mail"]} for row in JUDGED]
             place.say(RULES, source, form=form, pii=pii)
-            place.land(rows, source, form=form)
+            rows = [{**row, "mail": mail if row["mail"] == GOOD["mail"] else row["mail"]} for row in JUDGED]
+            files.append((source, form, rows))
     for kind, pii in ORDERS.items():
         for name, turn in (("forth", 1), ("back", -1)):
             place.say(UNIQUE, f"{name}_{kind}", pii=pii)
-            for at, some in list(enumerate((ORDERED[4:] + ORDERED[:1], ORDERED[:4])))[::turn]:
-                place.land(some, f"{name}_{kind}", name=str(at))
-    place.say(PAIRS, "pairs")
+            for rows in (ORDERED[4:] + ORDERED[:1], ORDERED[:4])[::turn]:
+                files.append((f"{name}_{kind}", "jsonl", rows))
     pairs = [("a", "1"), ("a", "2"), ("b", "1"), ("a", "2"), (None, "1"), (None, "1"), (None, None), (None, None)]
-    place.land(
-        [{**row, "mail": mail, "code": code} for row, (mail, code) in zip(rows_of([{}] * 4), pairs, strict=True)],
-        "pairs",
-    )
-    place.say(ENDS, "ends")
-    place.land([{**row, "code": "a" * 40 + "!"} for row in rows_of([{}] * 500)], "ends")
-    for source, rules in (("ruled", ONE.format(", tolerance: 0.5")), ("free", "  {}")):
+    for source, rules, rows in (
+        ("pairs", PAIRS, [{**row, "mail": a, "code": b} for row, (a, b) in zip(rows_of([{}] * 4), pairs, strict=True)]),
+        ("ends", ENDS, [{**row, "code": "a" * 40 + "!"} for row in rows_of([{}] * 500)]),
+        ("ruled", ONE.format(", tolerance: 0.5"), rows_of([BAD] * 5)),
+        ("free", "  {}", rows_of([BAD] * 5)),
+    ):
         place.say(rules, source)
-        place.land(rows_of([BAD] * 5), source)
+        files.append((source, "jsonl", rows))
+    root = place.root
+    for number, (source, form, rows) in enumerate(files):
+        path = place.folder / f"{source}.{number}.{form}"
+        write_rows(path, form, rows)
+        (landed,) = root.land(path, source=source)
+        assert landed.outcome == "landed", landed.reason
     assert place.build() == set()
     return place, place.rejected(), place.checks()
 
