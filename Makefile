@@ -124,6 +124,10 @@ faults: $(VENV)/.installed ## Strike storage in every way, in full length; LANES
 gates: $(VENV)/.installed ## Every lane in short and every step of its gate, with SEEDS=100 seeds one after the other; says which missed; SEED=1
 	@$(BIN)/python -m benchmarks.faults --quick --seeds $(or $(SEEDS),100) $(if $(SEED),--seed $(SEED))
 
+flips: $(VENV)/.installed ## Turn single bits of all that is stored over: built upon, found, repaired; COUNT=1500 ROUNDS=20 SEED=1
+	@$(BIN)/python -m benchmarks.flips $(if $(COUNT),--count $(COUNT)) $(if $(filter command line,$(origin ROUNDS)),--rounds $(ROUNDS)) \
+		$(if $(SEED),--seed $(SEED))
+
 fault-tools: ## Install strace for the fault lanes (Debian, needs root)
 	apt-get update -qq && apt-get install -y -qq strace
 

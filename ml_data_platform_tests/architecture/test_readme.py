@@ -70,12 +70,15 @@ def test_the_commands_are_all_commands(readme: str) -> None:
 
 
 def test_the_targets_of_make_exist(readme: str, checkout: Path) -> None:
-    """Whoever types a `make …` of the README finds the target."""
+    """Whoever types a `make …` of the README or the changelog finds the target, and each one has a rule."""
     makefile = (checkout / "Makefile").read_text(encoding="utf-8")
     targets = set(re.findall(r"^([a-z-]+):", makefile, flags=re.MULTILINE))
-    named = set(re.findall(r"`make ([a-z-]+)`", readme))
+    changelog = (checkout / "CHANGELOG.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`make ([a-z-]+)", readme + changelog))
+    (declared,) = re.findall(r"^\.PHONY: (.*)$", makefile, flags=re.MULTILINE)
     assert named >= {"demo", "test", "dev", "lint"}
     assert named <= targets
+    assert set(declared.split()) == targets
 
 
 def test_the_places_to_change_exist(readme: str, checkout: Path) -> None:
