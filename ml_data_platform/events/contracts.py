@@ -7,6 +7,7 @@ Belongs here: from folders and bytes to checked contracts. Does not belong here:
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -149,6 +150,16 @@ def parse_contract(content: bytes | str, *, file: str, registry: SchemaRegistry 
     Raises:
         ContractError: It is no YAML, repeats a key, or says what a contract may not.
     """
+    return _of_shipped_versions(content, file) if registry is SHIPPED_REGISTRY else _parsed(content, file, registry)
+
+
+@lru_cache(maxsize=256)
+def _of_shipped_versions(content: bytes | str, file: str) -> SourceContract:
+    """Parse a text once per process: roots are opened at each look of a sensor, and reading YAML is slow."""
+    return _parsed(content, file, SHIPPED_REGISTRY)
+
+
+def _parsed(content: bytes | str, file: str, registry: SchemaRegistry) -> SourceContract:
     raw = read_contract(content, file)
     try:
         return SourceContract.model_validate(raw, context={"registry": registry})
