@@ -13,10 +13,10 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from moto.server import DomainDispatcherApplication, create_backend_app
-from werkzeug.serving import WSGIRequestHandler, make_server
+from moto.server import create_backend_app
 
 from ml_data_platform.storage.s3_client import S3Connection, s3_client
+from ml_data_platform_tests.s3_server import HttpServer
 
 BUCKET = "exports"
 SECRET = "hunter2-not-to-be-seen-anywhere"
@@ -35,20 +35,16 @@ class BucketServer:
     def __init__(self) -> None:
         self.requests: list[tuple[str, str]] = []
         self.faults: dict[tuple[str, str], deque[Fault]] = defaultdict(deque)
-        self._moto = DomainDispatcherApplication(create_backend_app)
+        self._moto = create_backend_app("s3")
         self._lock = threading.Lock()
-        self._server = make_server("127.0.0.1", 0, self._answer, threaded=True, request_handler=_Silent)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-        self._thread.start()
+        self._server = HttpServer(self._answer)
+        self.url = self._server.url
         self.client = s3_client(S3Connection(self.url))
         self.client.create_bucket(Bucket=BUCKET)
 
     def close(self) -> None:
         """Stop serving."""
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        self._server.close()
 
     def put(self, key: str, content: bytes) -> None:
         """Store an object."""
@@ -77,11 +73,6 @@ class BucketServer:
         if fault is not None:
             return fault(self, environ, self._moto, start_response)
         return self._moto(environ, start_response)
-
-
-class _Silent(WSGIRequestHandler):
-    def log(self, *_: Any, **__: Any) -> None:
-        """Clients that go away are part of the tests."""
 
 
 def refused(code: str) -> Fault:

@@ -2,22 +2,25 @@
 
 moto looks whether a condition holds and stores afterwards, so that of two requests at once both could be told that they
 were first. One lock around it makes a request what it is in a real store: one step.
+
+Connections stay open between requests, as those of a real store do.
 """
 
 from __future__ import annotations
 
-import logging
 import os
 import socket
 import threading
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from io import BytesIO
 from typing import Any
 from unittest import mock
+
+from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
 
 from ml_data_platform.storage.s3_client import S3Connection, s3_client
 
@@ -72,12 +75,75 @@ def hang_up(environ: Environ, start_response: Any) -> list[bytes]:
     return []
 
 
+class HttpServer(ThreadedWSGIServer):
+    """Serves HTTP/1.1 in threads of this process, on a free port, until it is closed; then it hangs up on everybody."""
+
+    def __init__(self, answer: Callable[[Environ, Any], Iterable[bytes]]) -> None:
+        self.connections: set[socket.socket] = set()
+        super().__init__("127.0.0.1", 0, answer, handler=_Connection)
+        self._thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+        self._thread.start()
+
+    @property
+    def url(self) -> str:
+        """Where it answers."""
+        return f"http://127.0.0.1:{self.server_port}"
+
+    def close(self) -> None:
+        """Stop serving."""
+        self.shutdown()
+        self._thread.join()
+        self.server_close()
+        for connection in list(self.connections):
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+
+class _Connection(WSGIRequestHandler):
+    """Answers the requests of one connection; werkzeug's own closes it after the first, and waits for more of it."""
+
+    protocol_version = "HTTP/1.1"
+    server: HttpServer
+
+    def setup(self) -> None:
+        super().setup()
+        self.server.connections.add(self.connection)
+
+    def finish(self) -> None:
+        self.server.connections.discard(self.connection)
+        super().finish()
+
+    def run_wsgi(self) -> None:
+        if self.headers.get("Expect", "").lower() == "100-continue":
+            self.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        environ, told = self.make_environ(), []
+        # The body comes from the network: a slow sender must hold up nobody else.
+        environ["wsgi.input"] = BytesIO(environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0)))
+        body = b"".join(self.server.app(environ, lambda status, headers, *_: told.append((status, headers))))
+        status, headers = told[-1]
+        code, _, reason = status.partition(" ")
+        self.send_response(int(code), reason)
+        for name, value in headers:
+            self.send_header(name, value)
+        announced = next((int(value) for name, value in headers if name.lower() == "content-length"), None)
+        if announced is None and code != "204":
+            announced = len(body)
+            self.send_header("Content-Length", str(announced))
+        self._headers_buffer.append(b"\r\n" + body)
+        self.flush_headers()
+        if self.command != "HEAD" and len(body) != (announced or 0):
+            self.close_connection = True
+
+    def log(self, *_: Any, **__: Any) -> None:
+        """Clients that go away are part of the tests."""
+
+
 @contextmanager
 def moto() -> Iterator[Serve]:
     """Give what serves requests from the memory of this process."""
-    from moto.server import DomainDispatcherApplication, create_backend_app
+    from moto.server import create_backend_app
 
-    application, one_at_a_time = DomainDispatcherApplication(create_backend_app), threading.Lock()
+    application, one_at_a_time = create_backend_app("s3"), threading.Lock()
 
     def serve(environ: Environ, start_response: Any) -> list[bytes]:
         with one_at_a_time:
@@ -93,25 +159,16 @@ def s3_server(backend: Callable[[], AbstractContextManager[Serve]] = moto) -> It
     Args:
         backend: Gives what serves its requests.
     """
-    from werkzeug.serving import make_server
-
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
 
     def take(environ: Environ, start_response: Any) -> list[bytes]:
-        # The body comes from the network: a slow sender must hold up nobody else.
-        environ["wsgi.input"] = BytesIO(environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0)))
         meddle = running.meddle
         return meddle(environ, start_response, serve) if meddle else serve(environ, start_response)
 
     with backend() as serve:
-        server = make_server("127.0.0.1", 0, take, threaded=True)
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        running = S3Server(f"http://127.0.0.1:{server.server_port}")
+        server = HttpServer(take)
+        running = S3Server(server.url)
         try:
             with mock.patch.dict(os.environ, running.environment):
                 yield running
         finally:
-            server.shutdown()
-            thread.join()
-            server.server_close()
+            server.close()
