@@ -6,14 +6,19 @@ it, and credentials, which are found where every AWS tool finds them (environmen
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
 import boto3
+import botocore.session
 from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import ProfileNotFound
+from botocore.loaders import Loader, create_loader
+from botocore.utils import parse_timestamp
 
 from ml_data_platform.errors import SettingsError
 
@@ -64,6 +69,8 @@ def s3_client(connection: S3Connection = S3Connection()) -> Any:
     if connection.endpoint_url is not None:
         check_endpoint_url(connection.endpoint_url)
     key_id, secret, token = connection.credentials or (None, None, None)
+    core = botocore.session.get_session()
+    core.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=parse_instant)
     try:
         session = boto3.session.Session(
             aws_access_key_id=key_id,
@@ -71,7 +78,9 @@ def s3_client(connection: S3Connection = S3Connection()) -> Any:
             aws_session_token=token,
             region_name=connection.region_name,
             profile_name=connection.profile_name,
+            botocore_session=core,
         )
+        core.register_component("data_loader", _models(core.get_config_variable("data_path")))
     except ProfileNotFound as error:
         raise SettingsError("there is no such AWS profile", got=connection.profile_name) from error
     if connection.addressing_style is not None:
@@ -82,6 +91,23 @@ def s3_client(connection: S3Connection = S3Connection()) -> Any:
         return client
     # Another store rarely has a host name per bucket. Only the client knows where AWS's own variables and files led it.
     return _client(session, connection, "path")
+
+
+@lru_cache(maxsize=4)
+def _models(data_path: str | None) -> Loader:
+    """Return what knows what S3 is; reading that is most of the cost of a client."""
+    return create_loader(data_path)
+
+
+def parse_instant(text: Any) -> dt.datetime:
+    """Return an instant of an answer; listings are full of them, in one format, and a guess of the format costs more."""
+    if isinstance(text, str) and text.endswith("Z"):
+        try:
+            return dt.datetime.fromisoformat(text)
+        except ValueError:
+            pass
+    guessed: dt.datetime = parse_timestamp(text)
+    return guessed
 
 
 def _client(session: boto3.session.Session, connection: S3Connection, addressing_style: str | None) -> Any:

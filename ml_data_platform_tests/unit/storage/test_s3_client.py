@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 import pytest
 
 from ml_data_platform.errors import SettingsError
-from ml_data_platform.storage.s3_client import S3Connection, s3_client
+from ml_data_platform.storage.s3_client import S3Connection, parse_instant, s3_client
 
 
 def test_a_client_has_the_endpoint_and_the_bounds_that_it_was_given() -> None:
@@ -58,3 +60,20 @@ def test_an_endpoint_with_credentials_is_refused_and_not_repeated() -> None:
     with pytest.raises(SettingsError, match="holds credentials") as caught:
         s3_client(S3Connection("https://key:hunter2@host"))
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2026-03-02T09:05:07Z",
+        "2026-03-02T09:05:07.000Z",
+        "Mon, 02 Mar 2026 09:05:07 GMT",
+        "2026-03-02T10:05:07+01:00",
+        "20260302T090507Z",
+        1772442307,
+    ],
+)
+def test_an_instant_of_an_answer_is_read_in_every_format_of_a_store(text: str | int) -> None:
+    """Listings and heads have formats of their own; some stores have others."""
+    assert parse_instant(text) == dt.datetime(2026, 3, 2, 9, 5, 7, tzinfo=dt.UTC)
+    assert parse_instant(text).tzinfo is not None
