@@ -73,7 +73,7 @@ def test_the_same_version_gives_the_same_bytes(root: Path, trained: TrainedModel
     assert clean.manifest.dir_md5 == trained.manifest.dir_md5
     for name in ("model.skops", "plots.png"):
         assert (clean.folder / name).read_bytes() == (trained.folder / name).read_bytes()
-    other = train(root, replace(CONFIG, seed=1, trees=31))
+    other = train(root, replace(CONFIG, seed=1, trees=5))
     assert other.manifest.model_sha256 != trained.manifest.model_sha256
     assert {run.run_id for run in all_runs(root / "models")} == {trained.manifest.run_id, other.manifest.run_id}
 
@@ -204,22 +204,18 @@ def test_users_stay_whole_in_cross_validation(trained: TrainedModel) -> None:
     assert len(trained.manifest.cross_validation) == 5
 
 
-def test_sampled_negatives_leave_probabilities_calibrated(root: Path) -> None:
-    """One negative per positive: predictions are brought back to about the label rate of the unsampled test part."""
-    run = train(root, replace(CONFIG, negatives_per_positive=1.0)).manifest
-    assert run.negative_sampling["rate"] < 0.6
-    assert run.rows["test"] == 750
-    predicted = sum(each["rows"] * each["predicted"] for each in run.calibration) / 750
-    assert predicted == pytest.approx(run.positives["test"] / 750, abs=0.05)
-
-
 def test_recorded_scores_are_those_of_true_probabilities(root: Path) -> None:
     """Sampled, odds shrink by the rate: with that done by hand, scikit-learn's metrics on the unsampled rows agree.
 
-    Without it they would not, and the card says at which rate and that it was done.
+    Without it they would not, and the card says at which rate and that it was done. The calibration that is recorded is
+    about that of the unsampled test part.
     """
     trained = train(root, replace(CONFIG, negatives_per_positive=0.5))
     run, rate = trained.manifest, trained.manifest.negative_sampling["rate"]
+    assert rate < 0.6
+    assert run.rows["test"] == 750
+    predicted = sum(each["rows"] * each["predicted"] for each in run.calibration) / 750
+    assert predicted == pytest.approx(run.positives["test"] / 750, abs=0.08)
     early = [row for number in range(1, 5) for row in feature_rows(nth(number), rows=250).to_pylist()]
     negatives = sum(not row["label"] for row in early)
     kept = run.rows["train"] - run.positives["train"]
