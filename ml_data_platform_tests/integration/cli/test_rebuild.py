@@ -10,10 +10,14 @@ from typing import Any
 
 import pytest
 
+from ml_data_platform.events.planning import LAYERS, expected_days
 from ml_data_platform.settings import load_settings
 from ml_data_platform.stages.platform import open_platform
+from ml_data_platform.stages.quarantine import Wanted
 from ml_data_platform.stages.rebuilding import compare_roots
+from ml_data_platform.stages.replay import apply_replay, prepare_replay
 from ml_data_platform.stages.retraction import retracted_files
+from ml_data_platform.stages.state import read_state
 from ml_data_platform_tests.command_line import CommandLine, Result
 from ml_data_platform_tests.late_shop import SOURCE, days_ago, lines_of, write_contract
 from ml_data_platform_tests.version_root import file_hashes
@@ -68,7 +72,7 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Original:
         "--historical",
         write(folder / "sent_by_mistake", lines_of(days[0], 4, name="m")),
     )
-    CommandLine(folder).build("root")
+    CommandLine(folder).build("root", days[:1], LAYERS[:1])
     # Built, and taken back since.
     call(folder, "retract", "sent_by_mistake", *root, *OF_SHOP, "--reason", "sent by mistake")
     # Late, and let in as part of another historical load; then a duplicate; then two days of rows that are too late.
@@ -76,8 +80,11 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Original:
     call(folder, "land", *root, *OF_SHOP, "--historical", write(folder / "twice", lines_of(days[0], 9, name="a")))
     too_late = [*lines_of(days[1], 5, name="c"), *lines_of(days[2], 8, name="c")]
     call(folder, "land", *root, *OF_SHOP, write(folder / "too_late", too_late))
-    CommandLine(folder).build("root")
-    call(folder, "replay", *root, "--reason", "too_late", "--from", days[2].isoformat(), "--to", days[2].isoformat())
+    CommandLine(folder).build("root", days[2:], LAYERS[:1])
+    platform = open_platform(load_settings({}, folder, root=folder / "root", sources=folder / "contracts"))
+    let_in = prepare_replay(platform, Wanted("too_late", SOURCE, days[2], days[2]))
+    apply_replay(platform, let_in, "they are wanted")
+    CommandLine(folder).build("root", expected_days(read_state(platform))[: DAYS + 1])
     # Landed and never built: it is not built again either.
     call(folder, "land", *root, *OF_SHOP, "--historical", write(folder / "later", lines_of(days_ago(2), 3, name="d")))
     cut = call(folder, "version", "cut", *root, "--folds", "stratified_group:3", "--json")
