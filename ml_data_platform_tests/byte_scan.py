@@ -37,19 +37,22 @@ class Needles:
         spoken = {form for text in texts for form in (text, text.lower(), text.upper(), text.strip())}
         hashes = [hashlib.new(name, text.encode()) for text in spoken for name in _HASHES]
         self._hex = {found.hexdigest().encode() for found in hashes}
+        self._known: dict[bytes, set[bytes]] = {}
 
     def found_in(self, data: bytes) -> set[str]:
         """Return the forms that occur in some bytes."""
         lower = data.lower()
         found = {form.decode() for form in self._plain if form in lower}
         found |= {f"base64 {form.decode()}" for form in self._base64 if form in data}
-        windows = {
-            run[at : at + size]
-            for run in _HEX.findall(lower)
-            for size in (32, 40, 64)
-            for at in range(len(run) - size + 1)
-        }
-        return found | {f"hash {digest.decode()}" for digest in windows & self._hex}
+        digests = {digest for run in set(_HEX.findall(lower)) for digest in self._digests_in(run)}
+        return found | {f"hash {digest.decode()}" for digest in digests}
+
+    def _digests_in(self, run: bytes) -> set[bytes]:
+        """Return the hashes within a run of hexadecimal digits; files name the same few over and over."""
+        if run not in self._known:
+            windows = {run[at : at + size] for size in (32, 40, 64) for at in range(len(run) - size + 1)}
+            self._known[run] = windows & self._hex
+        return self._known[run]
 
 
 def scan(folder: Path, needles: Needles) -> dict[str, set[str]]:
