@@ -41,6 +41,11 @@ def verdicts(cli: CommandLine, status: int) -> dict[str, Any]:
     return dict(json.loads(result.out)["landing"]["unusable_rows"])
 
 
+def judge(cli: CommandLine) -> None:
+    """Build the events of the day."""
+    cli.build(days=[dt.date.fromisoformat(DAY)], layers=LAYERS[:1])
+
+
 def published(cli: CommandLine, day: str = DAY) -> int:
     """Return the rows of a day as plain readers count them."""
     path = cli.folder / f".platform/data/validated_events/dt={day}/data.parquet"
@@ -74,7 +79,7 @@ def test_half_of_a_file_without_a_usable_time(cli: CommandLine, form: str) -> No
     shown = json.loads(cli.ok(*command[1:], "--limit", 1000, "--json").out)["rows"]
     rows_of = Counter((*row["reasons"], row["file"]) for row in shown)
     assert rows_of == {(reason, f"{reason}.{form}"): 50 for reason in reasons}
-    cli.build(layers=LAYERS[:1])
+    judge(cli)
     assert published(cli) == 200
     assert verdicts(cli, 1) == found
 
@@ -82,7 +87,7 @@ def test_half_of_a_file_without_a_usable_time(cli: CommandLine, form: str) -> No
 def test_the_same_rows_in_good_form_are_green(cli: CommandLine) -> None:
     """The positive of all of this: nothing is told, every command ends with 0, and all rows are published."""
     assert land(cli, write(cli.folder / "good.csv", rows(100))).status == 0
-    cli.build(layers=LAYERS[:1])
+    judge(cli)
     found = verdicts(cli, 0)
     assert (found["failed"], found["warned"], found["files"], published(cli)) == ([], [], [], 100)
     share = {"rows": 100, "unusable_rows": 0, "unusable_share": 0.0, "red_files": 0, "warned_files": 0}
@@ -120,7 +125,7 @@ def test_a_file_that_was_cut_off_is_red(cli: CommandLine, form: str, masks: bool
     (file,) = verdicts(cli, 1)["files"]
     assert (file["level"], file["reasons"]) == ("red", {"cut_off": 1})
     assert len(json.loads(cli.ok("quarantine", "show", "--reason", "cut_off", "--json").out)["rows"]) == 1
-    cli.build(layers=LAYERS[:1])
+    judge(cli)
     assert published(cli) == 399
     stored = (cli.folder / ".platform").rglob("*.parquet")
     assert any(b"masked_" in each.read_bytes() for each in stored) == masks
@@ -195,7 +200,7 @@ def test_only_replacing_the_file_makes_it_green(cli: CommandLine) -> None:
     corrected = write(cli.folder / "c.csv", rows(100))
     assert land(cli, corrected, "--replaces", digest[:12]).status == 0
     assert verdicts(cli, 0)["files"] == []
-    cli.build(layers=LAYERS[:1])
+    judge(cli)
     assert published(cli) == 100
     assert "counts no longer" in land(cli, bad).text
 
@@ -207,7 +212,7 @@ def test_a_refused_file_publishes_nothing_until_its_contract_changes(cli: Comman
     told = land(cli, write(cli.folder / "a.csv", rows(50, bad=50)))
     assert told.status == 1
     assert "on_unusable: refuse_file" in told.text
-    cli.build(layers=LAYERS[:1])
+    judge(cli)
     assert published(cli) == 20
     (file, _) = verdicts(cli, 1)["files"]
     assert (file["file"], file["rows"], file["unusable_rows"]) == ("a.csv", 100, 50)
@@ -222,7 +227,7 @@ def test_a_refused_file_publishes_nothing_until_its_contract_changes(cli: Comman
     assert cli("verify").status == 0
     write_contract(cli.folder, "csv")
     assert cli("land").status == 1
-    cli.build(layers=LAYERS[:1])
+    judge(cli)
     assert published(cli) == 70
 
 

@@ -26,14 +26,14 @@ ASSETS = ("raw_events", "validated_events", "session_features")
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
-    """Two sources: `good` on days 1 to 3 and 5, `other` on day 2; all built. To be read only."""
+    """Two sources: `good` on days 2 and 5, `other` on day 2; all built. To be read only."""
     folder = tmp_path_factory.mktemp("apart")
     contracts = folder / "contracts"
     contracts.mkdir()
     for source in ("good", "other"):
         (contracts / f"{source}.yaml").write_text(CONTRACT.format(source))
     root = PipelineRoot(settings_for(folder / "root", sources=contracts))
-    for number in (1, 2, 3, 5):
+    for number in (2, 5):
         root.drop(f"{number}.jsonl", shop_lines(day(number), 40, name="g"), source="good")
     root.drop("2.jsonl", shop_lines(day(2), 30, name="o"), source="other")
     assert root.backfill().is_successful
@@ -71,7 +71,7 @@ def test_days_of_the_source_stay_as_they_are_and_others_go_on(root):
     assert touched
     assert all(f"dt={day(5)}" in path for path in touched)
     assert len(found.rows("validated_events", day(5))) == 45
-    assert unbuilt_days(found.platform, [str(day(number)) for number in (1, 2, 3, 5)]) == (str(day(2)),)
+    assert unbuilt_days(found.platform, [str(day(number)) for number in (2, 3, 5)]) == (str(day(2)),)
     assert str(day(2)) in unsettled_days(found.platform)
 
     found = lose(root, "gone")
@@ -123,7 +123,7 @@ def test_what_waits_is_said_with_its_reason(root):
     found = lose(root, "broken")
     with pytest.raises(ContractError, match="did you mean 'csv'"):
         found.drop("x.jsonl", shop_lines(day(2), 1), source="other")
-    decisions = plan(read_state(found.platform), [day(1), day(3), day(5)])
+    decisions = plan(read_state(found.platform), [day(3), day(5)])
     assert {each.status for each in decisions} == {Status.CLEAN}
 
 

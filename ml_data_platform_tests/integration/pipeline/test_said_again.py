@@ -191,12 +191,12 @@ def test_a_refusal_of_what_was_retracted_is_not_said_again(
     root = before[0].copied(tmp_path / "root")
     bad = root.drop("bad.jsonl", shop_lines(day(1), 0, name="bad", broken=30))
     assert bad.record is not None
-    assert not root.backfill([day(1)]).is_successful
+    assert not root.judge([day(1)]).is_successful
     refused = {"validated_events: event_types_are_known", "validated_events: rejected_share_is_within_tolerance"}
     for is_retracted in (False, True):
         if is_retracted:
             retract_file(root.platform, SHOP, bad.record.sha256, "sent by mistake")
-        assert is_retracted is root.backfill([day(1)]).is_successful
+        assert is_retracted is root.judge([day(1)]).is_successful
         with dg.DagsterInstance.ephemeral() as empty:
             say_again(empty, root.platform, [day(1)])
             failed = set(check_counts(empty)[day(1).isoformat()].failed)
