@@ -23,13 +23,13 @@ from ml_data_platform_tests.session_logs import as_table
 from ml_data_platform_tests.session_oracle import Event
 from ml_data_platform_tests.training_days import fold_of, nth, publish_events, publish_features, store_at
 
-DAYS = 4
+DAYS = 3
 SEEN = dt.datetime.combine(nth(DAYS + 3), dt.time(), dt.UTC)
 THE_DAY = nth(2)
 
 
 def crowded_log() -> list[Event]:
-    """Four days of sessions: many over midnight, events of one second, rare purchases, some declared labels."""
+    """Three days of sessions: many over midnight, events of one second, rare purchases, some declared labels."""
     rng = random.Random(3)
     events = []
     for number in range(DAYS * 60):
@@ -157,7 +157,7 @@ class Published:
 
 
 def publish(root: Path, log: list[Event], fault: Published) -> None:
-    """Publish four days with their events, and cut a version."""
+    """Publish three days with their events, and cut a version."""
     store, contents = store_at(root), {}
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
