@@ -9,6 +9,7 @@ import json
 import multiprocessing
 import re
 import resource
+from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -189,7 +190,8 @@ def test_one_huge_row_is_one_malformed_row_in_bounded_memory(tmp_path, kind):
     """A row of 130 MB costs itself only, and less memory than it is long; the rows around it are dated."""
     huge_row(kind, tmp_path / "huge", 130 * MEBIBYTE)
     assert (tmp_path / "huge").stat().st_size < 2 * MEBIBYTE
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        account, grown = pool.apply(_land_and_measure, (tmp_path / "huge", tmp_path / "root", kind))
+    # A worker that dies is an error here, where a multiprocessing pool waits for it for good.
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        account, grown = pool.submit(_land_and_measure, tmp_path / "huge", tmp_path / "root", kind).result()
     assert account == {"outcome": "landed", "days": {DAY: 2}, "undated": {"malformed_row": 1}}
     assert grown < 100
