@@ -9,7 +9,6 @@ is built and never at module level.
 
 from __future__ import annotations
 
-import gc
 import importlib.util
 import json
 import os
@@ -17,14 +16,14 @@ import sys
 import threading
 import warnings
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ml_data_platform.errors import ValidationSetupError, bounded
+from ml_data_platform.importing import no_look_for_garbage
 from ml_data_platform.validation.remembered_configurations import remembered_configurations
 from ml_data_platform.validation.rules import Rule, require_unique_names
 
@@ -118,7 +117,7 @@ def great_expectations() -> Any:
     # Read when the package is imported; nothing that the platform starts calls home.
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
     _defer_import("scipy.stats")
-    with _no_look_for_garbage():
+    with no_look_for_garbage():
         import great_expectations as gx  # noqa: PLC0415 - costs seconds: only those who validate pay
         from great_expectations.execution_engine import pandas_execution_engine  # noqa: PLC0415 - so does this
 
@@ -128,18 +127,6 @@ def great_expectations() -> Any:
     from ml_data_platform.validation import bounded_metrics  # noqa: F401, PLC0415 - registers itself
 
     return gx
-
-
-@contextmanager
-def _no_look_for_garbage() -> Iterator[None]:
-    """Let the objects of an import be, which stay: looking among them again and again is a fourth of what it costs."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def _defer_import(name: str) -> None:
