@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -223,6 +225,21 @@ def test_a_metric_without_a_value_never_passes(value):
     with pytest.raises(ValidationSetupError) as caught:
         check_metrics(TABLE_RULES["raw_events"], {"unaccounted_rows": value, "row_count_ratio_to_previous_7_days": 1})
     assert (caught.value.rule, caught.value.column) == ("rows_are_accounted_for", "unaccounted_rows")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"expectation": "ExpectColumnValuesToNotBeNull"},
+        {"kwargs": {"column": "too_late_rows", "min_value": 0}},
+        {"kwargs": {"column": "too_late_rows", "min_value": 0, "max_value": 1, "strict_max": True}},
+    ],
+)
+def test_a_table_rule_that_is_no_closed_interval_is_refused(changes):
+    """It is compared here, so what Great Expectations could say of other rules must not be passed over."""
+    (rule,) = [each for each in TABLE_RULES["raw_events"] if each.name == "no_rows_are_too_late"]
+    with pytest.raises(ValidationSetupError, match="no closed interval"):
+        check_metrics([replace(rule, **changes)], {"too_late_rows": 0})
 
 
 def test_a_missing_metric_is_an_error_even_where_null_is_allowed():
