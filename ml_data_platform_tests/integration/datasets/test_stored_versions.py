@@ -91,7 +91,7 @@ def test_a_flipped_bit_is_found_every_time(root: Path, place: str) -> None:
     if place == "packs":
         git(root / "versions", "gc", "--quiet")
     files = sorted(PLACES[place](root))
-    for path in rng.sample(files, min(3, len(files))):
+    for path in rng.sample(files, min(4, len(files))):
         content = flip(path, rng)
         assert defects(root), (path, place)
         path.write_bytes(content)
@@ -199,7 +199,7 @@ def test_what_git_keeps_beside_objects_is_found_and_made_again(root: Path, name:
     """Every flip that git minds is told; HEAD, configuration, index and branch are made again."""
     path = root / "versions" / ".git" / name
     content, rng, tip = path.read_bytes(), random.Random(name), repository_at(root).git.tip()
-    for _ in range(2):
+    for _ in range(4):
         flip(path, rng)
         # Git reads small and large digits alike, and much of its configuration changes nothing that it does here.
         is_same = name == "refs/heads/main" and _tip(root) == tip

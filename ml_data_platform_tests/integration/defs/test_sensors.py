@@ -93,19 +93,13 @@ def test_two_looks_at_the_same_time_ask_for_the_same_run(loop: SensorLoop) -> No
 
 
 def test_a_refused_day_is_not_tried_again_and_says_so_until_its_inputs_change(loop: SensorLoop) -> None:
-    """Red checks, no second run, also where the history of runs is lost; the reason is said; a mending file lets it through."""
+    """Red checks, no second run, the day and the reason in the skip reason; a file that repairs it is built."""
     drop(loop, "bad.jsonl", shop_lines(day(1), 10, broken=10))
     done = loop.settle()
     assert days_of(done, "validated_events") == [str(day(1)), str(day(2))]
-    before = loop.root.generations()
-    for is_lost in (False, True):
-        for run in loop.instance.get_runs() if is_lost else ():
-            loop.instance.delete_run(run.run_id)
-        said = str(loop.look().skip_reason)
-        assert f"blocked: {day(1)}" in said
-        assert "refused by a blocking check" in said
-    assert loop.turn() == []
-    assert loop.root.generations() == before
+    said = str(loop.look().skip_reason)
+    assert f"blocked: {day(1)}" in said
+    assert "refused by a blocking check" in said
     drop(loop, "good.jsonl", shop_lines(day(1), 400, name="more", hour=10))
     assert days_of(loop.turn(), "validated_events") == []
     assert days_of(loop.turn(), "validated_events") == [str(day(1))]
@@ -134,6 +128,22 @@ def test_a_defect_is_not_tried_again_and_is_named(loop: SensorLoop, monkeypatch:
     loop.root.drop("c.jsonl", shop_lines(day(1), 5, name="c"))
     assert str(day(1)) in days_of(loop.turn(), "raw_events")
     assert len(loop.root.rows("validated_events", day(1))) == 10
+
+
+def test_losing_the_history_of_runs_loses_and_repeats_nothing(loop: SensorLoop) -> None:
+    """After all runs were deleted what is built stays built; a refused day stays refused without another run."""
+    drop(loop, "a.jsonl", shop_lines(day(1), 20, name="a"))
+    drop(loop, "bad.jsonl", shop_lines(day(3), 10, broken=10))
+    loop.settle()
+    before = loop.root.generations()
+    for run in loop.instance.get_runs():
+        loop.instance.delete_run(run.run_id)
+    assert loop.turn() == []
+    drop(loop, "late.jsonl", shop_lines(day(1), 5, name="late"))
+    assert days_of(loop.settle(), "raw_events") == [str(day(1))]
+    assert {key for key, value in loop.root.generations().items() if value != before.get(key)} >= {
+        ("date_partitions", day(1))
+    }
 
 
 def test_no_more_runs_are_asked_for_than_may_be_under_way(loop: SensorLoop, monkeypatch: pytest.MonkeyPatch) -> None:
