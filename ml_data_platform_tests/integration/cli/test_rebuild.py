@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import shutil
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from ml_data_platform.stages.platform import open_platform
 from ml_data_platform.stages.quarantine import Wanted
 from ml_data_platform.stages.rebuilding import compare_roots
 from ml_data_platform.stages.replay import apply_replay, prepare_replay
-from ml_data_platform.stages.retraction import retracted_files
+from ml_data_platform.stages.retraction import reinstate_file, retracted_files
 from ml_data_platform.stages.state import read_state
 from ml_data_platform_tests.command_line import CommandLine, Result
 from ml_data_platform_tests.late_shop import SOURCE, days_ago, lines_of, write_contract
@@ -55,7 +56,7 @@ def call(folder: Path, *arguments: object, status: int = 0) -> Result:
 
 @pytest.fixture(scope="module")
 def original(tmp_path_factory: pytest.TempPathFactory) -> Original:
-    """Days that were built; a retracted file; late rows; rows that came too late, some admitted since; a refused file; version and model."""
+    """Days that were built; a retracted file; late rows; rows late beyond the grace period, some admitted since; a refused file; version and model."""
     folder = tmp_path_factory.mktemp("rebuild")
     write_contract(folder, {"late_policy": "quarantine"})
     call(folder, "init", "--root", "root", "--start-date", days_ago(15).isoformat(), "--sources", folder / "contracts")
@@ -135,13 +136,19 @@ def test_what_was_decided_is_part_of_a_rebuild(original: Original, again: Path) 
     assert sum(duplicates or 0 for _, _, _, duplicates in counts[1]) == 9
 
 
-def test_a_retracted_file_is_left_out_and_can_still_come_back(original: Original, again: Path) -> None:
-    """The rebuilt root knows what was taken back and why, and keeps its bytes."""
+def test_a_retracted_file_is_left_out_and_can_still_come_back(original: Original, again: Path, tmp_path: Path) -> None:
+    """The rebuilt root knows what was taken back and why, and keeps its bytes: reinstated, its rows are built."""
     (before,), (after,) = (
         retracted_files(open_platform(load_settings({}, root.parent, root=root))) for root in (original.folder, again)
     )
     assert after == before
-    assert (again / "raw" / after.record.sha256).is_file()
+    shutil.copytree(again, tmp_path / "again")
+    ((of, rows),) = after.record.rows_per_day.items()
+    copy = open_platform(load_settings({}, tmp_path, root=tmp_path / "again"))
+    left_out = copy.store.heads("raw_events")[of].rows
+    reinstate_file(copy, SOURCE, after.record.sha256, "right after all")
+    CommandLine(tmp_path).build("again", [dt.date.fromisoformat(of)], LAYERS[:1])
+    assert copy.store.heads("raw_events")[of].rows - left_out == rows == 4
 
 
 def test_a_stopped_rebuild_goes_on(original: Original, again: Path) -> None:
