@@ -133,9 +133,9 @@ def do_act(
     hold, go = os.pipe()
     child = os.fork()
     if child == 0:
-        # What a library says of an injected error is nobody's business.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-        # The tracer may strike the waiting itself.
+        # What a library says of an injected error is nobody's business; the tracer may strike this too, and the waiting.
+        with suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
         with suppress(OSError):
             os.read(hold, 1)
         if largest is not None:

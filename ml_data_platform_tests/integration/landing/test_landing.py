@@ -7,6 +7,7 @@ import hashlib
 import json
 import multiprocessing
 import os
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, replace
 from datetime import timedelta
 from pathlib import Path
@@ -307,8 +308,8 @@ def test_the_one_who_records_first_decides(tmp_path, terms, monkeypatch):
 def test_processes_that_land_the_same_file_agree(tmp_path, terms):
     """Of two processes with different clocks one record results, which both of them report."""
     path = drop(tmp_path, shop_file(8, 500).content)
-    with multiprocessing.get_context("spawn").Pool(2) as pool:
-        results = pool.starmap(_land_elsewhere, [(tmp_path / "root", path, hours) for hours in range(2)])
+    with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
+        results = list(pool.map(_land_elsewhere, [tmp_path / "root"] * 2, [path] * 2, range(2)))
     (record,) = terms.ledger.records()
     assert sorted(outcome for outcome, _ in results) == ["known", "landed"]
     assert {fragment for _, fragment in results} == {record.fragment}
