@@ -70,7 +70,7 @@ def test_the_commands_are_all_commands(readme: str) -> None:
 
 
 def test_the_targets_of_make_exist(readme: str, checkout: Path) -> None:
-    """Whoever types a `make …` of the README or the changelog finds the target, and each one has a rule."""
+    """Each `make …` of the README or the changelog has a target, and each target a rule."""
     makefile = (checkout / "Makefile").read_text(encoding="utf-8")
     targets = set(re.findall(r"^([a-z-]+):", makefile, flags=re.MULTILINE))
     changelog = (checkout / "CHANGELOG.md").read_text(encoding="utf-8")

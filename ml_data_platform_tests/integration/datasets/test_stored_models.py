@@ -168,7 +168,7 @@ def test_what_is_no_archive_is_refused() -> None:
 
 
 def test_a_manifest_that_says_another_thing_is_not_read(models: Path) -> None:
-    """One digit of it is another: still a manifest, of the same model, and refused by whoever asks for the run."""
+    """One digit of it is another: still a manifest, of the same model, and refused to all who ask for the run."""
     manifest = models / "first" / "manifest.json"
     text = manifest.read_text()
     manifest.write_text(text.replace('"model_bytes": ', '"model_bytes": 1', 1))

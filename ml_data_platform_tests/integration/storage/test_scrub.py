@@ -199,7 +199,7 @@ PLANTED = [
 
 
 IN_A_BUCKET = (flip_a_byte, delete_object_and_view, cut_the_log, lag, hide)
-"""One of each way to mend: what is looked at is the same in a bucket, and ``test_s3_objects.py`` shows its operations."""
+"""One of each way to repair: what is looked at is the same in a bucket, and ``test_s3_objects.py`` shows its operations."""
 
 CASES = [("local", *case) for case in PLANTED] + [("s3", *case) for case in PLANTED if case[0] in IN_A_BUCKET]
 
